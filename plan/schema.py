@@ -1,0 +1,294 @@
+"""What a resource type takes, read from its own SDK: names, types, what is required.
+
+`check_inputs` is pure and knows nothing of how the inputs came to be, so that the embedded engine and the
+stand-in providers of the real engine judge with the same code. The SDK's classes are loaded one at a time,
+when a resource of their type is first seen.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import difflib
+import enum
+import functools
+import importlib
+import json
+import re
+import sys
+import types
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pulumi
+from pulumi import _types
+from pulumi.runtime import rpc
+
+from plan.values import is_asset, is_unknown, reveal
+
+PROVIDER = "pulumi:providers:"
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One thing wrong with a resource's inputs: `path` as `spec.ports[0].name` (camelCase), `message` what and why.
+
+    A message never holds a value that was given, only what kind of value it is: it may be a secret.
+    """
+
+    path: str
+    message: str
+
+
+def check_inputs(token: str, inputs: Mapping[str, Any]) -> list[Problem]:
+    """Everything wrong with the inputs of a custom resource or provider of type `token`, in order of path.
+
+    `inputs` are as they arrive over the wire, plain Python with camelCase keys. Unknown values fit everywhere
+    (Pulumi's sentinel string, `Unknown` objects, `plan.values.Unknown`); secrets are looked into, wrapped in
+    their signature object or not. A type that no installed SDK knows is itself a problem.
+    """
+    try:
+        expected = inputs_class(token)
+    except LookupError as error:
+        return [Problem("", str(error))]
+    if token.startswith(PROVIDER):
+        inputs = _decoded(inputs, expected)
+    elif is_custom_object(token):
+        inputs = {name: inputs[name] for name in inputs if name in members(expected)}
+    return sorted(_object(inputs, expected, ""))
+
+
+@functools.cache
+def inputs_class(token: str) -> type:
+    """The SDK's class of inputs of a resource type or provider. Raises LookupError, with what is unknown."""
+    if is_custom_object(token):
+        return _args_of(_member("pulumi_kubernetes.apiextensions", "CustomResource"))
+    return _args_of(resource_class(token))
+
+
+@functools.cache
+def resource_class(token: str) -> type:
+    """The SDK's resource class of a type (`aws:ec2/vpc:Vpc`) or provider (`pulumi:providers:aws`); else LookupError."""
+    if is_custom_object(token):
+        return _member("pulumi_kubernetes.apiextensions", "CustomResource")
+    package = token.removeprefix(PROVIDER).split(":")[0]
+    _load(package)
+    if token.startswith(PROVIDER):
+        return _member(*_provider_class(package))
+    for module in rpc._RESOURCE_MODULES.get(token.rpartition(":")[0], []):
+        name = module.mod_info["classes"].get(token)  # type: ignore[attr-defined]
+        if name:
+            return _member(module.mod_info["fqn"], name)  # type: ignore[attr-defined]
+    raise LookupError(f"the {package} SDK has no resource type {token}")
+
+
+def is_custom_object(token: str) -> bool:
+    """Whether a token is a Kubernetes object of a CRD, which the SDK has no class for: its group has a domain."""
+    package, _, rest = token.partition(":")
+    if package != "kubernetes" or token.count(":") != 2:
+        return False
+    _load(package)
+    return "." in rest.split("/")[0] and token.rpartition(":")[0] not in rpc._RESOURCE_MODULES
+
+
+@functools.cache
+def members(cls: type) -> Mapping[str, Any]:
+    """The properties of an SDK class of inputs or outputs: camelCase name to annotation."""
+    return _types._raw_return_hints(cls)
+
+
+@functools.cache
+def alternatives(hint: Any) -> tuple[Any, ...]:
+    """The types that a value of `hint` may have: unions flattened, without None and the wrappers of an Input."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return tuple(dict.fromkeys(one for part in typing.get_args(hint) for one in alternatives(part)))
+    if typing.get_origin(hint) is pulumi.Output:
+        return alternatives(typing.get_args(hint)[0])
+    if hint is type(None) or typing.get_origin(hint) is collections.abc.Awaitable or typing.is_typeddict(hint):
+        return ()
+    return (hint,)
+
+
+def fits(value: Any, hint: Any) -> bool:
+    """Whether a value is one of `hint`'s, required members aside: what the SDK takes as an output."""
+    return not list(_value(value, hint, "", whole=False))
+
+
+@functools.cache
+def _takes(hint: Any) -> tuple[Any, ...]:
+    """Like `alternatives`, for an input: its Output wrapper says nothing and is dropped."""
+    parts = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    return alternatives(typing.Union[tuple(p for p in parts if typing.get_origin(p) is not pulumi.Output)])  # noqa: UP007
+
+
+@functools.cache
+def _required(cls: type) -> frozenset[str]:
+    return frozenset(_types._required_property_names(cls))
+
+
+def _object(value: Mapping[str, Any], cls: type, path: str, whole: bool = True) -> Iterator[Problem]:
+    """An SDK class's members: unknown names, missing ones (`whole`), and each one's own value."""
+    known = members(cls)
+    prefix = f"{path}." if path else ""
+    for name, member in value.items():
+        if name.startswith("__"):
+            continue
+        if name in known:
+            yield from _value(member, known[name], prefix + name, whole)
+        else:
+            yield Problem(prefix + name, f"no such name{_nearest(name, known)}")
+    if whole:
+        for name in sorted(_required(cls)):
+            if value.get(name) is None:
+                yield Problem(prefix + name, "missing; it is required")
+
+
+def _value(value: Any, hint: Any, path: str, whole: bool = True) -> Iterator[Problem]:
+    """One value against an annotation: of its alternatives, the one of the value's own kind that fits best."""
+    value = reveal(value)
+    if value is None or is_unknown(value):
+        return
+    choices = _takes(hint) if whole else alternatives(hint)
+    if not choices or Any in choices:
+        return
+    alike = [choice for choice in choices if _same_kind(value, choice)]
+    if not alike:
+        yield Problem(path, f"expected {_or(dict.fromkeys(map(_named, choices)))}, got {_kind(value)}")
+        return
+    yield from min(([*_inside(value, choice, path, whole)] for choice in alike), key=len)
+
+
+def _inside(value: Any, choice: Any, path: str, whole: bool) -> Iterator[Problem]:
+    """A value against one type of its own kind."""
+    origin = typing.get_origin(choice) or choice
+    arguments = typing.get_args(choice)
+    if origin is Literal or _is_enum(choice):
+        allowed = arguments if origin is Literal else [member.value for member in choice]
+        if value not in allowed:
+            yield Problem(path, f"must be {_or(map(repr, allowed))}")
+    elif _is_object(choice):
+        yield from _object(value, choice, path, whole)
+    elif isinstance(value, (list, tuple)) and arguments:
+        for index, item in enumerate(value):
+            yield from _value(item, arguments[0], f"{path}[{index}]", whole)
+    elif isinstance(value, Mapping) and len(arguments) == 2:
+        for name, item in value.items():
+            yield from _value(item, arguments[1], f"{path}.{name}", whole)
+    elif choice is int and isinstance(value, float) and not value.is_integer():
+        yield Problem(path, "expected a whole number, got a fraction")
+
+
+def _same_kind(value: Any, choice: Any) -> bool:
+    origin = typing.get_origin(choice) or choice
+    if origin is Literal or _is_enum(choice):
+        samples = typing.get_args(choice) if origin is Literal else [member.value for member in choice]
+        return any(_kind(value) == _kind(sample) for sample in samples)
+    if _is_object(choice) or origin in (dict, collections.abc.Mapping):
+        return isinstance(value, Mapping) and not is_asset(value)
+    if origin in (list, collections.abc.Sequence):
+        return isinstance(value, (list, tuple))
+    if choice in (str, bool, int, float):
+        return _kind(value) == _named(choice if choice is not float else int)
+    if isinstance(choice, type) and issubclass(choice, (pulumi.Asset, pulumi.Archive)):
+        return is_asset(value) or isinstance(value, (pulumi.Asset, pulumi.Archive))
+    return True
+
+
+def _is_object(choice: Any) -> bool:
+    return isinstance(choice, type) and (_types.is_input_type(choice) or _types.is_output_type(choice))
+
+
+def _is_enum(choice: Any) -> bool:
+    return isinstance(choice, type) and issubclass(choice, enum.Enum)
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true or false"
+    for kind, name in ((str, "a string"), ((int, float), "a whole number"), ((list, tuple), "a list")):
+        if isinstance(value, kind):
+            return name
+    return "a file or archive" if is_asset(value) else "an object"
+
+
+def _named(choice: Any) -> str:
+    origin = typing.get_origin(choice) or choice
+    if origin is Literal or _is_enum(choice):
+        return _or(map(repr, typing.get_args(choice) if origin is Literal else [member.value for member in choice]))
+    if origin in (list, collections.abc.Sequence):
+        return "a list"
+    plain: dict[Any, str] = {str: "a string", bool: "true or false", int: "a whole number", float: "a number"}
+    return plain.get(choice, "an object")
+
+
+def _or(words: typing.Iterable[str]) -> str:
+    *first, last = words
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def _nearest(name: str, known: Mapping[str, Any]) -> str:
+    camel = re.sub(r"_+(.)", lambda match: match[1].upper(), name)
+    near = [camel] if camel in known else difflib.get_close_matches(camel, known, 1, 0.7)
+    return f"; did you mean {near[0]}?" if near else ""
+
+
+def _decoded(inputs: Mapping[str, Any], cls: type) -> dict[str, Any]:
+    """A provider's inputs: the SDK sends all but strings as JSON, with Python's names inside."""
+
+    def camel(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {re.sub(r"_+(.)", lambda match: match[1].upper(), k): v for k, v in value.items()}
+        return [camel(v) for v in value] if isinstance(value, list) else value
+
+    result = {}
+    for name, value in inputs.items():
+        plain = reveal(value)
+        encoded = name in members(cls) and str not in _takes(members(cls)[name])
+        if encoded and isinstance(plain, str) and not is_unknown(plain):
+            try:
+                plain = camel(json.loads(plain))
+            except ValueError:
+                plain = value  # not JSON: the check says what was expected
+        result[name] = plain
+    result.pop("version", None)  # the engine's own: the plugin's version
+    return result
+
+
+def _args_of(cls: type) -> type:
+    """The class of a resource class's inputs: `VpcArgs`, or Kubernetes' `ConfigMapInitArgs`."""
+    module = sys.modules[cls.__module__]
+    found = getattr(module, f"{cls.__name__}InitArgs", None) or getattr(module, f"{cls.__name__}Args", None)
+    if not isinstance(found, type):
+        raise LookupError(f"{cls.__module__}.{cls.__name__} has no class of inputs")
+    return found
+
+
+def _member(module: str, name: str) -> type:
+    return typing.cast(type, getattr(importlib.import_module(module), name))
+
+
+@functools.cache
+def _load(package: str) -> None:
+    if package not in rpc._RESOURCE_PACKAGES:
+        try:
+            importlib.import_module(f"pulumi_{package.replace('-', '_')}")
+        except ModuleNotFoundError:
+            raise LookupError(f"no SDK is installed for the package {package}") from None
+
+
+def _provider_class(package: str) -> tuple[str, str]:
+    for found in rpc._RESOURCE_PACKAGES.get(package, []):
+        return found.pkg_info["fqn"], found.pkg_info["class"]  # type: ignore[attr-defined]
+    raise LookupError(f"no SDK is installed for the package {package}")
+
+
+def element_classes(hint: Any) -> Sequence[type]:
+    """The SDK classes that values of `hint` are, directly or as elements of a list or map."""
+    found: list[type] = []
+    for choice in alternatives(hint):
+        if _is_object(choice):
+            found.append(choice)
+        elif typing.get_args(choice):
+            found += element_classes(typing.get_args(choice)[-1])
+    return found
