@@ -31,7 +31,7 @@ class ReadPreference(enum.StrEnum):
     NEAREST = "nearest"
 
 
-class Endpoint(Document):
+class Endpoint(Document, frozen=True):
     """A host and TCP port. `tls` is verified against the host's name; the lab's loopback servers have none."""
 
     host: str
@@ -39,21 +39,21 @@ class Endpoint(Document):
     tls: bool = True
 
 
-class DatabaseConnection(Document):
+class DatabaseConnection(Document, frozen=True):
     """One Postgres instance of a shard and the region it stands in."""
 
     region: str
     endpoint: Endpoint
 
 
-class KeyRange(Document):
+class KeyRange(Document, frozen=True):
     """Slots `start` to `end`, both included, as the specification writes them (0-333)."""
 
     start: int
     end: int
 
 
-class ShardConfig(Document):
+class ShardConfig(Document, frozen=True):
     """One shard: the primary in `home`, its read replicas, and the slots it owns.
 
     The credentials are in the secret file `shard-<id>` as JSON with `username` and `password`.
@@ -66,7 +66,7 @@ class ShardConfig(Document):
     key_ranges: tuple[KeyRange, ...]
 
 
-class ShardingConfig(Document):
+class ShardingConfig(Document, frozen=True):
     """All shards. `epoch` grows with every change of owner; Postgres refuses a writer with an old one."""
 
     shards: tuple[ShardConfig, ...]
@@ -76,21 +76,21 @@ class ShardingConfig(Document):
     database: str = "hal9"
 
 
-class RegionalEndpoint(Document):
+class RegionalEndpoint(Document, frozen=True):
     """An endpoint and the region it stands in."""
 
     region: str
     endpoint: Endpoint
 
 
-class SessionStore(Document):
+class SessionStore(Document, frozen=True):
     """A region's session store: `primary` takes writes, each of `replicas` is a read-only copy in another region."""
 
     primary: Endpoint
     replicas: tuple[RegionalEndpoint, ...] = ()
 
 
-class RegionConfig(Document):
+class RegionConfig(Document, frozen=True):
     """One region: its cache (Redis, cluster mode where `cache_cluster`) and its session store.
 
     The Redis passwords are in the secret files `cache-<region>` and `sessions-<region>`, as plain text;
@@ -103,7 +103,7 @@ class RegionConfig(Document):
     cache_cluster: bool = True
 
 
-class PoolConfig(Document):
+class PoolConfig(Document, frozen=True):
     """Connection pools of one process. Defaults are the specification's (section 3); times in seconds.
 
     `max_connections` is the cap for one pool. What a process really opens is the budget: `primary_size` for
@@ -121,7 +121,7 @@ class PoolConfig(Document):
     statement_timeout_seconds: float = 2
 
 
-class CacheConfig(Document):
+class CacheConfig(Document, frozen=True):
     """The two cache levels. `ttl_seconds` is the specification's 60 s of L1; L2 keeps `l2_ttl_seconds`."""
 
     ttl_seconds: float = 60
@@ -131,7 +131,7 @@ class CacheConfig(Document):
     max_bytes: int = 256 * 1024 * 1024
 
 
-class SessionKey(Document):
+class SessionKey(Document, frozen=True):
     """A key of the session keyring by id. `active` encrypts and decrypts, `decrypt` only decrypts, `retired` neither.
 
     The 32 key bytes are in the secret file `session-key-<id>`, base64.
@@ -141,7 +141,7 @@ class SessionKey(Document):
     state: Literal["active", "decrypt", "retired"]
 
 
-class SessionConfig(Document):
+class SessionConfig(Document, frozen=True):
     """Sessions: lifetime (specification: 3600 s), the deadline of reads from other regions, and the keyring."""
 
     keyring: tuple[SessionKey, ...]
@@ -149,7 +149,7 @@ class SessionConfig(Document):
     fallback_deadline_seconds: float = 0.25
 
 
-class LimitConfig(Document):
+class LimitConfig(Document, frozen=True):
     """Rate limits in requests a second with their bursts: one user, and everything together."""
 
     user_rate: float = 100
@@ -158,7 +158,7 @@ class LimitConfig(Document):
     global_burst: int = 24_000
 
 
-class IdentityConfig(Document):
+class IdentityConfig(Document, frozen=True):
     """Whose bearer tokens are taken: the issuer, the audiences, and where its public keys (JWKS) are.
 
     `service_audience` is what the identity provider's own token carries when it registers a user.
@@ -171,7 +171,7 @@ class IdentityConfig(Document):
     jwks: str
 
 
-class ServerConfig(Document):
+class ServerConfig(Document, frozen=True):
     """One process's server: ports (specification: 9000 http, 9001 metrics), body limit, deadlines and drain in seconds."""
 
     port: int = 9000
@@ -183,7 +183,7 @@ class ServerConfig(Document):
     drain_timeout_seconds: float = 30
 
 
-class Deployment(Document):
+class Deployment(Document, frozen=True):
     """The whole document. `region` is the region of the process that reads it; it is one of `regions`."""
 
     region: str

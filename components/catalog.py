@@ -1,0 +1,123 @@
+"""Facts about AWS that a stack file is checked against: regions, zones, instance sizes, limits.
+
+Pure data and arithmetic: nothing here asks the cloud, so a preview stays offline and stable. What is not
+in a table is refused with a message that says so; adding a family or a region is one line.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+AWS_REGIONS: dict[str, str] = {
+    "af-south-1": "abc", "ap-east-1": "abc", "ap-northeast-1": "acd", "ap-northeast-2": "abcd",
+    "ap-northeast-3": "abc", "ap-south-1": "abc", "ap-south-2": "abc", "ap-southeast-1": "abc",
+    "ap-southeast-2": "abc", "ap-southeast-3": "abc", "ap-southeast-4": "abc", "ca-central-1": "abd",
+    "ca-west-1": "abc", "eu-central-1": "abc", "eu-central-2": "abc", "eu-north-1": "abc",
+    "eu-south-1": "abc", "eu-south-2": "abc", "eu-west-1": "abc", "eu-west-2": "abc", "eu-west-3": "abc",
+    "il-central-1": "abc", "me-central-1": "abc", "me-south-1": "abc", "mx-central-1": "abc",
+    "sa-east-1": "abc", "us-east-1": "abcdef", "us-east-2": "abc", "us-west-1": "abc", "us-west-2": "abcd",
+}  # fmt: skip
+"""Commercial AWS regions and the letters of their zones (AWS General Reference)."""
+
+GLOBAL_AWS_REGION = "us-east-1"
+"""Where CloudFront's certificate and web ACL must be."""
+
+# EC2 families: GiB of memory a vCPU and processor architecture (EC2 instance type reference).
+_FAMILIES: dict[str, tuple[int, str]] = {
+    **dict.fromkeys(["c5", "c5a", "c5n", "c6i", "c6a", "c6in", "c7i", "c7a", "c8i", "c8a"], (2, "amd64")),
+    **dict.fromkeys(["c6g", "c6gn", "c7g", "c7gn", "c8g"], (2, "arm64")),
+    **dict.fromkeys(["m5", "m5a", "m5n", "m6i", "m6a", "m6in", "m7i", "m7a", "m8i", "m8a"], (4, "amd64")),
+    **dict.fromkeys(["m6g", "m7g", "m8g"], (4, "arm64")),
+    **dict.fromkeys(["r5", "r5a", "r5n", "r6i", "r6a", "r6in", "r7i", "r7a", "r8i", "r8a"], (8, "amd64")),
+    **dict.fromkeys(["r6g", "r6gd", "r7g", "r8g"], (8, "arm64")),
+}
+_BURSTABLE = {"t3": "amd64", "t3a": "amd64", "t4g": "arm64"}
+_BURSTABLE_SIZES = {
+    "micro": (2, 1),
+    "small": (2, 2),
+    "medium": (2, 4),
+    "large": (2, 8),
+    "xlarge": (4, 16),
+    "2xlarge": (8, 32),
+}
+_SIZE = re.compile(r"(?:(\d*)x)?large")
+
+
+@dataclass(frozen=True)
+class InstanceSize:
+    """vCPUs, memory in GiB, and processor architecture of an instance type."""
+
+    vcpus: int
+    memory_gib: float
+    architecture: str
+    burstable: bool
+
+
+def instance_size(instance_type: str) -> InstanceSize | None:
+    """The size of an EC2, `db.` or `cache.` type, or None where the tables do not know it."""
+    family, _, size = instance_type.removeprefix("db.").removeprefix("cache.").partition(".")
+    if family in _BURSTABLE:
+        known = _BURSTABLE_SIZES.get(size)
+        return InstanceSize(*known, _BURSTABLE[family], burstable=True) if known else None
+    match = _SIZE.fullmatch(size)
+    if family not in _FAMILIES or not match:
+        return None
+    ratio, architecture = _FAMILIES[family]
+    vcpus = 2 if size == "large" else 4 * int(match[1] or 1)
+    return InstanceSize(vcpus, vcpus * ratio, architecture, burstable=False)
+
+
+def default_max_connections(instance_class: str) -> int | None:
+    """`max_connections` that RDS gives a Postgres class: LEAST(DBInstanceClassMemory / 9531392, 5000).
+
+    DBInstanceClassMemory is what is left of the nominal memory for the database process; 90% is taken for it.
+    (RDS User Guide, "Maximum number of database connections")
+    """
+    size = instance_size(instance_class)
+    return None if size is None else min(5000, int(size.memory_gib * 1024**3 * 0.9) // 9531392)
+
+
+def global_datastore_refuses(node_type: str) -> str | None:
+    """Why ElastiCache takes no Global Datastore of this node type, or None. (m5, r5, c5-generation or newer; no t class)"""
+    family = node_type.removeprefix("cache.").partition(".")[0]
+    if not node_type.startswith("cache.") or instance_size(node_type) is None:
+        return "is no known cache node type"
+    if family in _BURSTABLE or family[0] not in "mr":
+        return "cannot be in a Global Datastore"
+    return None
+
+
+NODE_RESERVED_CPU = 0.8
+"""vCPUs of a node that pods of ours cannot have: kubelet's and the system's reserve, and the daemon sets' requests."""
+NODE_RESERVED_MEMORY_GIB = 2.5
+"""GiB likewise."""
+
+
+def pods_on_node(size: InstanceSize, cpu: float, memory_gib: float) -> int:
+    """How many pods that request `cpu` cores and `memory_gib` GiB fit a node of `size`."""
+    return max(
+        0, int(min((size.vcpus - NODE_RESERVED_CPU) / cpu, (size.memory_gib - NODE_RESERVED_MEMORY_GIB) / memory_gib))
+    )
+
+
+COUNTRIES = frozenset(
+    "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ "
+    "CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR "
+    "GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP "
+    "KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT "
+    "MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY QA RE RO RS RU RW "
+    "SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ "
+    "UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW".split()
+)
+"""ISO 3166-1 alpha-2 codes, as CloudFront's viewer country and WAF's geographic match use them."""
+
+CLOUDFRONT_PREFIX_LISTS: dict[str, str] = {
+    "ap-northeast-1": "pl-58a04531", "ap-northeast-2": "pl-22a6434b", "ap-south-1": "pl-9aa247f3",
+    "ap-southeast-1": "pl-31a34658", "ap-southeast-2": "pl-b8a742d1", "ca-central-1": "pl-38a64351",
+    "eu-central-1": "pl-a3a144ca", "eu-north-1": "pl-fab65393", "eu-west-1": "pl-4fa04526",
+    "eu-west-2": "pl-93a247fa", "eu-west-3": "pl-75b1541c", "sa-east-1": "pl-5da64334",
+    "us-east-1": "pl-3b927c52", "us-east-2": "pl-b6a144df", "us-west-1": "pl-4ea04527", "us-west-2": "pl-82a045eb",
+}  # fmt: skip
+"""AWS's managed prefix list `com.amazonaws.global.cloudfront.origin-facing` by AWS region: its id differs in each and
+never changes. (aws ec2 describe-managed-prefix-lists)"""

@@ -1,0 +1,153 @@
+"""The stack file as one typed, frozen model: the single source of every number that is a setting.
+
+`Topology.load()` reads the running stack's configuration; everything else in the program takes its values from the
+result, settings and what follows from them alike. Nothing here makes a resource or asks the cloud.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Annotated, Any
+
+import pydantic
+from pydantic import Field
+
+from app.deployment import PoolConfig
+from components import budget, rules
+from components.settings import (
+    Autoscaling,
+    Cache,
+    Cluster,
+    Database,
+    Edge,
+    Identity,
+    Limits,
+    Mesh,
+    Name,
+    Pools,
+    Redis,
+    Region,
+    Server,
+    Sessions,
+    Settings,
+    Shard,
+)
+from components.stackfile import Mistake, StackFileError, mistakes_of, repaired, structure, touches
+
+
+class Topology(Settings):
+    """The whole stack. `regions` is ordered by address block, so that a region added behind the others changes no order."""
+
+    stack: str = Field("", alias="$stack")
+    account_id: Annotated[str, Field(pattern=r"^\d{12}$")] = Field(examples=["123456789012"])
+    owner: str = Field(examples=["platform"])
+    domain: Annotated[str, Field(pattern=r"^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}$")] = Field(
+        examples=["example.com"]
+    )
+    alarm_email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")] = Field(examples=["oncall@example.com"])
+    protect: bool = True
+    regions: dict[Name, Region] = Field(min_length=1)
+    cluster: Cluster = Field(examples=[{"adminRoleArns": ["arn:aws:iam::123456789012:role/deployer"]}])
+    server: Server = Server()
+    autoscaling: Autoscaling = Autoscaling()
+    database: Database = Database()
+    shards: tuple[Shard, ...] = Field(min_length=1, examples=[[{"id": 0, "home": "", "slots": ["0-999"]}]])
+    pools: Pools = Pools()
+    redis: Redis = Redis()
+    cache: Cache = Cache()
+    sessions: Sessions = Field(examples=[{"keyring": [{"id": "k1", "state": "active"}]}])
+    limits: Limits = Limits()
+    identity: Identity = Field(examples=[{}])
+    edge: Edge = Edge()
+    mesh: Mesh = Mesh()
+
+    @classmethod
+    def load(cls) -> Topology:
+        """The running stack's topology. StackFileError with every mistake where there is one."""
+        import pulumi  # here, so that the model is used without the engine
+
+        return cls.parse(pulumi.get_stack(), structure(cls, pulumi.runtime.config.CONFIG.get()))
+
+    @classmethod
+    def parse(cls, stack: str, data: Mapping[str, Any]) -> Topology:
+        """A topology from a stack file's nested data (the keys below `hal9:`). StackFileError with every mistake."""
+        named = _named(data, stack)
+        try:
+            model = cls.model_validate_json(json.dumps(named))
+        except pydantic.ValidationError as error:
+            found = mistakes_of(error, cls)
+            if rest := repaired(named, error, cls):
+                found += [mistake for mistake in rules.mistakes(rest) if not touches(mistake, found)]
+            raise StackFileError(stack, sorted(set(found))) from None
+        if mistakes := sorted(set(rules.mistakes(model))):
+            raise StackFileError(stack, mistakes)
+        return model
+
+    @cached_property
+    def ordered_regions(self) -> tuple[Region, ...]:
+        """Regions by address block: the order of the specification's lists, and stable when a region is added behind."""
+        return tuple(sorted(self.regions.values(), key=lambda r: (r.cidr.network_address, r.name)))
+
+    @property
+    def production(self) -> bool:
+        """Whether a mistake must not lose data: protection, image digest and final snapshots are then required."""
+        return self.protect
+
+    def others(self, region: str) -> tuple[Region, ...]:
+        """Every region but one, in order."""
+        return tuple(r for r in self.ordered_regions if r.name != region)
+
+    def replica_regions(self, shard: Shard) -> tuple[str, ...]:
+        """Where a shard's read replicas are: one in every other region first, then at home."""
+        order = [*(r.name for r in self.others(shard.home)), shard.home]
+        factor = self.database.replication_factor
+        return tuple(order[: len(order) if factor is None else factor])
+
+    def session_replica_regions(self, region: Region) -> tuple[str, ...]:
+        """Where the secondaries of a region's Global Datastore are."""
+        if region.session_replicas is not None:
+            return region.session_replicas
+        return tuple(r.name for r in self.others(region.name)[: budget.MAX_DATASTORE_SECONDARIES])
+
+    def backup_region(self, region: str) -> str | None:
+        """Where a home region's database backups are replicated to: the first other region."""
+        return next((r.name for r in self.others(region)), None)
+
+    @cached_property
+    def weights(self) -> dict[str, int]:
+        """Percent of requests without a region that each region gets; by default even, the first regions take the rest."""
+        if self.mesh.weights is not None:
+            return self.mesh.weights
+        share, rest = divmod(100, len(self.regions))
+        return {r.name: share + (i < rest) for i, r in enumerate(self.ordered_regions)}
+
+    @cached_property
+    def default_region(self) -> str:
+        """The region of a user whose country no region lists."""
+        return self.edge.default_region or self.ordered_regions[0].name
+
+    @cached_property
+    def countries(self) -> dict[str, str]:
+        """Viewer's country to region."""
+        return {country: region.name for region in self.ordered_regions for country in region.countries}
+
+    @cached_property
+    def pool_config(self) -> PoolConfig:
+        """The pools of one pod, with the sizes that the connection budget allows."""
+        size = self.pools.size or budget.pool_size(self)
+        caps = self.pools.model_dump(exclude={"size"})
+        return PoolConfig(primary_size=size, replica_size=size, **caps)
+
+
+def _named(data: Mapping[str, Any], stack: str) -> dict[str, Any]:
+    """The data with each region's own name in it, and the stack's, under keys that no stack file can hold."""
+    regions = data.get("regions")
+    if isinstance(regions, dict):
+        regions = {k: {**v, "$name": k} if isinstance(v, dict) else v for k, v in regions.items()}
+        data = {**data, "regions": regions}
+    return {**data, "$stack": stack}
+
+
+__all__ = ["Mistake", "StackFileError", "Topology"]
