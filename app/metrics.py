@@ -223,6 +223,30 @@ class Metrics:
         self.tokens_refused = Counter(
             "hal9_tokens_refused_total", "Bearer tokens refused, by reason.", ["reason"], registry=registry
         )
+        self.document_reloads = Counter(
+            "hal9_document_reloads_total",
+            "Changes of the deployment document: taken, or refused while the old one stays.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.db_fallbacks = Counter(
+            "hal9_db_fallbacks_total",
+            "Reads that passed over an instance: it was behind the floor, unreachable, or no longer the owner.",
+            ["shard", "region", "reason"],
+            registry=registry,
+        )
+        self.db_map_refreshes = Counter(
+            "hal9_db_map_refreshes_total",
+            "Refreshes of the slot map from Postgres: periodic, or because a write found another epoch.",
+            ["reason"],
+            registry=registry,
+        )
+        self.db_commits_unknown = Counter(
+            "hal9_db_commits_unknown_total",
+            "Commits whose connection was lost before the answer; retried under their idempotency key.",
+            ["shard"],
+            registry=registry,
+        )
         self.loop_lag = Gauge(
             "hal9_event_loop_lag_seconds", "How late the event loop runs what is due.", registry=registry
         )

@@ -1,0 +1,193 @@
+"""Reading the deployment document, checking what types cannot, and following its changes.
+
+Kubernetes swaps a mounted ConfigMap by a symlink, editors by a rename, so `DocumentFile` compares contents.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import msgspec
+
+from app import sharding
+from app.deployment import DatabaseConnection, Deployment, Document, Endpoint
+from app.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+POLL_SECONDS = 1.0
+"""How often a watched file is looked at. Kubernetes itself takes up to a minute to swap it."""
+
+Subscriber = Callable[[Deployment], Awaitable[None]]
+
+
+class DocumentError(ValueError):
+    """A document that cannot be used: where it is from, and each mistake with its path (`$.regions[0].name`)."""
+
+    def __init__(self, source: str, mistakes: list[tuple[str, str]]) -> None:
+        self.mistakes = mistakes
+        lines = "".join(f"\n  {path}   {message}" for path, message in mistakes)
+        count = "1 mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+        super().__init__(f"{source} has {count}:{lines}")
+
+
+def decode(raw: bytes, source: str = "the document") -> Deployment:
+    """The document in `raw` (JSON), its shape and its meaning checked.
+
+    Raises: DocumentError. A wrong shape stops at the first mistake, as nothing after it can be judged.
+    """
+    try:
+        deployment = msgspec.json.decode(raw, type=Deployment)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at ")
+        raise DocumentError(source, [(path.strip("`") or "$", message)]) from None
+    except msgspec.DecodeError as error:
+        raise DocumentError(source, [("$", f"is no JSON: {error}")]) from None
+    wrong = list(_mistakes(deployment))
+    if wrong:
+        raise DocumentError(source, wrong)
+    return deployment
+
+
+def load(path: str | Path) -> Deployment:
+    """The document in the file `path`.
+
+    Raises: DocumentError, also when the file cannot be read.
+    """
+    try:
+        raw = Path(path).read_bytes()
+    except OSError as error:
+        raise DocumentError(str(path), [("$", f"cannot be read: {error.strerror}")]) from None
+    return decode(raw, str(path))
+
+
+def _mistakes(document: Deployment) -> Iterator[tuple[str, str]]:
+    names = [region.name for region in document.regions]
+    known = f"one of {', '.join(names)}" if names else "listed: regions is empty"
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            yield f"$.regions[{index}].name", f"{name} is listed twice"
+    for path, name in _region_references(document):
+        if name not in names:
+            yield path, f"{name} is not {known}"
+    yield from ((f"$.sharding{mistake.path}", mistake.message) for mistake in sharding.mistakes(document.sharding))
+    for index, shard in enumerate(document.sharding.shards):
+        if shard.primary.region != shard.home:
+            yield (
+                f"$.sharding.shards[{index}].primary.region",
+                f"{shard.primary.region} is not the shard's home, {shard.home}",
+            )
+        addresses: list[DatabaseConnection] = [shard.primary, *shard.replicas]
+        for number, replica in enumerate(shard.replicas):
+            if any(replica.endpoint == other.endpoint for other in addresses[: number + 1]):
+                yield f"$.sharding.shards[{index}].replicas[{number}].endpoint", "is another instance's of this shard"
+    keys = [key.id for key in document.sessions.keyring]
+    active = [key.id for key in document.sessions.keyring if key.state == "active"]
+    if len(active) != 1:
+        yield "$.sessions.keyring", f"has {len(active)} active keys; exactly one encrypts"
+    for index, key in enumerate(keys):
+        if key in keys[:index]:
+            yield f"$.sessions.keyring[{index}].id", f"{key} is listed twice"
+    for name in ("primary_size", "replica_size"):
+        size = getattr(document.pools, name)
+        if size > document.pools.max_connections:
+            yield f"$.pools.{_camel(name)}", f"{size} is above maxConnections, {document.pools.max_connections}"
+    yield from _numbers(document, "$")
+
+
+def _region_references(document: Deployment) -> Iterator[tuple[str, str]]:
+    """Every place that names a region."""
+    yield "$.region", document.region
+    for index, region in enumerate(document.regions):
+        for number, copy in enumerate(region.sessions.replicas):
+            yield f"$.regions[{index}].sessions.replicas[{number}].region", copy.region
+    for index, shard in enumerate(document.sharding.shards):
+        yield f"$.sharding.shards[{index}].home", shard.home
+        for number, replica in enumerate(shard.replicas):
+            yield f"$.sharding.shards[{index}].replicas[{number}].region", replica.region
+    for country, name in document.countries.items():
+        yield f"$.countries.{country}", name
+
+
+MAY_BE_ZERO = frozenset({"drain_delay_seconds", "drain_timeout_seconds", "stale_seconds", "id", "start", "end"})
+"""Numbers for which 0 means something; every other number of the document is above it."""
+
+
+def _numbers(part: object, path: str) -> Iterator[tuple[str, str]]:
+    """Ports out of range, and sizes, rates and times that are not above zero, anywhere in the document."""
+    if isinstance(part, tuple):
+        for index, element in enumerate(part):
+            yield from _numbers(element, f"{path}[{index}]")
+    if not isinstance(part, Document):
+        return
+    for name in part.__struct_fields__:
+        value, below = getattr(part, name), f"{path}.{_camel(name)}"
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            yield from _numbers(value, below)
+        elif name == "port" and isinstance(part, Endpoint) or name in ("port", "metrics_port"):
+            if not 0 < value < 65536:
+                yield below, f"{value} is no port"
+        elif value < 0 or (value == 0 and name not in MAY_BE_ZERO):
+            yield below, f"{value} must be above zero"
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+class DocumentFile:
+    """A document file that is followed: `current` is the last good content.
+
+    `watch` looks at it every `poll_seconds` and hands a changed, valid document to every subscriber. A bad one
+    is logged with its mistakes and counted (`hal9_document_reloads_total{outcome="refused"}`), and the old
+    one stays. Raises at construction: DocumentError, as there is no old one yet.
+    """
+
+    def __init__(self, path: str | Path, metrics: Metrics, poll_seconds: float = POLL_SECONDS) -> None:
+        self.path = Path(path)
+        self._reloads = metrics.document_reloads
+        self.current = load(self.path)
+        self._poll_seconds = poll_seconds
+        self._seen = self.path.read_bytes()
+        self._subscribers: list[Subscriber] = []
+
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Have `subscriber` awaited with each new document."""
+        self._subscribers.append(subscriber)
+
+    async def watch(self) -> None:
+        """Follow the file until cancelled."""
+        while True:
+            await asyncio.sleep(self._poll_seconds)
+            await self.check()
+
+    async def check(self) -> bool:
+        """Look at the file once; whether a new document was taken."""
+        try:
+            raw = await asyncio.to_thread(self.path.read_bytes)
+        except OSError as error:
+            raw, problem = b"", f"{self.path} cannot be read: {error.strerror}"
+        else:
+            problem = ""
+        if raw == self._seen:
+            return False
+        self._seen = raw
+        try:
+            if problem:
+                raise DocumentError(str(self.path), [("$", problem)])
+            fresh = decode(raw, str(self.path))
+            if fresh.region != self.current.region:
+                raise DocumentError(str(self.path), [("$.region", "cannot change while the process runs")])
+        except DocumentError as error:
+            self._reloads.labels(outcome="refused").inc()
+            log.error("the document of before stays in use: %s", error)
+            return False
+        self.current = fresh
+        for subscriber in self._subscribers:
+            await subscriber(fresh)
+        self._reloads.labels(outcome="taken").inc()
+        return True
