@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
 
 from app.http.problem import Problem, retry_after
@@ -49,12 +50,11 @@ class Shedder:
 
     async def watch(self) -> None:
         """Measure the loop's delay until cancelled."""
-        loop = asyncio.get_running_loop()
-        delays = _Delays(loop.time)
+        delays = _Delays(time.monotonic)  # uvloop's own clock counts in milliseconds and stands still within a turn
         while True:
-            due = loop.time() + TICK_SECONDS
+            due = time.monotonic() + TICK_SECONDS
             await asyncio.sleep(TICK_SECONDS)
-            smallest = delays.add(loop.time() - due)
+            smallest = delays.add(time.monotonic() - due)
             if smallest is not None:
                 self.overloaded = smallest > TARGET_SECONDS
                 self._lag.set(smallest)

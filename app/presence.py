@@ -1,0 +1,62 @@
+"""Who is using this process now: `hal9_concurrent_users`, which the autoscaler divides by pods.
+
+A user counts with a request in the last `WINDOW_SECONDS` or with an open WebSocket. A user whose requests are spread
+over several processes counts in each of them; nginx and the mesh keep connections alive, which bounds that.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from uuid import UUID
+
+WINDOW_SECONDS = 60.0
+PRUNE_ABOVE = 10_000
+"""Users remembered before the old ones are dropped without waiting for a scrape."""
+
+
+class Presence:
+    """Users seen lately and users connected. `clock` is monotonic, in seconds."""
+
+    def __init__(self, window_seconds: float = WINDOW_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
+        self._window_seconds = window_seconds
+        self._clock = clock
+        self._seen: dict[UUID, float] = {}
+        self._connected: Counter[UUID] = Counter()
+        self._prune_above = PRUNE_ABOVE
+
+    def saw(self, user_id: UUID) -> None:
+        """A request of this user. The dictionary stays in the order of the last request."""
+        seen = self._seen
+        seen.pop(user_id, None)
+        seen[user_id] = self._clock()
+        if len(seen) > self._prune_above:
+            self._prune()
+            self._prune_above = max(PRUNE_ABOVE, 2 * len(seen))
+
+    def opened(self, user_id: UUID) -> None:
+        """A WebSocket of this user was accepted."""
+        self._connected[user_id] += 1
+
+    def closed(self, user_id: UUID) -> None:
+        """A WebSocket of this user ended; its user was here until now."""
+        self._connected[user_id] -= 1
+        if not self._connected[user_id]:
+            del self._connected[user_id]
+        self.saw(user_id)
+
+    def count(self) -> int:
+        """Users present now."""
+        self._prune()
+        return len(self._seen.keys() | self._connected.keys())
+
+    def _prune(self) -> None:
+        oldest = self._clock() - self._window_seconds
+        expired = []
+        for user_id, at in self._seen.items():
+            if at >= oldest:
+                break
+            expired.append(user_id)
+        for user_id in expired:
+            del self._seen[user_id]
