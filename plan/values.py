@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Self
 
 import pulumi
+from google.protobuf import struct_pb2
 from pulumi.runtime import rpc
 
 SIGNATURE = rpc._special_sig_key
@@ -89,25 +90,65 @@ def kept(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def strings(value: Any) -> Iterator[str]:
-    """Every string inside a value, names of maps left out."""
+def strings_at(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Every string inside a value with its path (`spec.ports[0].name`); signatures of wire forms are none."""
     if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for inner in value.values():
-            yield from strings(inner)
-    elif isinstance(value, (list, tuple)):
-        for inner in value:
-            yield from strings(inner)
-
-
-def unknown_paths(value: Any, path: str = "") -> Iterator[str]:
-    """The path of every unknown inside a value."""
-    if is_unknown(reveal(value)):
-        yield path
+        yield path, value
     elif isinstance(value, Mapping):
         for name, inner in value.items():
-            yield from unknown_paths(inner, f"{path}.{name}" if path else name)
+            if name != SIGNATURE:
+                yield from strings_at(inner, f"{path}.{name}" if path else name)
     elif isinstance(value, (list, tuple)):
         for index, inner in enumerate(value):
-            yield from unknown_paths(inner, f"{path}[{index}]")
+            yield from strings_at(inner, f"{path}[{index}]")
+
+
+def strings(value: Any) -> Iterator[str]:
+    """Every string inside a value."""
+    return (text for _, text in strings_at(value))
+
+
+def unknown_paths(value: Any) -> Iterator[str]:
+    """The path of every unknown inside a value."""
+    return (path for path, text in strings_at(value) if is_unknown(text))
+
+
+def from_struct(struct: struct_pb2.Struct) -> dict[str, Any]:
+    """A protobuf object as plain Python, names in order (protobuf has none), its wire forms left as they are."""
+    return {name: _from_value(struct.fields[name]) for name in sorted(struct.fields)}
+
+
+def _from_value(value: struct_pb2.Value) -> Any:
+    kind = value.WhichOneof("kind")
+    if kind == "struct_value":
+        return from_struct(value.struct_value)
+    if kind == "list_value":
+        return [_from_value(item) for item in value.list_value.values]
+    return None if kind in (None, "null_value") else getattr(value, kind)
+
+
+def to_struct(values: Mapping[str, Any]) -> struct_pb2.Struct:
+    """Plain Python as a protobuf object; unknowns in any form become the sentinel."""
+    struct = struct_pb2.Struct()
+    for name, value in values.items():
+        _set_value(struct.fields[name], value)
+    return struct
+
+
+def _set_value(target: struct_pb2.Value, value: Any) -> None:
+    if value is None:
+        target.null_value = struct_pb2.NULL_VALUE
+    elif isinstance(value, bool):
+        target.bool_value = value
+    elif isinstance(value, (int, float)):
+        target.number_value = value
+    elif isinstance(value, str):
+        target.string_value = SENTINEL if is_unknown(value) else value
+    elif isinstance(value, Mapping):
+        target.struct_value.SetInParent()
+        for name, inner in value.items():
+            _set_value(target.struct_value.fields[name], inner)
+    else:
+        target.list_value.SetInParent()
+        for inner in value:
+            _set_value(target.list_value.values.add(), inner)
