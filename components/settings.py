@@ -62,6 +62,25 @@ class Region(Settings):
     """Regions with a secondary of this region's Global Datastore. Default: the first two other regions."""
 
 
+class Network(Settings):
+    """Each region's VPC. `interface_endpoints` are AWS services reached without the internet; each costs by the hour."""
+
+    interface_endpoints: tuple[str, ...] = (
+        "ecr.api",
+        "ecr.dkr",
+        "sts",
+        "secretsmanager",
+        "kms",
+        "logs",
+        "ec2",
+        "elasticloadbalancing",
+        "autoscaling",
+        "eks",
+        "eks-auth",
+    )
+    flow_log_retention_days: Positive = 90
+
+
 class OnDemandNodes(Settings):
     """The on-demand node group of each region. `min_nodes` must hold minReplicas pods."""
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import pydantic
+from pulumi import RunError
 from pydantic.fields import FieldInfo
 
 NAMESPACE = "hal9"
@@ -26,8 +27,11 @@ class Mistake:
     message: str
 
 
-class StackFileError(Exception):
-    """The stack file cannot be planned. `str()` is the whole message for the operator; `mistakes` the single ones."""
+class StackFileError(RunError):
+    """The stack file cannot be planned. `str()` is the whole message for the operator; `mistakes` the single ones.
+
+    A RunError, so that the Pulumi CLI prints the message and no traceback.
+    """
 
     def __init__(self, stack: str, mistakes: Sequence[Mistake]) -> None:
         self.mistakes = tuple(mistakes)

@@ -16,6 +16,7 @@ from pydantic import Field
 
 from app.deployment import PoolConfig
 from components import budget, rules
+from components.naming import Names
 from components.settings import (
     Autoscaling,
     Cache,
@@ -26,6 +27,7 @@ from components.settings import (
     Limits,
     Mesh,
     Name,
+    Network,
     Pools,
     Redis,
     Region,
@@ -49,6 +51,7 @@ class Topology(Settings):
     alarm_email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")] = Field(examples=["oncall@example.com"])
     protect: bool = True
     regions: dict[Name, Region] = Field(min_length=1)
+    network: Network = Network()
     cluster: Cluster = Field(examples=[{"adminRoleArns": ["arn:aws:iam::123456789012:role/deployer"]}])
     server: Server = Server()
     autoscaling: Autoscaling = Autoscaling()
@@ -89,6 +92,11 @@ class Topology(Settings):
     def ordered_regions(self) -> tuple[Region, ...]:
         """Regions by address block: the order of the specification's lists, and stable when a region is added behind."""
         return tuple(sorted(self.regions.values(), key=lambda r: (r.cidr.network_address, r.name)))
+
+    @cached_property
+    def names(self) -> Names:
+        """The rule for this stack's names and tags."""
+        return Names(self.stack, self.owner)
 
     @property
     def production(self) -> bool:
