@@ -127,8 +127,9 @@ def _numbers(part: object, path: str) -> Iterator[tuple[str, str]]:
         value, below = getattr(part, name), f"{path}.{_camel(name)}"
         if isinstance(value, bool) or not isinstance(value, int | float):
             yield from _numbers(value, below)
-        elif name == "port" and isinstance(part, Endpoint) or name in ("port", "metrics_port"):
-            if not 0 < value < 65536:
+        elif name in ("port", "metrics_port"):
+            # The server's own 0 means a port of the kernel's choice; an endpoint's would mean nothing.
+            if not (1 if isinstance(part, Endpoint) else 0) <= value < 65536:
                 yield below, f"{value} is no port"
         elif value < 0 or (value == 0 and name not in MAY_BE_ZERO):
             yield below, f"{value} must be above zero"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import pwd
 import shutil
@@ -18,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -140,16 +142,19 @@ class Process:
         with self.log.open("ab") as log:
             if self.user.switches:
                 os.chown(self.log, self.user.uid, self.user.gid)
-            self._child = subprocess.Popen(
-                [str(part) for part in self.command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
-                env={**_clean_environment(), **self.env}, start_new_session=True,
-                preexec_fn=_die_with_parent(self.stop_signal),  # noqa: PLW1509 - one prctl, nothing that takes a lock
-                **self.user.popen_arguments(),
-            )  # fmt: skip
+            child = _spawner().submit(
+                lambda: subprocess.Popen(
+                    [str(part) for part in self.command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
+                    env={**_clean_environment(), **self.env}, start_new_session=True,
+                    preexec_fn=_die_with_parent(self.stop_signal),  # noqa: PLW1509 - one prctl, nothing takes a lock
+                    **self.user.popen_arguments(),
+                )
+            ).result()  # fmt: skip
+        self._child = child
         give_up, pause = time.monotonic() + timeout, 0.005
         while not ready():
             if not self.running:
-                raise ProcessError(f"{self.name} ended with {self._child.returncode} at its start: {self.log_tail()}")
+                raise ProcessError(f"{self.name} ended with {child.returncode} at its start: {self.log_tail()}")
             if time.monotonic() > give_up:
                 self.kill()
                 raise ProcessError(f"{self.name} was not ready within {timeout:g} s: {self.log_tail()}")
@@ -188,6 +193,12 @@ class Process:
     def log_tail(self, characters: int = 2000) -> str:
         """The end of its log."""
         return self.log.read_text(errors="replace")[-characters:].strip()
+
+
+@functools.cache
+def _spawner() -> ThreadPoolExecutor:
+    """The one thread that starts servers: PR_SET_PDEATHSIG goes off when the starting *thread* ends."""
+    return ThreadPoolExecutor(1, "spawner")
 
 
 def _clean_environment() -> dict[str, str]:

@@ -1,0 +1,212 @@
+"""Three shards of real PostgreSQL, each with a streaming replica in every other region, once a test session.
+
+`postgres` are the servers. `deployment` is a document over a database of the test's own on them, migrated and
+seeded, so that tests run in any order and in parallel; the servers are shared, so a test that stops or pauses
+one puts it back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import json
+import os
+import secrets
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from app.databases import Databases
+from app.deployment import (
+    DatabaseConnection,
+    Deployment,
+    Endpoint,
+    IdentityConfig,
+    KeyRange,
+    PoolConfig,
+    RegionConfig,
+    SessionConfig,
+    SessionKey,
+    SessionStore,
+    ShardConfig,
+    ShardingConfig,
+)
+from app.metrics import Metrics
+from app.migrate import migrate, migrate_shard
+from lab.postgres import SUPERUSER, PostgresServer
+from lab.process import work_directory
+
+REGIONS = ("us-west", "eu-central", "ap-south")
+KEY_RANGES = ((0, 333), (334, 666), (667, 999))
+TEMPLATE = "hal9_template"
+
+
+class PostgresShards:
+    """The servers by shard id (1, 2, 3): `primaries`, and `replicas` by shard and region."""
+
+    def __init__(self, directory: Path) -> None:
+        self.primaries = {number: PostgresServer(directory / f"shard-{number}") for number in (1, 2, 3)}
+        self.replicas = {
+            number: {
+                region: PostgresServer(directory / f"shard-{number}-{region}", replica_of=primary)
+                for region in REGIONS
+                if region != REGIONS[number - 1]
+            }
+            for number, primary in self.primaries.items()
+        }
+
+    def start(self) -> None:
+        """Start all, shards side by side; each primary has a migrated database to copy (`TEMPLATE`)."""
+        with ThreadPoolExecutor(3) as workers:
+            list(workers.map(self._start_shard, self.primaries))
+
+    def _start_shard(self, number: int) -> None:
+        primary = self.primaries[number]
+        primary.create()
+        primary.start()
+        asyncio.run(_make_template(primary))
+        for replica in self.replicas[number].values():
+            replica.create()
+            replica.start()
+
+    def stop(self) -> None:
+        """End all of them."""
+        for copies in self.replicas.values():
+            for replica in copies.values():
+                replica.kill()
+        for primary in self.primaries.values():
+            primary.kill()
+
+    def sharding(self, database: str) -> ShardingConfig:
+        """The sharding section of a document over `database` on these servers."""
+
+        def instance(region: str, server: PostgresServer) -> DatabaseConnection:
+            return DatabaseConnection(region=region, endpoint=Endpoint(host=server.host, port=server.port, tls=False))
+
+        return ShardingConfig(
+            shards=tuple(
+                ShardConfig(
+                    id=number,
+                    home=REGIONS[number - 1],
+                    primary=instance(REGIONS[number - 1], primary),
+                    replicas=tuple(instance(region, server) for region, server in self.replicas[number].items()),
+                    key_ranges=(KeyRange(start=KEY_RANGES[number - 1][0], end=KEY_RANGES[number - 1][1]),),
+                )
+                for number, primary in self.primaries.items()
+            ),
+            replication_factor=3,
+            database=database,
+        )
+
+    def write_secrets(self, directory: Path) -> None:
+        """The secret files `shard-<id>` of these servers."""
+        for number, primary in self.primaries.items():
+            secret = directory / f"shard-{number}"
+            secret.write_text(json.dumps({"username": SUPERUSER, "password": primary.password}))
+
+
+async def _make_template(primary: PostgresServer) -> None:
+    connection = await asyncpg.connect(**primary.dsn("postgres"))
+    await connection.execute(f"CREATE DATABASE {TEMPLATE}")
+    await connection.close()
+    connection = await asyncpg.connect(**primary.dsn(TEMPLATE))
+    await migrate(connection)
+    await connection.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresShards]:
+    """Nine real servers: a primary a shard and its replicas."""
+    with work_directory("hal9-postgres-test") as directory:
+        servers = PostgresShards(directory)
+        try:
+            servers.start()
+            yield servers
+        finally:
+            servers.stop()
+
+
+@pytest_asyncio.fixture
+async def deployment(postgres: PostgresShards, tmp_path: Path) -> AsyncIterator[Deployment]:
+    """A document as read in us-west, over a fresh, migrated, seeded database on every shard.
+
+    Its Redis endpoints point nowhere; tests that need Redis replace `regions` (msgspec.structs.replace).
+    """
+    database = f"test_{uuid.uuid4().hex}"
+    for primary in postgres.primaries.values():
+        await _administer(primary, f"CREATE DATABASE {database} TEMPLATE {TEMPLATE}")
+    secrets_directory = tmp_path / "secrets"
+    secrets_directory.mkdir()
+    postgres.write_secrets(secrets_directory)
+    (secrets_directory / "session-key-k1").write_text(base64.b64encode(secrets.token_bytes(32)).decode())
+    nowhere = Endpoint(host="127.0.0.1", port=1, tls=False)
+    document = Deployment(
+        region="us-west",
+        regions=tuple(
+            RegionConfig(name=name, cache=nowhere, sessions=SessionStore(primary=nowhere)) for name in REGIONS
+        ),
+        sharding=postgres.sharding(database),
+        pools=PoolConfig(primary_size=8, replica_size=8),
+        sessions=SessionConfig(keyring=(SessionKey(id="k1", state="active"),)),
+        identity=IdentityConfig(
+            issuer="https://issuer.test", audience="hal9", service_audience="hal9-service", jwks=os.devnull
+        ),
+        secrets_directory=str(secrets_directory),
+    )
+    for shard in document.sharding.shards:
+        await migrate_shard(document, shard)
+    for number, primary in postgres.primaries.items():
+        for replica in postgres.replicas[number].values():
+            await caught_up(primary, replica)
+    try:
+        yield document
+    finally:
+        for primary in postgres.primaries.values():
+            await _administer(primary, f"DROP DATABASE {database} WITH (FORCE)")
+
+
+@pytest_asyncio.fixture
+async def make_databases(deployment: Deployment) -> AsyncIterator[Callable[..., asyncio.Future[Databases]]]:
+    """`await make_databases(region="eu-central")`: the pools of a process in that region, closed at the end."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def make(document: Deployment | None = None, region: str = "us-west") -> Databases:
+            import msgspec
+
+            document = msgspec.structs.replace(document or deployment, region=region)
+            return await stack.enter_async_context(Databases(document, Metrics()))
+
+        yield make  # type: ignore[misc]
+
+
+@pytest_asyncio.fixture
+async def databases(make_databases: Callable[..., asyncio.Future[Databases]]) -> Databases:
+    """The pools of a process in us-west."""
+    return await make_databases()
+
+
+async def _administer(server: PostgresServer, statement: str) -> None:
+    connection = await asyncpg.connect(**server.dsn("postgres"))
+    try:
+        await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def caught_up(primary: PostgresServer, replica: PostgresServer) -> None:
+    """Wait until `replica` has replayed all that `primary` has written."""
+    source = await asyncpg.connect(**primary.dsn("postgres"))
+    copy = await asyncpg.connect(**replica.dsn("postgres"))
+    try:
+        target = await source.fetchval("SELECT pg_current_wal_lsn()")
+        while not await copy.fetchval("SELECT pg_last_wal_replay_lsn() >= $1::pg_lsn", target):
+            await asyncio.sleep(0.01)
+    finally:
+        await source.close()
+        await copy.close()
