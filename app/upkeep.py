@@ -13,7 +13,7 @@ import asyncpg
 from app.pools import DatabaseUnavailable, InstancePool
 
 if TYPE_CHECKING:
-    from app.databases import Databases
+    from app.shards import Shards
 
 log = logging.getLogger(__name__)
 
@@ -43,16 +43,16 @@ DELETE FROM idempotency_keys k USING expired e WHERE (k.slot, k.user_id, k.key) 
 
 
 class Upkeep:
-    """The background tasks of one `Databases`."""
+    """The background tasks of one `Shards`."""
 
-    def __init__(self, databases: Databases) -> None:
-        self._databases = databases
+    def __init__(self, shards: Shards) -> None:
+        self._shards = shards
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin; each at its own pace, with jitter, so that the pods spread out."""
         rounds: list[tuple[float, Callable[[], Awaitable[object]]]] = [
-            (MAP_SECONDS, lambda: self._databases.refresh("periodic")),
+            (MAP_SECONDS, lambda: self._shards.refresh("periodic")),
             (LAG_SECONDS, self.measure_lag),
             (PURGE_SECONDS, self.purge),
         ]
@@ -74,8 +74,8 @@ class Upkeep:
 
     async def measure_lag(self) -> None:
         """Measure each replica of this region: `lag_seconds` and, on the way, `replayed`."""
-        region = self._databases.deployment.region
-        pools = [pool for shard in self._databases.pools.values() for pool in shard.read_pools.get(region, ())]
+        region = self._shards.deployment.region
+        pools = [pool for shard in self._shards.pools.values() for pool in shard.read_pools.get(region, ())]
         await asyncio.gather(*(self._measure(pool) for pool in pools))
 
     async def _measure(self, pool: InstancePool) -> None:
@@ -96,7 +96,7 @@ class Upkeep:
     async def purge(self) -> int:
         """Delete expired idempotency keys of every shard, in batches; how many."""
         total = 0
-        for shard in list(self._databases.pools.values()):
+        for shard in list(self._shards.pools.values()):
             pool = shard.primary_pool
             try:
                 connection = await pool.acquire(1)

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from app.items import ABSENT, PRESENT, InvalidKey, ItemRepository, NoSuchUser, PreconditionFailed, version_of
-from app.databases import Databases, KeyReused
+from app.databases import Databases
+from app.items import ItemRepository, version_of
 from app.users import UserRepository
 
 

@@ -1,0 +1,166 @@
+"""Reads: on the nearest instance of the user's shard that has reached the user's floor."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+from uuid import UUID
+
+import asyncpg
+
+from app.deployment import ReadPreference
+from app.floor import Floor
+from app.pools import DatabaseUnavailable, InstancePool, connection_lost
+from app.sharding import Ownership, slot_of
+from app.shards import READABLE, Shards, WrongEpoch
+
+T = TypeVar("T")
+
+
+class Reads(Shards):
+    """The reading half of `Databases`."""
+
+    async def fetch(
+        self, user_id: UUID, query: str, *arguments: Any, floor: Floor | None = None, timeout: float | None = None
+    ) -> list[asyncpg.Record]:
+        """A query on the user's shard, never older than `floor`; moves on to the next instance when one fails.
+
+        Raises: DatabaseUnavailable (PoolExhausted), and what Postgres says of the query itself.
+        """
+        return await self._read(slot_of(user_id), None, floor, timeout, lambda c: c.fetch(query, *arguments))
+
+    async def fetchrow(
+        self, user_id: UUID, query: str, *arguments: Any, floor: Floor | None = None, timeout: float | None = None
+    ) -> asyncpg.Record | None:
+        """As `fetch`; the first row."""
+        return await self._read(slot_of(user_id), None, floor, timeout, lambda c: c.fetchrow(query, *arguments))
+
+    async def fetch_owned(
+        self, user_id: UUID, query: str, *arguments: Any, floor: Floor | None = None, timeout: float | None = None
+    ) -> list[asyncpg.Record]:
+        """As `fetch`, from an instance that knows itself the owner of the user's slot.
+
+        The query gets the slot as $1 before `arguments`, and its rows begin with `slots.state` of that slot, as
+        the outer side of a join, so that there is a row whatever else there is. A process with an old map, or
+        a replica that has not heard of a move, would else answer with what was before the move.
+        Raises: as `fetch`, and WrongEpoch.
+        """
+        slot = slot_of(user_id)
+
+        async def run(connection: Any) -> list[asyncpg.Record]:
+            found: list[asyncpg.Record] = await connection.fetch(query, slot, *arguments)
+            return found
+
+        rows = await self._read(slot, None, floor, timeout, run)
+        if rows and rows[0][0] in READABLE:
+            return rows
+        self._metrics.db_fallbacks.labels(str(self.map.owner(slot)), "any", "moved").inc()
+        await self.refresh("read")
+        rows = await self._read(slot, ReadPreference.PRIMARY, floor, timeout, run)
+        if rows and rows[0][0] in READABLE:
+            return rows
+        raise WrongEpoch(f"shard {self.map.owner(slot)} does not own slot {slot}")
+
+    @contextlib.asynccontextmanager
+    async def read(
+        self, user_id: UUID, floor: Floor | None = None, timeout: float | None = None
+    ) -> AsyncIterator[asyncpg.Connection]:
+        """`async with databases.read(user_id, floor) as connection`: several queries on one instance.
+
+        The instance is chosen as by `fetch`, but a failure within the block is the caller's to retry.
+        """
+        give_up = time.monotonic() + (timeout or self._timeout)
+        slot = slot_of(user_id)
+        pool, connection = await self._take(await self._candidates(slot, None, floor), floor, give_up)
+        try:
+            async with asyncio.timeout(give_up - time.monotonic()):
+                yield connection
+        finally:
+            await pool.release(connection)
+
+    async def _read(
+        self,
+        slot: int,
+        preference: ReadPreference | None,
+        floor: Floor | None,
+        timeout: float | None,
+        query: Callable[[Any], Awaitable[T]],
+    ) -> T:
+        give_up = time.monotonic() + (timeout or self._timeout)
+        candidates = await self._candidates(slot, preference, floor)
+        lost: set[InstancePool] = set()
+        while True:
+            pool, connection = await self._take(candidates, floor, give_up)
+            try:
+                async with asyncio.timeout(give_up - time.monotonic()):
+                    result = await query(connection)
+            except BaseException as error:
+                if connection_lost(error, connection):
+                    await pool.lost(connection)
+                    self._fell_back(pool, "unreachable")
+                    if pool in lost:
+                        pool.failed()
+                    else:
+                        # Kept connections go stale when their server restarts: ask it once more with a new one.
+                        lost.add(pool)
+                        candidates.insert(0, pool)
+                    continue
+                await pool.release(connection)
+                if isinstance(error, TimeoutError):
+                    raise DatabaseUnavailable(f"{pool} did not answer in time") from error
+                raise
+            await pool.release(connection)
+            return result
+
+    async def _candidates(
+        self, slot: int, preference: ReadPreference | None, floor: Floor | None
+    ) -> list[InstancePool]:
+        """Where a read of `slot` at `floor` may go, best first."""
+        if floor is not None and floor.epoch != self.map.epoch_of(slot):
+            if floor.epoch > self.map.epoch_of(slot):
+                # The floor knows of a move that this process has not heard of.
+                self.map = self.map.with_owners([Ownership(slot, floor.shard, floor.epoch)])
+                await self.refresh("floor")
+            if (floor.shard, floor.epoch) != (self.map.owner(slot), self.map.epoch_of(slot)):
+                preference = ReadPreference.PRIMARY  # another shard's or epoch's position says nothing here
+        return self.pools[self.map.owner(slot)].candidates(preference or self._preference)
+
+    async def _take(
+        self, candidates: list[InstancePool], floor: Floor | None, give_up: float
+    ) -> tuple[InstancePool, Any]:
+        """The first of `candidates` that is reachable and has reached `floor`, taken out, and a connection to it.
+
+        Raises: DatabaseUnavailable when none is left.
+        """
+        problem: DatabaseUnavailable | None = None
+        while candidates:
+            pool = candidates.pop(0)
+            left = give_up - time.monotonic()
+            try:
+                # Half of what is left at most, so that one that hangs leaves time for the next.
+                connection = await pool.acquire(left / 2 if candidates else left)
+            except DatabaseUnavailable as error:
+                problem = error
+                self._fell_back(pool, "unreachable")
+                continue
+            if floor is None or pool.role == "primary" or pool.replayed >= floor.lsn:
+                return pool, connection
+            try:
+                if await pool.has_replayed(connection, floor.lsn):
+                    return pool, connection
+            except BaseException as error:
+                await pool.lost(connection)
+                if not isinstance(error, TimeoutError) and not connection_lost(error, connection):
+                    raise
+                pool.failed()
+                self._fell_back(pool, "unreachable")
+            else:
+                await pool.release(connection)
+                self._fell_back(pool, "behind")
+        raise problem or DatabaseUnavailable("no instance of the shard answered in time")
+
+    def _fell_back(self, pool: InstancePool, reason: str) -> None:
+        self._metrics.db_fallbacks.labels(str(pool.shard_id), pool.region, reason).inc()

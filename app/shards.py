@@ -1,0 +1,127 @@
+"""Every shard's pools, and the map to them, kept as Postgres says it is."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from typing import Self
+
+import asyncpg
+
+from app.deployment import Deployment
+from app.metrics import LagSample, Metrics, PoolSample
+from app.pools import DatabaseError, DatabaseUnavailable, OptimizedConnectionPool
+from app.sharding import Ownership, ShardMap
+from app.upkeep import Upkeep
+
+log = logging.getLogger(__name__)
+
+REFRESH_SECONDS = 1.0
+"""How long a refresh of the map waits for one instance: a shard that is away must not hold up the others."""
+
+READABLE = ("owned", "fenced")
+"""States of a slot in which this shard's rows are the truth: a fenced slot takes no writes yet still has them."""
+
+
+class WrongEpoch(DatabaseError):
+    """The shard is not the slot's owner, or since another epoch, and a fresh map did not help."""
+
+
+class Shards:
+    """The pools by shard id (`pools`) and the map to them (`map`), refreshed when asked and now and then."""
+
+    def __init__(self, deployment: Deployment, metrics: Metrics) -> None:
+        self.deployment = deployment
+        self.map = ShardMap(deployment.sharding)
+        self.pools: dict[int, OptimizedConnectionPool] = {}
+        self._metrics = metrics
+        self._preference = deployment.sharding.read_preference
+        self._timeout = deployment.server.request_timeout_seconds
+        self._refreshing: asyncio.Task[None] | None = None
+        self._upkeep = Upkeep(self)
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        """Make the pools, ask Postgres for the map as far as it answers, and start the upkeep."""
+        for shard in self.deployment.sharding.shards:
+            pool = self.pools[shard.id] = OptimizedConnectionPool(self.deployment, shard)
+            await pool.open()
+        await self.refresh("start")
+        self._upkeep.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End the upkeep and close every pool; lent connections get a few seconds."""
+        await self._upkeep.stop()
+        if self._refreshing is not None:
+            self._refreshing.cancel()
+        await asyncio.gather(*(pool.close() for pool in self.pools.values()), *self._closing)
+
+    async def reload(self, deployment: Deployment) -> None:
+        """Follow a new document: pools of shards that changed are made anew, the others stay as they are."""
+        before, self.deployment = self.deployment, deployment
+        self._preference = deployment.sharding.read_preference
+        self._timeout = deployment.server.request_timeout_seconds
+        same = (before.pools, before.sharding.database, before.secrets_directory, before.ca_file) == (
+            deployment.pools, deployment.sharding.database, deployment.secrets_directory, deployment.ca_file
+        )  # fmt: skip
+        kept = {id_: pool for id_, pool in self.pools.items() if same}
+        pools: dict[int, OptimizedConnectionPool] = {}
+        for shard in deployment.sharding.shards:
+            old = kept.get(shard.id)
+            if old is not None and (old.shard.primary, old.shard.replicas) == (shard.primary, shard.replicas):
+                pools[shard.id] = old
+            else:
+                pools[shard.id] = OptimizedConnectionPool(deployment, shard)
+                await pools[shard.id].open()
+        gone = [pool for pool in self.pools.values() if pool not in pools.values()]
+        self.map = self.map.with_config(deployment.sharding)
+        self.pools = pools
+        for pool in gone:
+            task = asyncio.create_task(pool.close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+        await self.refresh("document")
+
+    async def refresh(self, reason: str) -> None:
+        """Ask every shard what it owns and take the newer map; callers at the same time share one round."""
+        if self._refreshing is None or self._refreshing.done():
+            self._metrics.db_map_refreshes.labels(reason).inc()
+            self._refreshing = asyncio.create_task(self._refresh())
+        await asyncio.shield(self._refreshing)
+
+    async def _refresh(self) -> None:
+        answers = await asyncio.gather(*(self._owned(pool) for pool in list(self.pools.values())))
+        self.map = self.map.with_owners(row for rows in answers for row in rows)
+
+    async def _owned(self, pools: OptimizedConnectionPool) -> list[Ownership]:
+        """What a shard owns, by its primary, or by a replica when that is away. An old answer does no harm."""
+        for pool in pools:
+            try:
+                connection = await pool.acquire(REFRESH_SECONDS)
+            except DatabaseUnavailable:
+                continue
+            try:
+                rows = await connection.fetch("SELECT slot, epoch FROM slots WHERE state = ANY ($1)", READABLE)
+                return [Ownership(row["slot"], pools.shard.id, row["epoch"]) for row in rows]
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+                log.warning("%s did not say what it owns: %s", pool, error)
+            finally:
+                await pool.release(connection)
+        return []
+
+    def pool_samples(self) -> Iterator[PoolSample]:
+        """Every pool's use, for the metrics."""
+        for pools in self.pools.values():
+            for pool in pools:
+                yield pool.sample()
+
+    def lag_samples(self) -> Iterator[LagSample]:
+        """The lag of the replicas in this process's region, as the upkeep measured it last."""
+        for pools in self.pools.values():
+            for pool in pools.read_pools.get(self.deployment.region, ()):
+                yield LagSample(pool.shard_id, pool.region, pool.lag_seconds)
