@@ -14,6 +14,7 @@ AWS_RESERVED_ADDRESSES = 5
 """Addresses of each subnet that AWS keeps (VPC User Guide, "Subnet sizing")."""
 MAX_ZONES = 6
 SMALLEST_SUBNET_PREFIX = 28
+_PRIVATE_BLOCK = IPv4Network("10.0.0.0/8")
 
 
 class Tier(enum.StrEnum):
@@ -47,14 +48,17 @@ def smallest_vpc_prefix() -> int:
     return SMALLEST_SUBNET_PREFIX - 7
 
 
-def next_free(taken: list[IPv4Network], prefix: int) -> IPv4Network:
-    """The first 10.0.0.0/8 block of `prefix` behind every block of `taken`."""
+def next_free(taken: list[IPv4Network], prefix: int) -> IPv4Network | None:
+    """The first 10.0.0.0/8 block of `prefix` behind every block of `taken` in it. None where none is left."""
     step = 2 ** (32 - prefix)
     start = max(
-        (int(n.broadcast_address) + 1 for n in taken if n.network_address in IPv4Network("10.0.0.0/8")),
-        default=10 << 24,
+        (int(block.broadcast_address) + 1 for block in taken if block.overlaps(_PRIVATE_BLOCK)),
+        default=int(_PRIVATE_BLOCK.network_address),
     )
-    return IPv4Network((-(-start // step) * step, prefix))
+    address = -(-start // step) * step
+    if prefix < _PRIVATE_BLOCK.prefixlen or address > int(_PRIVATE_BLOCK.broadcast_address):
+        return None
+    return IPv4Network((address, prefix))
 
 
 def _part(network: IPv4Network, bits: int, index: int) -> IPv4Network:

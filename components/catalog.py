@@ -41,7 +41,13 @@ _BURSTABLE_SIZES = {
     "xlarge": (4, 16),
     "2xlarge": (8, 32),
 }
-_SIZE = re.compile(r"(?:(\d*)x)?large")
+_SIZE = re.compile(r"(?:(|[1-9]\d?)x)?large")
+_LARGEST = 96
+"""vCPUs a `24xlarge` has; what is larger is one of a kind and no node of ours."""
+
+# Families that the database and the cache come in (RDS and ElastiCache User Guides, "Supported node types").
+_RDS_FAMILIES = frozenset("t3 t4g m5 m6i m6g m6in m7i m7g m8g r5 r6i r6g r6gd r6in r7i r7g r8g".split())
+_ELASTICACHE_FAMILIES = frozenset("t3 t4g m5 m6g m7g r5 r6g r6gd r7g c7gn".split())
 
 
 @dataclass(frozen=True)
@@ -55,8 +61,8 @@ class InstanceSize:
 
 
 def instance_size(instance_type: str) -> InstanceSize | None:
-    """The size of an EC2, `db.` or `cache.` type, or None where the tables do not know it."""
-    family, _, size = instance_type.removeprefix("db.").removeprefix("cache.").partition(".")
+    """The size of an EC2 type such as m6i.large, or None where the tables do not know it."""
+    family, _, size = instance_type.partition(".")
     if family in _BURSTABLE:
         known = _BURSTABLE_SIZES.get(size)
         return InstanceSize(*known, _BURSTABLE[family], burstable=True) if known else None
@@ -65,7 +71,25 @@ def instance_size(instance_type: str) -> InstanceSize | None:
         return None
     ratio, architecture = _FAMILIES[family]
     vcpus = 2 if size == "large" else 4 * int(match[1] or 1)
+    if vcpus > _LARGEST:
+        return None
     return InstanceSize(vcpus, vcpus * ratio, architecture, burstable=False)
+
+
+def database_size(instance_class: str) -> InstanceSize | None:
+    """The size of an RDS class such as db.r6g.large, or None where the tables do not know it."""
+    return _size_of(instance_class, "db.", _RDS_FAMILIES)
+
+
+def cache_size(node_type: str) -> InstanceSize | None:
+    """The size of an ElastiCache node type such as cache.r6g.large, or None where the tables do not know it."""
+    return _size_of(node_type, "cache.", _ELASTICACHE_FAMILIES)
+
+
+def _size_of(name: str, prefix: str, families: frozenset[str]) -> InstanceSize | None:
+    instance_type = name.removeprefix(prefix)
+    known = name.startswith(prefix) and instance_type.partition(".")[0] in families
+    return instance_size(instance_type) if known else None
 
 
 def default_max_connections(instance_class: str) -> int | None:
@@ -74,18 +98,13 @@ def default_max_connections(instance_class: str) -> int | None:
     DBInstanceClassMemory is what is left of the nominal memory for the database process; 90% is taken for it.
     (RDS User Guide, "Maximum number of database connections")
     """
-    size = instance_size(instance_class)
+    size = database_size(instance_class)
     return None if size is None else min(5000, int(size.memory_gib * 1024**3 * 0.9) // 9531392)
 
 
-def global_datastore_refuses(node_type: str) -> str | None:
-    """Why ElastiCache takes no Global Datastore of this node type, or None. (m5, r5, c5-generation or newer; no t class)"""
-    family = node_type.removeprefix("cache.").partition(".")[0]
-    if not node_type.startswith("cache.") or instance_size(node_type) is None:
-        return "is no known cache node type"
-    if family in _BURSTABLE or family[0] not in "mr":
-        return "cannot be in a Global Datastore"
-    return None
+def global_datastore_takes(node_type: str) -> bool:
+    """Whether a Global Datastore takes this node type: m5, r5 or newer, no t class (ElastiCache User Guide)."""
+    return cache_size(node_type) is not None and node_type.removeprefix("cache.")[0] in "mr"
 
 
 NODE_RESERVED_CPU = 0.8

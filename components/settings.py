@@ -1,7 +1,7 @@
 """The parts of a stack file, each a frozen model: what may be set, its unit, and its default.
 
 Defaults are the specification's values. Keys are camelCase in the stack file, as in Pulumi and Kubernetes.
-`topology.py` puts the parts together; `rules.py` checks what no single part can see.
+`topology.py` puts the parts together; `rules` checks what no single part can see.
 """
 
 from __future__ import annotations
@@ -11,15 +11,23 @@ from ipaddress import IPv4Network
 from typing import Annotated, Literal
 
 import pydantic
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 from pydantic.alias_generators import to_camel
 
 from app.deployment import CacheConfig, KeyRange, LimitConfig, PoolConfig, ReadPreference, SessionConfig
-from components import addressing
+from components import addressing, forms
+from components.forms import Like
 
 Positive = Annotated[int, Field(ge=1)]
 Percent = Annotated[int, Field(ge=1, le=100)]
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{1,18}[a-z0-9]$")]
+Quantity = Annotated[float, BeforeValidator(forms.number), Field(gt=0, allow_inf_nan=False)]
+Block = Annotated[IPv4Network, PlainValidator(forms.block)]
+Clock = Annotated[str, AfterValidator(Like(r"([01][0-9]|2[0-3]):[0-5][0-9]", "a time of day such as 07:00"))]
+HttpsUrl = Annotated[str, AfterValidator(Like(r"https://\S+", "an https:// address"))]
+RoleArn = Annotated[
+    str,
+    AfterValidator(Like(r"arn:aws:iam::[0-9]{12}:role/\S+", "a role such as arn:aws:iam::123456789012:role/deployer")),
+]
 
 _POOLS = PoolConfig(primary_size=0, replica_size=0)
 _SESSIONS = SessionConfig(keyring=())
@@ -42,8 +50,8 @@ class ScheduleWindow(Settings):
     """A daily window, in the region's local time, in which at least `min_replicas` pods run."""
 
     days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = Field(min_length=1, examples=[["mon"]])
-    start: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = Field(examples=["00:00"])
-    end: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] = Field(examples=["00:01"])
+    start: Clock = Field(examples=["00:00"])
+    end: Clock = Field(examples=["00:01"])
     min_replicas: Positive = Field(examples=[10])
 
 
@@ -52,7 +60,7 @@ class Region(Settings):
 
     name: str = Field("", alias="$name")
     aws_region: str = Field(examples=["us-west-2"])
-    cidr: IPv4Network = Field(examples=["172.16.0.0/16"])
+    cidr: Block = Field(examples=["172.16.0.0/16"])
     zones: tuple[str, ...] = Field(min_length=1, max_length=addressing.MAX_ZONES, examples=[["us-west-2a"]])
     nat_gateways: Literal["zone", "one"] = "zone"
     timezone: str = "Etc/UTC"
@@ -117,11 +125,9 @@ class AddOns(Settings):
 class Cluster(Settings):
     """EKS in each region. The endpoint is private; `public_access_cidrs` opens it to the listed addresses."""
 
-    version: Annotated[str, Field(pattern=r"^1\.\d\d$")] = "1.35"
-    admin_role_arns: tuple[Annotated[str, Field(pattern=r"^arn:aws:iam::\d{12}:role/.+$")], ...] = Field(
-        min_length=1, examples=[["arn:aws:iam::123456789012:role/deployer"]]
-    )
-    public_access_cidrs: tuple[IPv4Network, ...] = ()
+    version: Annotated[str, AfterValidator(Like(r"1\.[0-9]{2}", "a Kubernetes version such as 1.35"))] = "1.35"
+    admin_role_arns: tuple[RoleArn, ...] = Field(min_length=1, examples=[["arn:aws:iam::123456789012:role/deployer"]])
+    public_access_cidrs: tuple[Block, ...] = Field((), examples=[["172.16.0.0/16"]])
     disk_gib: Positive = 100
     log_retention_days: Positive = 90
     on_demand: OnDemandNodes = OnDemandNodes()
@@ -132,18 +138,26 @@ class Cluster(Settings):
 class Resources(Settings):
     """What one `hal9-server` pod asks for and may use (specification: 1 and 2 CPUs, 2 and 4 GiB). CPUs in cores, memory in GiB."""
 
-    cpu_request: Annotated[float, Field(gt=0)] = 1
-    cpu_limit: Annotated[float, Field(gt=0)] = 2
-    memory_request_gib: Annotated[float, Field(gt=0)] = 2
-    memory_limit_gib: Annotated[float, Field(gt=0)] = 4
-    sidecar_cpu_request: Annotated[float, Field(gt=0)] = 0.1
-    sidecar_memory_request_gib: Annotated[float, Field(gt=0)] = 0.125
+    cpu_request: Quantity = 1
+    cpu_limit: Quantity = 2
+    memory_request_gib: Quantity = 2
+    memory_limit_gib: Quantity = 4
+    sidecar_cpu_request: Quantity = 0.1
+    sidecar_memory_request_gib: Quantity = 0.125
 
 
 class Server(Settings):
     """The `hal9-server` workload. `image` is a repository path below the registry with a digest; `make image` writes it."""
 
-    image: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9/._-]*(:[\w.-]+)?(@sha256:[0-9a-f]{64})?$")] = "hal9-server"
+    image: Annotated[
+        str,
+        AfterValidator(
+            Like(
+                r"[a-z0-9][a-z0-9/._-]*(:[\w.-]+)?(@sha256:[0-9a-f]{64})?",
+                "a repository with a tag or digest, such as hal9-server@sha256: and 64 hexadecimal digits",
+            )
+        ),
+    ] = "hal9-server"
     resources: Resources = Resources()
     max_surge_percent: Percent = 25
 
@@ -160,7 +174,7 @@ class ScaleRules(Settings):
     """Steps in one direction and how they combine. `stabilization_window_seconds`: how long the recommendation must hold."""
 
     stabilization_window_seconds: Annotated[int, Field(ge=0)]
-    policies: tuple[ScalePolicy, ...] = Field(min_length=1)
+    policies: tuple[ScalePolicy, ...] = Field(min_length=1, examples=[[{"type": "Pods", "value": 1}]])
     select_policy: Literal["Max", "Min"] | None = None
 
 
@@ -194,7 +208,9 @@ class Shard(Settings):
 
     id: Annotated[int, Field(ge=0)] = Field(examples=[999])
     home: str = Field(examples=[""])
-    slots: tuple[Annotated[str, Field(pattern=r"^\d+-\d+$")], ...] = Field(min_length=1, examples=[["0-999"]])
+    slots: tuple[Annotated[str, AfterValidator(Like(r"[0-9]+-[0-9]+", "a range of slots such as 0-333"))], ...] = Field(
+        min_length=1, examples=[["0-999"]]
+    )
 
     @cached_property
     def key_ranges(self) -> tuple[KeyRange, ...]:
@@ -206,7 +222,11 @@ class Shard(Settings):
 class Database(Settings):
     """Every shard's Postgres. `replication_factor` read replicas, one a region: other regions first, then home."""
 
-    engine_version: Annotated[str, Field(pattern=r"^1[5-9](\.\d+)?$")] = "16"
+    engine_version: Annotated[
+        str,
+        BeforeValidator(forms.digits),
+        AfterValidator(Like(r"1[5-9](\.[0-9]+)?", "a Postgres version from 15 on, such as 16 or 16.4")),
+    ] = "16"
     instance_class: str = "db.r6g.2xlarge"
     storage_gib: Annotated[int, Field(ge=20)] = 200
     max_storage_gib: Annotated[int, Field(ge=20)] = 1000
@@ -218,6 +238,9 @@ class Database(Settings):
     replication_factor: Annotated[int, Field(ge=0)] | None = None
     """Default: one replica in each region."""
     read_preference: Annotated[ReadPreference, Field(strict=False)] = ReadPreference.NEAREST
+    slot_wal_limit_mib: Positive = 20_480
+    """WAL that an unread replication slot may keep on disk before Postgres gives the slot up."""
+    replica_lag_alarm_seconds: Positive = 30
     map_epoch: Positive = 1
     """Grows with every change of a slot's owner; `python -m app.reshard` prints the value to write here."""
 
@@ -227,11 +250,11 @@ class Pools(Settings):
 
     size: Positive | None = None
     max_connections: Positive = _POOLS.max_connections
-    connect_timeout_seconds: Annotated[float, Field(gt=0)] = _POOLS.connect_timeout_seconds
-    idle_timeout_seconds: Annotated[float, Field(gt=0)] = _POOLS.idle_timeout_seconds
-    max_lifetime_seconds: Annotated[float, Field(gt=0)] = _POOLS.max_lifetime_seconds
+    connect_timeout_seconds: Quantity = _POOLS.connect_timeout_seconds
+    idle_timeout_seconds: Quantity = _POOLS.idle_timeout_seconds
+    max_lifetime_seconds: Quantity = _POOLS.max_lifetime_seconds
     statement_cache_capacity: Positive = _POOLS.statement_cache_capacity
-    statement_timeout_seconds: Annotated[float, Field(gt=0)] = _POOLS.statement_timeout_seconds
+    statement_timeout_seconds: Quantity = _POOLS.statement_timeout_seconds
 
 
 class CacheNodes(Settings):
@@ -253,7 +276,7 @@ class SessionNodes(Settings):
 class Redis(Settings):
     """ElastiCache in each region."""
 
-    engine_version: Annotated[str, Field(pattern=r"^7\.\d$")] = "7.1"
+    engine_version: Annotated[str, AfterValidator(Like(r"7\.[0-9]", "a Redis version such as 7.1"))] = "7.1"
     cache: CacheNodes = CacheNodes()
     sessions: SessionNodes = SessionNodes()
 
@@ -261,8 +284,12 @@ class Redis(Settings):
 class SessionKey(Settings):
     """A session key by id. Rotation (docs/runbooks): add it as `decrypt`, make it `active`, wait the TTL, then `retired`."""
 
-    id: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,30}$")]
-    state: Literal["active", "decrypt", "retired"]
+    id: Annotated[
+        str,
+        BeforeValidator(forms.digits),
+        AfterValidator(Like(r"[a-z0-9][a-z0-9-]{0,30}", "an id of at most 31 small letters, digits and hyphens")),
+    ] = Field(examples=["k1"])
+    state: Literal["active", "decrypt", "retired"] = Field(examples=["active"])
 
 
 class Sessions(Settings):
@@ -270,39 +297,41 @@ class Sessions(Settings):
 
     keyring: tuple[SessionKey, ...] = Field(examples=[[{"id": "k1", "state": "active"}]])
     ttl_seconds: Positive = _SESSIONS.ttl_seconds
-    fallback_deadline_seconds: Annotated[float, Field(gt=0)] = _SESSIONS.fallback_deadline_seconds
+    fallback_deadline_seconds: Quantity = _SESSIONS.fallback_deadline_seconds
 
 
 class Cache(Settings):
     """The app's two cache levels; the specification's 60 s is L1's."""
 
-    ttl_seconds: Annotated[float, Field(gt=0)] = CacheConfig().ttl_seconds
-    l2_ttl_seconds: Annotated[float, Field(gt=0)] = CacheConfig().l2_ttl_seconds
+    ttl_seconds: Quantity = CacheConfig().ttl_seconds
+    l2_ttl_seconds: Quantity = CacheConfig().l2_ttl_seconds
     max_bytes: Positive = CacheConfig().max_bytes
 
 
 class Limits(Settings):
     """The app's rate limits, requests a second and bursts."""
 
-    user_rate: Annotated[float, Field(gt=0)] = LimitConfig().user_rate
+    user_rate: Quantity = LimitConfig().user_rate
     user_burst: Positive = LimitConfig().user_burst
-    global_rate: Annotated[float, Field(gt=0)] = LimitConfig().global_rate
+    global_rate: Quantity = LimitConfig().global_rate
     global_burst: Positive = LimitConfig().global_burst
 
 
 class Identity(Settings):
     """The identity provider whose tokens the app takes."""
 
-    issuer: Annotated[str, Field(pattern=r"^https://")] = Field(examples=["https://id.example.com/"])
+    issuer: HttpsUrl = Field(examples=["https://id.example.com/"])
     audience: str = Field(examples=["hal9"])
     service_audience: str = Field(examples=["hal9-users"])
-    jwks: Annotated[str, Field(pattern=r"^https://")] = Field(examples=["https://id.example.com/jwks.json"])
+    jwks: HttpsUrl = Field(examples=["https://id.example.com/jwks.json"])
 
 
 class Edge(Settings):
     """CloudFront, WAF and DNS before the regions. `hosted_zone_id` empty: the program makes the zone."""
 
-    hosted_zone_id: Annotated[str, Field(pattern=r"^(Z[A-Z0-9]+)?$")] = ""
+    hosted_zone_id: Annotated[
+        str, AfterValidator(Like(r"(Z[A-Z0-9]+)?", "a Route 53 zone id such as Z0123456789ABC, or empty"))
+    ] = ""
     price_class: Literal["PriceClass_100", "PriceClass_200", "PriceClass_All"] = "PriceClass_All"
     shield_advanced: bool = False
     address_limit_per_five_minutes: Annotated[int, Field(ge=10, le=2_000_000_000)] = 30_000

@@ -7,8 +7,8 @@ import json
 import re
 import types
 import typing
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import pydantic
@@ -21,10 +21,14 @@ Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 @dataclass(frozen=True, order=True)
 class Mistake:
-    """One mistake: the path below `hal9:` in the stack file, and a sentence that says what is wrong and what would be right."""
+    """One mistake: the path below `hal9:` in the stack file, and a sentence that says what is wrong and what would be right.
+
+    `rests_on`: paths of the other settings that it was judged by.
+    """
 
     path: str
     message: str
+    rests_on: tuple[str, ...] = field(default=(), compare=False)
 
 
 class StackFileError(RunError):
@@ -49,7 +53,7 @@ def structure(model: type[pydantic.BaseModel], config: Mapping[str, str]) -> dic
     account id with a leading zero survives; anything else is read as JSON, and left as text where it is none, for the
     model to refuse with the field's path.
     """
-    fields = {field.alias or name: field for name, field in model.model_fields.items()}
+    fields = {known.alias or name: known for name, known in model.model_fields.items()}
     data: dict[str, Any] = {}
     for full_key, text in config.items():
         namespace, _, key = full_key.partition(":")
@@ -71,50 +75,59 @@ def mistakes_of(error: pydantic.ValidationError, model: type[pydantic.BaseModel]
     return sorted({Mistake(_path(e["loc"]), _sentence(e, model)) for e in counted})
 
 
-def repaired(data: Mapping[str, Any], error: pydantic.ValidationError, model: type[Model]) -> Model | None:
-    """The model with every refused value taken out, so that the rules between the parts can still be asked.
+def secrets_of(encrypted: Iterable[str]) -> list[Mistake]:
+    """A mistake for each of this project's keys that was set with `--secret`; its value is not shown."""
+    return [
+        Mistake(key.removeprefix(f"{NAMESPACE}:"), "is encrypted, and no setting is a secret; set it with --plaintext")
+        for key in encrypted
+        if key.startswith(f"{NAMESPACE}:")
+    ]
 
-    What has a default gets it, what has none the example of its field. None where that is not enough. What the rules
-    then say of a repaired value must not be reported: `touches` tells.
+
+def repaired(
+    data: Mapping[str, Any],
+    error: pydantic.ValidationError,
+    model: type[Model],
+    validate: Callable[[Mapping[str, Any]], Model],
+) -> Model | None:
+    """The model with every refused value replaced, so that the rules between the parts can still be asked.
+
+    What has a default gets it, what has none the example of its field; an entry of a list keeps its place, so that the
+    paths of the others stay true. None where that is not enough. What the rules then say of a replaced value must not
+    be reported: `touches` tells.
     """
     copy: dict[str, Any] = json.loads(json.dumps(data))
-    for _ in range(3):  # taking out an entry can leave its list too short, and so on outwards
+    for _ in range(4):  # a map that was replaced by an empty one lacks its keys in the next round, and so on inwards
         for found in sorted(error.errors(include_url=False), key=lambda e: len(e["loc"]), reverse=True):
-            _take_out(copy, found["loc"], model)
-        copy = _without_nulls(copy)
+            _replace(copy, found["loc"], model)
         try:
-            return model.model_validate_json(json.dumps(copy))
+            return validate(copy)
         except pydantic.ValidationError as next_error:
             error = next_error
     return None
 
 
-def _take_out(data: dict[str, Any], location: tuple[int | str, ...], model: type[pydantic.BaseModel]) -> None:
+def _replace(data: dict[str, Any], location: tuple[int | str, ...], model: type[pydantic.BaseModel]) -> None:
     *parents, last = location
     holder: Any = data
     for part in parents:
-        holder = holder[part]
-    field = _fields_at(model, location[:-1]).get(str(last))
+        holder = holder.get(part) if isinstance(holder, dict) else holder[part]
     if isinstance(holder, list) and isinstance(last, int):
-        holder[last] = None
+        examples = _examples(model, location[:-1])
+        holder[last] = examples[0][0] if examples else ""
     elif isinstance(holder, dict):
         holder.pop(last, None)
-        if field and field.examples:
-            holder[str(last)] = field.examples[0]
+        if examples := _examples(model, location):
+            holder[str(last)] = examples[0]
+        elif not _keys_at(model, location[:-1]) and _keys_at(model, location):
+            holder[str(last)] = {}  # one of a map of models, such as a region: it still counts
 
 
 def touches(mistake: Mistake, found: Iterable[Mistake]) -> bool:
-    """Whether a rule's mistake speaks of something that was refused already, and so may be only its consequence."""
-    for other in found:
-        head = re.split(r"[.\[]", other.path)
-        region = head[1] if head[0] == "regions" and len(head) > 1 else None
-        if (
-            mistake.path.startswith(other.path)
-            or other.path.startswith(mistake.path)
-            or (region and region in mistake.message)
-        ):
-            return True
-    return False
+    """Whether a rule's mistake rests on something that was refused already, and so may be only its echo."""
+    judged_by = [_segments(path) for path in (mistake.path, *mistake.rests_on)]
+    refused = [_segments(other.path) for other in found]
+    return any(a[: len(b)] == b[: len(a)] for a in judged_by for b in refused)
 
 
 def listed(names: Iterable[str]) -> str:
@@ -123,9 +136,19 @@ def listed(names: Iterable[str]) -> str:
     return f"{', '.join(head)} or {last}" if head else last
 
 
+def unknown(name: str, kind: str, known: Sequence[str]) -> str:
+    """That a name is none of the `known` of its kind, and which there are."""
+    return f"{name!r} is no {kind}; there {'are' if len(known) > 1 else 'is'} {', '.join(known)}"
+
+
+def _segments(path: str) -> list[str]:
+    """`shards[1].home` as `shards`, `1]`, `home`."""
+    return re.split(r"[.\[]", path)
+
+
 def _path(location: tuple[int | str, ...]) -> str:
     parts = [f"[{part}]" if isinstance(part, int) else f".{part}" for part in location]
-    return "".join(parts).removeprefix(".")
+    return "".join(parts).removeprefix(".").replace("$$", "$")
 
 
 def _sentence(error: Any, model: type[pydantic.BaseModel]) -> str:
@@ -147,8 +170,6 @@ def _sentence(error: Any, model: type[pydantic.BaseModel]) -> str:
             return f"{_shown(given)} is too small; {'at least' if 'ge' in context else 'more than'} {context.get('ge', context.get('gt'))}"
         case "less_than_equal" | "less_than":
             return f"{_shown(given)} is too large; {'at most' if 'le' in context else 'less than'} {context.get('le', context.get('lt'))}"
-        case "string_pattern_mismatch":
-            return f"{_shown(given)} does not look right; it must match {context['pattern']}"
         case "value_error":
             return str(context["error"])
         case "too_short":
@@ -189,10 +210,10 @@ def _is_text(annotation: Any) -> bool:
     return str in _arms(annotation)
 
 
-def _without_nulls(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {k: _without_nulls(v) for k, v in value.items()}
-    return [_without_nulls(v) for v in value if v is not None] if isinstance(value, list) else value
+def _examples(model: type[pydantic.BaseModel], location: tuple[int | str, ...]) -> list[Any]:
+    """The examples of the field at `location`."""
+    found = _fields_at(model, location[:-1]).get(str(location[-1])) if location else None
+    return found.examples or [] if found else []
 
 
 def _fields_at(model: type[pydantic.BaseModel], location: tuple[int | str, ...]) -> dict[str, FieldInfo]:
@@ -201,13 +222,13 @@ def _fields_at(model: type[pydantic.BaseModel], location: tuple[int | str, ...])
     for part in location:
         for arm in _arms(current):
             if isinstance(arm, type) and issubclass(arm, pydantic.BaseModel):
-                field = next((f for name, f in arm.model_fields.items() if (f.alias or name) == part), None)
-                current = field.annotation if field else current
+                known = next((f for name, f in arm.model_fields.items() if (f.alias or name) == part), None)
+                current = known.annotation if known else None
             elif typing.get_origin(arm) in (dict, tuple):
                 args = typing.get_args(arm)
                 current = args[1] if typing.get_origin(arm) is dict else args[0]
     models = [arm for arm in _arms(current) if isinstance(arm, type) and issubclass(arm, pydantic.BaseModel)]
-    return {field.alias or name: field for m in models for name, field in m.model_fields.items()}
+    return {known.alias or name: known for m in models for name, known in m.model_fields.items()}
 
 
 def _keys_at(model: type[pydantic.BaseModel], location: tuple[int | str, ...]) -> list[str]:

@@ -7,15 +7,16 @@ result, settings and what follows from them alike. Nothing here makes a resource
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Annotated, Any
 
 import pydantic
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from app.deployment import PoolConfig
 from components import budget, rules
+from components.forms import Like
 from components.naming import Names
 from components.settings import (
     Autoscaling,
@@ -26,7 +27,6 @@ from components.settings import (
     Identity,
     Limits,
     Mesh,
-    Name,
     Network,
     Pools,
     Redis,
@@ -36,21 +36,25 @@ from components.settings import (
     Settings,
     Shard,
 )
-from components.stackfile import Mistake, StackFileError, mistakes_of, repaired, structure, touches
+from components.stackfile import Mistake, StackFileError, mistakes_of, repaired, secrets_of, structure, touches
 
 
 class Topology(Settings):
     """The whole stack. `regions` is ordered by address block, so that a region added behind the others changes no order."""
 
     stack: str = Field("", alias="$stack")
-    account_id: Annotated[str, Field(pattern=r"^\d{12}$")] = Field(examples=["123456789012"])
-    owner: str = Field(examples=["platform"])
-    domain: Annotated[str, Field(pattern=r"^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}$")] = Field(
-        examples=["example.com"]
+    account_id: Annotated[str, AfterValidator(Like(r"[0-9]{12}", "an AWS account id of twelve digits"))] = Field(
+        examples=["123456789012"]
     )
-    alarm_email: Annotated[str, Field(pattern=r"^[^@\s]+@[^@\s]+$")] = Field(examples=["oncall@example.com"])
+    owner: str = Field(examples=["platform"])
+    domain: Annotated[
+        str, AfterValidator(Like(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}", "a domain such as hal9.example.com"))
+    ] = Field(examples=["example.com"])
+    alarm_email: Annotated[str, AfterValidator(Like(r"[^@\s]+@[^@\s]+", "an e-mail address"))] = Field(
+        examples=["oncall@example.com"]
+    )
     protect: bool = True
-    regions: dict[Name, Region] = Field(min_length=1)
+    regions: dict[str, Region] = Field(min_length=1)
     network: Network = Network()
     cluster: Cluster = Field(examples=[{"adminRoleArns": ["arn:aws:iam::123456789012:role/deployer"]}])
     server: Server = Server()
@@ -71,21 +75,31 @@ class Topology(Settings):
         """The running stack's topology. StackFileError with every mistake where there is one."""
         import pulumi  # here, so that the model is used without the engine
 
-        return cls.parse(pulumi.get_stack(), structure(cls, pulumi.runtime.config.CONFIG.get()))
+        config = pulumi.runtime.config.CONFIG.get()
+        encrypted = [key for key in config if pulumi.runtime.config.is_config_secret(key)]
+        return cls.parse(pulumi.get_stack(), structure(cls, config), encrypted)
 
     @classmethod
-    def parse(cls, stack: str, data: Mapping[str, Any]) -> Topology:
-        """A topology from a stack file's nested data (the keys below `hal9:`). StackFileError with every mistake."""
-        named = _named(data, stack)
+    def parse(cls, stack: str, data: Mapping[str, Any], encrypted: Iterable[str] = ()) -> Topology:
+        """A topology from a stack file's nested data (the keys below `hal9:`). StackFileError with every mistake.
+
+        `encrypted`: full keys set with `--secret`. No setting is a secret, and a mistake shows what was set.
+        """
+
+        def validate(values: Mapping[str, Any]) -> Topology:
+            return cls.model_validate_json(json.dumps(_named(values, stack)))
+
+        secret = secrets_of(encrypted)
+        data = {key: value for key, value in data.items() if key not in {mistake.path for mistake in secret}}
+        model: Topology | None
         try:
-            model = cls.model_validate_json(json.dumps(named))
+            model, refused = validate(data), secret
         except pydantic.ValidationError as error:
-            found = mistakes_of(error, cls)
-            if rest := repaired(named, error, cls):
-                found += [mistake for mistake in rules.mistakes(rest) if not touches(mistake, found)]
-            raise StackFileError(stack, sorted(set(found))) from None
-        if mistakes := sorted(set(rules.mistakes(model))):
-            raise StackFileError(stack, mistakes)
+            refused = secret + [mistake for mistake in mistakes_of(error, cls) if not touches(mistake, secret)]
+            model = repaired(data, error, cls, validate)
+        between = [m for m in rules.mistakes(model) if not touches(m, refused)] if model else []
+        if model is None or refused or between:
+            raise StackFileError(stack, sorted({*refused, *between}))
         return model
 
     @cached_property
@@ -97,6 +111,21 @@ class Topology(Settings):
     def names(self) -> Names:
         """The rule for this stack's names and tags."""
         return Names(self.stack, self.owner)
+
+    @property
+    def region_names(self) -> tuple[str, ...]:
+        """The regions' names, in order."""
+        return tuple(region.name for region in self.ordered_regions)
+
+    @property
+    def repository(self) -> str:
+        """The image's repository, without tag or digest."""
+        return self.server.image.partition("@")[0].partition(":")[0]
+
+    @property
+    def origin(self) -> str:
+        """The name by which CloudFront finds the nearest region's load balancer."""
+        return f"origin.{self.domain}"
 
     @property
     def production(self) -> bool:
@@ -150,12 +179,17 @@ class Topology(Settings):
 
 
 def _named(data: Mapping[str, Any], stack: str) -> dict[str, Any]:
-    """The data with each region's own name in it, and the stack's, under keys that no stack file can hold."""
+    """The data with each region's own name in it, and the stack's, under keys that no stack file may hold."""
     regions = data.get("regions")
     if isinstance(regions, dict):
-        regions = {k: {**v, "$name": k} if isinstance(v, dict) else v for k, v in regions.items()}
+        regions = {k: {**_plain(v), "$name": k} if isinstance(v, dict) else v for k, v in regions.items()}
         data = {**data, "regions": regions}
-    return {**data, "$stack": stack}
+    return {**_plain(data), "$stack": stack}
+
+
+def _plain(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The data with a stack file's own keys that begin with $ made into ones that are refused as unknown."""
+    return {key.replace("$", "$$", 1) if key.startswith("$") else key: value for key, value in data.items()}
 
 
 __all__ = ["Mistake", "StackFileError", "Topology"]

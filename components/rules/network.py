@@ -7,13 +7,24 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 from components import addressing, budget, catalog
+from components.forms import Like
 from components.stackfile import Mistake, listed
 
 if TYPE_CHECKING:
     from components.topology import Topology
 
+REGION_NAME = Like(r"[a-z][a-z0-9-]{1,18}[a-z0-9]", "a region's name: 3 to 20 small letters, digits and hyphens")
 LARGEST_VPC_PREFIX = 16
 """AWS takes no VPC block larger than a /16 (VPC User Guide, "VPC CIDR blocks")."""
+
+
+def named_well(topology: Topology) -> Iterator[Mistake]:
+    """A region's name is part of DNS names, Redis keys and the names of resources."""
+    for name in topology.region_names:
+        try:
+            REGION_NAME(name)
+        except ValueError as error:
+            yield Mistake(f"regions.{name}", str(error))
 
 
 def blocks_apart(topology: Topology) -> Iterator[Mistake]:
@@ -94,4 +105,4 @@ def room_for_pods(topology: Topology) -> Iterator[Mistake]:
             )
 
 
-RULES = (blocks_apart, aws_regions_apart, zones_of_region, room_for_pods)
+RULES = (named_well, blocks_apart, aws_regions_apart, zones_of_region, room_for_pods)

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from app.deployment import SLOTS
+from app.deployment import SLOTS, KeyRange
 from components import budget, catalog
 from components.stackfile import Mistake, unknown
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def slots_covered(topology: Topology) -> Iterator[Mistake]:
     """The shards' ranges cover slots 0 to 999, each once."""
-    owner: dict[int, str] = {}
+    owner: dict[int, tuple[str, KeyRange]] = {}
     whole = True
     for number, shard in enumerate(topology.shards):
         for index, keys in enumerate(shard.key_ranges):
@@ -28,24 +28,21 @@ def slots_covered(topology: Topology) -> Iterator[Mistake]:
             slots = range(keys.start, keys.end + 1)
             if taken := [slot for slot in slots if slot in owner]:
                 other = owner[taken[0]]
-                run = [slot for slot in _first_run(taken) if owner[slot] == other]
+                run = _first_run([slot for slot in taken if owner[slot] == other])
                 yield Mistake(
-                    path,
-                    f"{keys.start}-{keys.end} overlaps {other} in slot{_span(run)}",
-                    rests_on=(f"{other}.slots",),
+                    path, f"{keys.start}-{keys.end} overlaps {other[0]} in slot{_span(run)}", rests_on=(other[0],)
                 )
-            owner.update({slot: f"shards[{number}]" for slot in slots if slot not in owner})
-    if whole:
-        free = [slot for slot in range(SLOTS) if slot not in owner]
-        while free:
-            run = _first_run(free)
-            free = free[len(run) :]
-            before = owner.get(run[0] - 1)
-            yield Mistake(
-                f"{before}.slots" if before else "shards",
-                f"leave{'s' if before else ''} slot{_span(run)} without a shard",
-                rests_on=("shards",),
-            )
+            owner.update({slot: (path, keys) for slot in slots if slot not in owner})
+    free = [slot for slot in range(SLOTS) if slot not in owner]
+    while free and whole:
+        run = _first_run(free)
+        free = free[len(run) :]
+        path, keys = owner[run[0] - 1] if run[0] else owner[run[-1] + 1]
+        yield Mistake(
+            path,
+            f"{keys.start}-{keys.end} leaves slot{_span(run)} without a shard",
+            rests_on=tuple(f"shards[{number}].slots" for number in range(len(topology.shards))),
+        )
 
 
 def shards_placed(topology: Topology) -> Iterator[Mistake]:

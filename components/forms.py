@@ -1,0 +1,53 @@
+"""Forms of single values in a stack file: what a text must look like, and numbers as `pulumi config set --path` writes them.
+
+Each refusal says in words what would be right; the caller adds the path.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Like:
+    """A check that a text matches `pattern` as a whole. ValueError that says it is not `what`."""
+
+    pattern: str
+    what: str
+
+    def __call__(self, text: str) -> str:
+        if not re.fullmatch(self.pattern, text):
+            raise ValueError(f"{text!r} is not {self.what}")
+        return text
+
+
+def number(value: Any) -> Any:
+    """A number from text: `pulumi config set --path` writes integers as numbers, and fractions as text."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return float(value)
+    except ValueError:
+        return value
+
+
+def digits(value: Any) -> Any:
+    """Text from a whole number: `pulumi config set --path` writes a version such as 16 as a number."""
+    return str(value) if type(value) is int else value
+
+
+def block(value: Any) -> IPv4Network:
+    """An address block. ValueError where it is none, or has bits of an address beside its prefix."""
+    if isinstance(value, str) and "/" in value:
+        try:
+            loose = IPv4Network(value, strict=False)
+        except ValueError:
+            pass
+        else:
+            if str(loose) != value:
+                raise ValueError(f"{value} is an address within a block; the block is {loose}")
+            return loose
+    raise ValueError(f"{value!r} is not an IPv4 block such as 10.0.0.0/16")
