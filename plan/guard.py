@@ -87,7 +87,7 @@ class Failures:
 
             return original(output, watched, run_with_unknowns)
 
-        pulumi.Output.apply = apply  # type: ignore[method-assign]
+        pulumi.Output.apply = apply  # type: ignore[method-assign,assignment]
         try:
             yield
         finally:

@@ -13,7 +13,7 @@ import pulumi
 
 from plan.values import SENTINEL, Marker, Secret, reveal, strings
 
-SHORTEST = 4
+SHORTEST = 6
 """Secrets of fewer characters are masked where they are marked as secret, not wherever their text occurs."""
 
 SHORTEST_PART = 8
@@ -36,6 +36,8 @@ class Vault:
 
     def mask(self, text: str) -> str:
         """A text with every secret value in it replaced by `[secret]`, encoded ones included."""
+        if not self._texts:
+            return text
         for secret in sorted(self._texts, key=len, reverse=True):
             text = text.replace(secret, Secret.TEXT)
         return text

@@ -16,7 +16,7 @@ from plan.masking import Vault
 from plan.project import Project
 from plan.record import Invoke
 from plan.transforms import transformed
-from plan.values import SENTINEL, from_struct, is_secret, kept, strings_at, to_struct
+from plan.values import SENTINEL, from_struct, is_secret, strings_at, to_struct
 
 STACK = "pulumi:pulumi:Stack"
 
@@ -228,11 +228,6 @@ class Engine:
     def RequirePulumiVersion(self, _request: Any) -> Any:
         """Any version will do: there is no CLI."""
         return engine_pb2.RequirePulumiVersionResponse()
-
-
-def kept_outputs(registration: Registration) -> dict[str, Any]:
-    """A component's or the stack's outputs as a plan keeps them."""
-    return {name: kept(value) for name, value in registration.outputs.items()}
 
 
 def _denial(package: str, what: str) -> str:

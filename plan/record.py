@@ -75,8 +75,8 @@ class Invoke:
 class Plan:
     """What a stack would be: its resources in the order of their URNs, and its outputs.
 
-    `messages` is what the program printed or logged. `seconds` is how long it took, and is no part of what the plan
-    is: two plans of the same stack file are equal but for it.
+    `messages` is what the program printed or logged. `order` is the URNs as they were registered and `seconds` how
+    long it took; both are no part of what the plan is, so plans of the same stack file are equal.
     """
 
     project: str
@@ -85,6 +85,7 @@ class Plan:
     outputs: Mapping[str, Any]
     invokes: tuple[Invoke, ...] = ()
     messages: tuple[str, ...] = ()
+    order: tuple[str, ...] = field(default=(), compare=False)
     seconds: float = field(default=0, compare=False)
 
     @property

@@ -59,6 +59,13 @@ def check_inputs(token: str, inputs: Mapping[str, Any]) -> list[Problem]:
     return sorted(_object(inputs, expected, ""))
 
 
+def expected(token: str, name: str) -> str:
+    """What the input `name` (Python's or Pulumi's) of a resource type takes, in words; LookupError if it has none."""
+    known = members(inputs_class(token))
+    hint = known[name if name in known else _camel(name)]
+    return _or(dict.fromkeys(map(_named, _takes(hint))))
+
+
 @functools.cache
 def inputs_class(token: str) -> type:
     """The SDK's class of inputs of a resource type or provider. Raises LookupError, with what is unknown."""
@@ -228,9 +235,13 @@ def _or(words: typing.Iterable[str]) -> str:
 
 
 def _nearest(name: str, known: Mapping[str, Any]) -> str:
-    camel = re.sub(r"_+(.)", lambda match: match[1].upper(), name)
+    camel = _camel(name)
     near = [camel] if camel in known else difflib.get_close_matches(camel, known, 1, 0.7)
     return f"; did you mean {near[0]}?" if near else ""
+
+
+def _camel(name: str) -> str:
+    return re.sub(r"_+(.)", lambda match: match[1].upper(), name)
 
 
 def _decoded(inputs: Mapping[str, Any], cls: type) -> dict[str, Any]:
@@ -238,7 +249,7 @@ def _decoded(inputs: Mapping[str, Any], cls: type) -> dict[str, Any]:
 
     def camel(value: Any) -> Any:
         if isinstance(value, dict):
-            return {re.sub(r"_+(.)", lambda match: match[1].upper(), k): v for k, v in value.items()}
+            return {_camel(k): v for k, v in value.items()}
         return [camel(v) for v in value] if isinstance(value, list) else value
 
     result = {}

@@ -6,7 +6,7 @@ are `Unknown` and `Secret`, strings that read `[unknown]` and `[secret]`: what a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 import pulumi
@@ -77,17 +77,25 @@ def wrap_secret(value: Any) -> dict[str, Any]:
     return {SIGNATURE: SECRET_SIGNATURE, "value": value}
 
 
-def kept(value: Any) -> Any:
-    """A wire value as a plan keeps it: secrets and unknowns as markers, whole floats as ints."""
+def kept(value: Any, mask: Callable[[str], str]) -> Any:
+    """A wire value as a plan keeps it: secrets and unknowns as markers, whole floats as ints, texts through `mask`."""
     if is_secret(value):
         return UnknownSecret() if is_unknown(reveal(value)) else Secret()
-    if is_unknown(value):
-        return Unknown()
+    if isinstance(value, str):
+        return Unknown() if is_unknown(value) else mask(value)
     if isinstance(value, Mapping):
-        return {name: kept(inner) for name, inner in value.items()}
+        return {name: kept(inner, mask) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):
-        return [kept(inner) for inner in value]
+        return [kept(inner, mask) for inner in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def kept_parts(value: Any, mask: Callable[[str], str]) -> Any:
+    """Like `kept` for a map that is secret as a whole, but whose names are not: each part becomes a marker."""
+    parts = reveal(value)
+    if not isinstance(parts, Mapping):
+        return kept(value, mask)
+    return {name: kept(inner if is_secret(inner) else wrap_secret(inner), mask) for name, inner in parts.items()}
 
 
 def strings_at(value: Any, path: str = "") -> Iterator[tuple[str, str]]:

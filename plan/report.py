@@ -1,0 +1,173 @@
+"""A plan for people: the tree of what would be created, counts, outputs, and what only the deployment can tell."""
+
+from __future__ import annotations
+
+import textwrap
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from plan.record import Plan, Resource
+from plan.values import unknown_paths
+
+WIDTH = 100
+NOWHERE = "no region"
+
+
+class Style:
+    """Colours, or none."""
+
+    def __init__(self, colours: bool) -> None:
+        self._colours = colours
+
+    def bold(self, text: str) -> str:
+        """For headings."""
+        return self._with("1", text)
+
+    def faint(self, text: str) -> str:
+        """For what is read last."""
+        return self._with("2", text)
+
+    def _with(self, code: str, text: str) -> str:
+        return f"\033[{code}m{text}\033[0m" if self._colours else text
+
+
+def report(plan: Plan, style: Style) -> str:
+    """The whole text, lines of at most 100 columns."""
+    made = [resource for resource in plan.resources if resource.custom]
+    lines = [style.bold(f"{plan.project} {plan.stack}: {len(made)} resources would be created"), ""]
+    lines += _tree(plan, style)
+    lines += ["", style.bold("By type and region"), *_table(made, style)]
+    lines += ["", style.bold("Outputs"), *(_outputs(plan.outputs, "  ") or ["  none"])]
+    lines += ["", style.bold("Not known before the deployment"), *_unknown(plan)]
+    if plan.messages:
+        lines += ["", style.bold("The program said"), *(f"  {message}" for message in dict.fromkeys(plan.messages))]
+    components = sum(not resource.custom for resource in plan.resources)
+    summary = f"{len(made)} resources in {components} components, planned in {plan.seconds:.1f} s"
+    return "\n".join([*lines, "", style.bold(summary)])
+
+
+def _tree(plan: Plan, style: Style) -> Iterator[str]:
+    """Regions in the order of the program, then what spans regions; in each the components, with what is in them."""
+    order = {urn: index for index, urn in enumerate(plan.order)}
+    children: dict[str, list[Resource]] = {}
+    for resource in sorted(plan.resources, key=lambda one: order.get(one.urn, 0)):
+        children.setdefault(resource.parent, []).append(resource)
+    groups: dict[str, list[Resource]] = {}
+    for resource in children.get(plan.root, []):
+        groups.setdefault(_place(resource, children), []).append(resource)
+    known = [region for region in groups if region not in ("", NOWHERE)]
+    for region in [*known, *(place for place in ("", NOWHERE) if place in groups)]:
+        inside = [one for top in groups[region] for one in _made(top, children)]
+        yield style.bold(_line("", region or "across regions", len(inside)))
+        yield from _branches(groups[region], children, "", style)
+
+
+def _branches(
+    siblings: list[Resource], children: Mapping[str, list[Resource]], indent: str, style: Style
+) -> Iterator[str]:
+    """Components one a line, resources that stand beside them as counts of their types."""
+    components = [one for one in siblings if not one.custom]
+    kinds = _kinds(made for one in siblings if one.custom for made in _made(one, children))
+    rest = textwrap.wrap(kinds, WIDTH - len(indent) - 3) if kinds else []
+    for index, component in enumerate(components):
+        last = index == len(components) - 1 and not rest
+        label = f"{component.kind} {component.name}"
+        yield _line(f"{indent}{'└─' if last else '├─'} ", label, len(_made(component, children)))
+        yield from _branches(children.get(component.urn, []), children, f"{indent}{'   ' if last else '│  '}", style)
+    for index, line in enumerate(rest):
+        yield style.faint(f"{indent}{'└─' if index == 0 else '  '} {line}")
+
+
+def _line(indent: str, label: str, count: int) -> str:
+    """A label with its count at the right margin of the tree."""
+    return f"{indent}{label}{count:>{max(WIDTH - 20 - len(indent) - len(label), 6)}}"
+
+
+def _made(resource: Resource, children: Mapping[str, list[Resource]]) -> list[Resource]:
+    """A resource and all below it, components left out."""
+    below = [one for child in children.get(resource.urn, []) for one in _made(child, children)]
+    return [resource, *below] if resource.custom else below
+
+
+def _place(resource: Resource, children: Mapping[str, list[Resource]]) -> str:
+    """The region that a resource and all below it are in; empty if they are in several."""
+    regions = {one.region for one in _made(resource, children)} - {""}
+    return regions.pop() if len(regions) == 1 else "" if regions else NOWHERE
+
+
+def _kinds(resources: Iterator[Resource]) -> str:
+    counts = Counter(_kind(resource) for resource in resources)
+    return ", ".join(kind if count == 1 else f"{kind} x{count}" for kind, count in sorted(counts.items()))
+
+
+def _kind(resource: Resource) -> str:
+    return f"{resource.kind} provider" if resource.is_provider else resource.kind
+
+
+def _table(made: list[Resource], style: Style) -> Iterator[str]:
+    regions = list(dict.fromkeys(sorted(r.region for r in made if r.region)))
+    regions += ["none"] if any(not r.region for r in made) else []
+    counts = Counter((_type(r), r.region or "none") for r in made)
+    types = sorted({kind for kind, _ in counts})
+    width = min(max((len(kind) for kind in types), default=4), WIDTH - 4 - 8 - sum(len(r) + 2 for r in regions))
+    yield style.faint("  " + "type".ljust(width) + "".join(f"  {region}" for region in regions) + "   total")
+    for kind in types:
+        row = [counts[kind, region] for region in regions]
+        cells = "".join(f"  {count or '-':>{len(region)}}" for region, count in zip(regions, row, strict=True))
+        yield f"  {kind[:width]:<{width}}{cells}{sum(row):>8}"
+
+
+def _type(resource: Resource) -> str:
+    """`aws:ec2 Subnet` of `aws:ec2/subnet:Subnet`; Kubernetes keeps its version."""
+    if resource.is_provider:
+        return f"provider {resource.kind}"
+    package, module, kind = resource.type.split(":")
+    place = module if package == "kubernetes" else module.split("/")[0]
+    return f"{package} {kind}" if place == "index" else f"{package}:{place} {kind}"
+
+
+def _outputs(outputs: Any, indent: str) -> list[str]:
+    """Nested outputs, one value a line."""
+    lines: list[str] = []
+    items = outputs.items() if isinstance(outputs, Mapping) else ((str(i), v) for i, v in enumerate(outputs))
+    for name, value in items:
+        if isinstance(value, (Mapping, list)) and value:
+            lines += [f"{indent}{name}:", *_outputs(value, indent + "  ")]
+        else:
+            first, *more = textwrap.wrap(_shown(value), WIDTH - len(indent) - len(name) - 2) or [""]
+            lines += [f"{indent}{name}: {first}", *(f"{indent}{' ' * (len(name) + 2)}{line}" for line in more)]
+    return lines
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "none"}[value]
+    return "empty" if value in ({}, []) else str(value)
+
+
+def _unknown(plan: Plan) -> Iterator[str]:
+    """Which outputs and how many inputs wait for the cloud, and for which resources."""
+    outputs = list(unknown_paths(plan.outputs))
+    waiting = {resource.urn: resource.unknown for resource in plan.resources if resource.unknown}
+    inputs = sum(map(len, waiting.values()))
+    yield from _wrapped(f"{len(outputs)} {'output' if len(outputs) == 1 else 'outputs'}", outputs)
+    sources = Counter(_kind(plan.by_urn[urn]) for urn in _awaited(plan) if urn in plan.by_urn)
+    names = [kind if count == 1 else f"{kind} x{count}" for kind, count in sorted(sources.items())]
+    yield from _wrapped(f"{inputs} inputs of {len(waiting)} resources, from", names)
+
+
+def _awaited(plan: Plan) -> set[str]:
+    """The resources that unknown inputs come from."""
+    return {
+        urn
+        for resource in plan.resources
+        for name, urns in resource.property_dependencies.items()
+        if any(True for _ in unknown_paths(resource.inputs.get(name)))
+        for urn in urns
+    }
+
+
+def _wrapped(head: str, names: list[str]) -> list[str]:
+    text = f"{head}: {', '.join(names)}" if names else head
+    return textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ", break_long_words=False)
