@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -59,10 +60,9 @@ def zones_of_region(topology: Topology) -> Iterator[Mistake]:
     for region in topology.ordered_regions:
         path, letters = f"regions.{region.name}", catalog.AWS_REGIONS.get(region.aws_region)
         if letters is None:
-            yield Mistake(
-                f"{path}.awsRegion",
-                f"{region.aws_region!r} is no AWS region; known are {listed(sorted(catalog.AWS_REGIONS))}",
-            )
+            near = difflib.get_close_matches(region.aws_region, sorted(catalog.AWS_REGIONS), n=1)
+            right = f"did you mean {near[0]}?" if near else f"known are {listed(sorted(catalog.AWS_REGIONS))}"
+            yield Mistake(f"{path}.awsRegion", f"{region.aws_region!r} is no AWS region; {right}")
             continue
         if region.aws_region in taken:
             continue  # refused by `aws_regions_apart`: its zones are likely another AWS region's, and right
