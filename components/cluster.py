@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 import pulumi
 import pulumi_aws as aws
@@ -172,7 +173,7 @@ class RegionCluster(pulumi.ComponentResource):
     def _add_on(
         self,
         add_on: str,
-        configuration: dict[str, object] | None = None,
+        configuration: Mapping[str, object] | None = None,
         after: pulumi.Resource | list[pulumi.Resource] | None = None,
     ) -> aws.eks.Addon:
         versions = self._settings.add_ons

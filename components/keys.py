@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 
-from components.settings import Region
 from components.topology import Topology
 
 PURPOSES = {
@@ -23,29 +23,36 @@ PURPOSES = {
 class RegionKeys(pulumi.ComponentResource):
     """One region's customer keys, one a purpose: database, redis, secrets, cluster, telemetry.
 
-    Each rotates yearly. Data never leaves its region under another region's key, so that any region can be lost.
+    Inputs: the region's name, its AWS region, and the purposes that it needs keys for. Each rotates yearly. Data never leaves its region under another region's key, so that any region can be lost.
 
     Outputs: arns by purpose.
     """
 
-    def __init__(self, region: Region, topology: Topology, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("hal9:keys:RegionKeys", f"{region.name}-keys", {}, opts)
+    def __init__(
+        self,
+        name: str,
+        aws_region: str,
+        topology: Topology,
+        purposes: Iterable[str] = tuple(PURPOSES),
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("hal9:keys:RegionKeys", f"{name}-keys", {}, opts)
         child = pulumi.ResourceOptions(parent=self, protect=topology.protect)
         names = topology.names
         self.arns: dict[str, pulumi.Output[str]] = {}
-        for purpose, what in PURPOSES.items():
+        for purpose in purposes:
             key = aws.kms.Key(
-                f"{region.name}-{purpose}",
-                description=f"{names.of(region.name)}: {what}",
+                f"{name}-{purpose}",
+                description=f"{names.of(name)}: {PURPOSES[purpose]}",
                 enable_key_rotation=True,
                 deletion_window_in_days=30 if topology.protect else 7,
-                policy=json.dumps(_policy(purpose, region, topology)),
-                tags=names.tags("keys", region.name, name=names.of(region.name, purpose)),
+                policy=json.dumps(_policy(purpose, aws_region, topology)),
+                tags=names.tags("keys", name, name=names.of(name, purpose)),
                 opts=child,
             )
             aws.kms.Alias(
-                f"{region.name}-{purpose}",
-                name=f"alias/{names.of(region.name, purpose)}",
+                f"{name}-{purpose}",
+                name=f"alias/{names.of(name, purpose)}",
                 target_key_id=key.key_id,
                 opts=pulumi.ResourceOptions(parent=self),
             )
@@ -53,7 +60,7 @@ class RegionKeys(pulumi.ComponentResource):
         self.register_outputs({"arns": self.arns})
 
 
-def _policy(purpose: str, region: Region, topology: Topology) -> dict[str, Any]:
+def _policy(purpose: str, aws_region: str, topology: Topology) -> dict[str, Any]:
     """The key's policy: the account decides by IAM; AWS services that have no role of ours are named."""
     account = topology.account_id
     statements: list[dict[str, Any]] = [
@@ -67,12 +74,12 @@ def _policy(purpose: str, region: Region, topology: Topology) -> dict[str, Any]:
     ]
     use = ["kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:DescribeKey"]
     if purpose == "telemetry":
-        logs = f"arn:aws:logs:{region.aws_region}:{account}:*"
+        logs = f"arn:aws:logs:{aws_region}:{account}:*"
         statements += [
             {
                 "Sid": "LogGroups",
                 "Effect": "Allow",
-                "Principal": {"Service": f"logs.{region.aws_region}.amazonaws.com"},
+                "Principal": {"Service": f"logs.{aws_region}.amazonaws.com"},
                 "Action": use,
                 "Resource": "*",
                 "Condition": {"ArnLike": {"kms:EncryptionContext:aws:logs:arn": logs}},

@@ -1,0 +1,44 @@
+"""HAL9 on AWS: read the topology, build the regions, join them, put the edge in front, export what operators need."""
+
+import pulumi
+
+from components import catalog
+from components.authorities import Authorities
+from components.database import ShardDatabase
+from components.document import deployment_documents
+from components.domain import Domain
+from components.edge import Edge
+from components.peering import PeeringMesh
+from components.redis import RegionCache, RegionSessions
+from components.region import RegionCell, aws_provider
+from components.secrets import SessionKeyring
+from components.topology import Topology
+
+topology = Topology.load()
+regions = topology.ordered_regions
+
+global_services = pulumi.ResourceOptions(providers=[aws_provider("edge", catalog.GLOBAL_AWS_REGION, topology)])
+domain = Domain(topology, global_services)
+
+cells = {region.name: RegionCell(region, topology, domain) for region in regions}
+vaults = {name: cell.vault for name, cell in cells.items()}
+peering = PeeringMesh(topology, cells)
+
+keyring = SessionKeyring(topology, vaults)
+authorities = Authorities(topology, vaults)
+shards = [ShardDatabase(shard, topology, cells, vaults) for shard in topology.shards]
+caches = {name: RegionCache(cell, topology, vaults) for name, cell in cells.items()}
+sessions = {region.name: RegionSessions(region, topology, cells, vaults) for region in regions}
+documents = deployment_documents(topology, shards, caches, sessions)
+
+edge = Edge(topology, domain, cells, vaults, global_services)
+
+pulumi.export("url", edge.url)
+pulumi.export("edge", edge.domain_name)
+if domain.name_servers is not None:
+    pulumi.export("nameServers", domain.name_servers)
+pulumi.export("clusters", {name: cell.cluster.name for name, cell in cells.items()})
+pulumi.export("kubeconfig", {name: cell.cluster.kubeconfig_command for name, cell in cells.items()})
+pulumi.export("registries", {name: cell.registry.url for name, cell in cells.items()})
+pulumi.export("loadBalancers", {name: cell.load_balancers.public_dns for name, cell in cells.items()})
+pulumi.export("deployment", documents)

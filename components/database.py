@@ -1,0 +1,301 @@
+"""Postgres: what a region's instances share, and each shard with its replicas over the regions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import pulumi
+import pulumi_aws as aws
+
+from app.deployment import DatabaseConnection, Endpoint
+from components import catalog
+from components.addressing import Tier
+from components.alarms import RegionAlarms
+from components.identity import service_trust
+from components.keys import RegionKeys
+from components.network import RegionNetwork
+from components.secrets import ReplicatedSecret, Vault, password
+from components.settings import Region, Shard
+from components.topology import Topology
+
+PORT = 5432
+DATABASE = "hal9"
+USERNAME = "hal9"
+_AUTHORITY = "rds-ca-rsa2048-g1"
+_LOGS = ["postgresql", "upgrade"]
+
+
+class RegionDatabase(pulumi.ComponentResource):
+    """What every Postgres instance in a region shares: subnets, parameters, who may connect, the monitoring role.
+
+    TLS 1.3 is forced. Logical replication is on, for online resharding; a slot that nobody reads may keep
+    `max_slot_wal_keep_size` of WAL and no more, so that it cannot fill the disk. Only the private subnets of the
+    regions may connect: another region's reach the primary over the peering.
+
+    Outputs: subnet_group, parameter_group, security_group_id, monitoring_role_arn.
+    """
+
+    def __init__(
+        self, region: Region, topology: Topology, network: RegionNetwork, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("hal9:database:RegionDatabase", f"{region.name}-database", {}, opts)
+        child, names = pulumi.ResourceOptions(parent=self), topology.names
+        name, tags = f"{region.name}-database", names.tags("database", region.name)
+        physical = names.of(region.name, "database")
+        self.subnet_group = aws.rds.SubnetGroup(
+            name,
+            name=physical,
+            description="Data subnets",
+            subnet_ids=network.subnet_ids[Tier.DATA],
+            tags=tags,
+            opts=child,
+        )
+        self.parameter_group = aws.rds.ParameterGroup(
+            name,
+            name=f"{physical}-{_major(topology)}",
+            family=f"postgres{_major(topology)}",
+            description="TLS forced, logical replication, bounded slots, slow statements logged",
+            parameters=[
+                aws.rds.ParameterGroupParameterArgs(name=key, value=value, apply_method=method)
+                for key, value, method in _parameters(topology)
+            ],
+            tags=tags,
+            opts=child,
+        )
+        group = aws.ec2.SecurityGroup(
+            name,
+            name=physical,
+            description="Postgres, from the regions' private subnets",
+            vpc_id=network.vpc_id,
+            tags=tags,
+            opts=child,
+        )
+        self.security_group_id = group.id
+        for other in topology.ordered_regions:
+            aws.vpc.SecurityGroupIngressRule(
+                f"{name}-from-{other.name}",
+                security_group_id=group.id,
+                description=f"Postgres from {other.name}",
+                ip_protocol="tcp",
+                from_port=PORT,
+                to_port=PORT,
+                cidr_ipv4=str(other.cidr),
+                tags=tags,
+                opts=child,
+            )
+        role = aws.iam.Role(
+            f"{name}-monitoring",
+            name=f"{physical}-monitoring",
+            assume_role_policy=service_trust("monitoring.rds.amazonaws.com", topology.account_id),
+            tags=tags,
+            opts=child,
+        )
+        attached = aws.iam.RolePolicyAttachment(
+            f"{name}-monitoring",
+            role=role.name,
+            policy_arn="arn:aws:iam::aws:policy/service-role/AmazonRDSEnhancedMonitoringRole",
+            opts=child,
+        )
+        # by value: an instance that takes this role waits for what the role may do
+        self.monitoring_role_arn = pulumi.Output.all(role.arn, attached.id).apply(lambda both: str(both[0]))
+        self.register_outputs({"security_group_id": self.security_group_id})
+
+
+def _major(topology: Topology) -> str:
+    return topology.database.engine_version.partition(".")[0]
+
+
+def _parameters(topology: Topology) -> list[tuple[str, str, str]]:
+    """Name, value, and when it applies."""
+    return [
+        ("rds.force_ssl", "1", "immediate"),
+        ("ssl_min_protocol_version", "TLSv1.3", "immediate"),
+        ("rds.logical_replication", "1", "pending-reboot"),
+        ("max_slot_wal_keep_size", str(topology.database.slot_wal_limit_mib), "immediate"),
+        ("max_connections", str(topology.database.max_connections), "pending-reboot"),
+        ("log_statement", "ddl", "immediate"),
+        ("log_min_duration_statement", "1000", "immediate"),
+        ("idle_in_transaction_session_timeout", "60000", "immediate"),
+        ("hot_standby_feedback", "1", "immediate"),
+    ]
+
+
+class Cell(Protocol):
+    """What a shard needs of a region that holds one of its instances."""
+
+    region: Region
+    provider: aws.Provider
+    keys: RegionKeys
+    database: RegionDatabase
+    alarms: RegionAlarms
+
+
+class ShardDatabase(pulumi.ComponentResource):
+    """One shard: the primary in its home region, read replicas over the regions, backups in another region too.
+
+    Every replica can be promoted: it has its own region's key, subnets, parameters and security group, the primary's
+    class, Multi-AZ and backups of its own. The password is made here and kept in a secret in every region.
+
+    Outputs: primary, a DatabaseConnection; replicas, one for each region that has one.
+    """
+
+    def __init__(
+        self,
+        shard: Shard,
+        topology: Topology,
+        cells: Mapping[str, Cell],
+        vaults: Mapping[str, Vault],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("hal9:database:ShardDatabase", f"shard-{shard.id}", {}, opts)
+        self._shard, self._topology, self._settings = shard, topology, topology.database
+        home = cells[shard.home]
+        secret = password(f"shard-{shard.id}", self)
+        ReplicatedSecret(
+            f"shard-{shard.id}",
+            description=f"Credentials of shard {shard.id}",
+            value=secret.apply(lambda word: json.dumps({"username": USERNAME, "password": word})),
+            vaults=vaults,
+            topology=topology,
+            shard=shard.id,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        primary = self._primary(home, secret)
+        replicas = {name: self._replica(cells[name], primary) for name in topology.replica_regions(shard)}
+        if backup := topology.backup_region(shard.home):
+            self._backups_elsewhere(cells[backup], primary)
+        self.primary = _connection(shard.home, primary)
+        self.replicas = {name: _connection(name, replica) for name, replica in replicas.items()}
+        self.register_outputs(
+            {
+                "primary": primary.address,
+                "replicas": {name: replica.address for name, replica in replicas.items()},
+            }
+        )
+
+    def _identifier(self, *parts: str) -> str:
+        return self._topology.names.of(f"shard-{self._shard.id}", *parts)
+
+    def _tags(self, region: str) -> dict[str, str]:
+        return self._topology.names.tags("database", region, shard=self._shard.id)
+
+    def _primary(self, cell: Cell, secret: pulumi.Output[str]) -> aws.rds.Instance:
+        name = f"shard-{self._shard.id}-primary"
+        instance = aws.rds.Instance(
+            name,
+            identifier=self._identifier("primary", cell.region.name),
+            engine="postgres",
+            engine_version=self._settings.engine_version,
+            db_name=DATABASE,
+            username=USERNAME,
+            password=secret,
+            allocated_storage=self._settings.storage_gib,
+            final_snapshot_identifier=self._identifier("final") if self._topology.protect else None,
+            db_subnet_group_name=cell.database.subnet_group.name,
+            kms_key_id=cell.keys.arns["database"],
+            backup_window="03:00-04:00",
+            maintenance_window="sun:04:30-sun:05:30",
+            opts=self._stateful(cell),
+            **self._alike(cell),
+        )
+        self._alarms(name, cell, instance, replica=False)
+        return instance
+
+    def _replica(self, cell: Cell, primary: aws.rds.Instance) -> aws.rds.Instance:
+        """A read replica. At home it has its primary's key and subnets by itself; elsewhere its own region's."""
+        name = f"shard-{self._shard.id}-replica-{cell.region.name}"
+        at_home = cell.region.name == self._shard.home
+        instance = aws.rds.Instance(
+            name,
+            identifier=self._identifier("replica", cell.region.name),
+            replicate_source_db=primary.identifier if at_home else primary.arn,
+            db_subnet_group_name=None if at_home else cell.database.subnet_group.name,
+            kms_key_id=None if at_home else cell.keys.arns["database"],
+            backup_window="04:00-05:00",
+            maintenance_window="sun:05:30-sun:06:30",
+            opts=self._stateful(cell),
+            **self._alike(cell),
+        )
+        self._alarms(name, cell, instance, replica=True)
+        return instance
+
+    def _stateful(self, cell: Cell) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(parent=self, provider=cell.provider, protect=self._topology.protect)
+
+    def _alike(self, cell: Cell) -> dict[str, Any]:
+        """What a primary and its replicas share, so that any of them can take the primary's place."""
+        protect = self._topology.protect
+        return {
+            "instance_class": self._settings.instance_class,
+            "max_allocated_storage": self._settings.max_storage_gib,
+            "storage_type": "gp3",
+            "storage_encrypted": True,
+            "multi_az": self._settings.multi_az,
+            "publicly_accessible": False,
+            "port": PORT,
+            "vpc_security_group_ids": [cell.database.security_group_id],
+            "parameter_group_name": cell.database.parameter_group.name,
+            "ca_cert_identifier": _AUTHORITY,
+            "iam_database_authentication_enabled": True,
+            "backup_retention_period": self._settings.backup_retention_days,
+            "copy_tags_to_snapshot": True,
+            "delete_automated_backups": not protect,
+            "deletion_protection": protect,
+            "skip_final_snapshot": not protect,
+            "auto_minor_version_upgrade": True,
+            "apply_immediately": False,
+            "performance_insights_enabled": True,
+            "performance_insights_kms_key_id": cell.keys.arns["database"],
+            "performance_insights_retention_period": 7,
+            "monitoring_interval": self._settings.monitoring_interval_seconds,
+            "monitoring_role_arn": cell.database.monitoring_role_arn
+            if self._settings.monitoring_interval_seconds
+            else None,
+            "enabled_cloudwatch_logs_exports": _LOGS,
+            "tags": self._tags(cell.region.name),
+        }
+
+    def _backups_elsewhere(self, cell: Cell, primary: aws.rds.Instance) -> None:
+        aws.rds.InstanceAutomatedBackupsReplication(
+            f"shard-{self._shard.id}-backups-{cell.region.name}",
+            source_db_instance_arn=primary.arn,
+            kms_key_id=cell.keys.arns["database"],
+            retention_period=self._settings.backup_retention_days,
+            opts=pulumi.ResourceOptions(parent=self, provider=cell.provider),
+        )
+
+    def _alarms(self, name: str, cell: Cell, instance: aws.rds.Instance, *, replica: bool) -> None:
+        """Alarms for what ends in an outage or in lost data: CPU, disk, connections, lag, a slot that is not read."""
+        gib, settings = 1024**3, self._settings
+        size = catalog.database_size(settings.instance_class)
+        assert size is not None, "the stack file's rules know every class"
+        wanted: dict[str, tuple[str, float | None, float | None]] = {
+            "cpu": ("CPUUtilization", 80, None),
+            "disk": ("FreeStorageSpace", None, settings.storage_gib * gib * 0.15),
+            "memory": ("FreeableMemory", None, size.memory_gib * gib * 0.05),
+            "connections": ("DatabaseConnections", settings.max_connections * 0.9, None),
+        }
+        if replica:
+            wanted["lag"] = ("ReplicaLag", settings.replica_lag_alarm_seconds, None)
+        else:
+            wanted["slot-lag"] = ("OldestReplicationSlotLag", settings.slot_wal_limit_mib * 1024**2 * 0.5, None)
+        for what, (metric, above, below) in wanted.items():
+            cell.alarms.alarm(
+                f"{name}-{what}",
+                description=f"{metric} of shard {self._shard.id} in {cell.region.name}: docs/runbooks/database.md",
+                namespace="AWS/RDS",
+                metric=metric,
+                dimensions={"DBInstanceIdentifier": instance.identifier},
+                above=above,
+                below=below,
+                tags=self._tags(cell.region.name),
+                opts=pulumi.ResourceOptions(parent=self, provider=cell.provider),
+            )
+
+
+def _connection(region: str, instance: aws.rds.Instance) -> pulumi.Output[DatabaseConnection]:
+    return instance.address.apply(
+        lambda host: DatabaseConnection(region=region, endpoint=Endpoint(host=host, port=PORT))
+    )

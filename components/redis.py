@@ -1,0 +1,289 @@
+"""Redis: a region's cache and session store, and the Global Datastores that carry sessions to other regions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import pulumi
+import pulumi_aws as aws
+
+from app.deployment import Endpoint, RegionalEndpoint, SessionStore
+from components.addressing import Tier
+from components.alarms import RegionAlarms
+from components.keys import RegionKeys
+from components.network import RegionNetwork
+from components.secrets import ReplicatedSecret, Vault, password
+from components.settings import Region
+from components.topology import Topology
+
+PORT = 6379
+
+
+class RegionRedis(pulumi.ComponentResource):
+    """What a region's Redis nodes share: subnets, who may connect, parameters, the slow log.
+
+    The cache evicts what was used least; the session store refuses writes when it is full, as an evicted session is a
+    log-out. Every region's private subnets may connect: invalidations and log-outs go to each region's own Redis.
+
+    Outputs: subnet_group, security_group_id, parameter_groups of `cache` and `sessions`, slow_log.
+    """
+
+    def __init__(
+        self,
+        region: Region,
+        topology: Topology,
+        network: RegionNetwork,
+        keys: RegionKeys,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("hal9:redis:RegionRedis", f"{region.name}-redis", {}, opts)
+        child, names = pulumi.ResourceOptions(parent=self), topology.names
+        name, physical, tags = f"{region.name}-redis", names.of(region.name, "redis"), names.tags("redis", region.name)
+        self.subnet_group = aws.elasticache.SubnetGroup(
+            name,
+            name=physical,
+            description="Data subnets",
+            subnet_ids=network.subnet_ids[Tier.DATA],
+            tags=tags,
+            opts=child,
+        )
+        group = aws.ec2.SecurityGroup(
+            name,
+            name=physical,
+            description="Redis, from the regions' private subnets",
+            vpc_id=network.vpc_id,
+            tags=tags,
+            opts=child,
+        )
+        self.security_group_id = group.id
+        for other in topology.ordered_regions:
+            aws.vpc.SecurityGroupIngressRule(
+                f"{name}-from-{other.name}",
+                security_group_id=group.id,
+                description=f"Redis from {other.name}",
+                ip_protocol="tcp",
+                from_port=PORT,
+                to_port=PORT,
+                cidr_ipv4=str(other.cidr),
+                tags=tags,
+                opts=child,
+            )
+        family = f"redis{topology.redis.engine_version.partition('.')[0]}"
+        wanted = {
+            "cache": {"cluster-enabled": "yes", "maxmemory-policy": "allkeys-lru"},
+            "sessions": {"cluster-enabled": "no", "maxmemory-policy": "noeviction"},
+        }
+        self.parameter_groups = {
+            role: aws.elasticache.ParameterGroup(
+                f"{region.name}-{role}",
+                name=names.of(region.name, role),
+                family=family,
+                description=f"Redis as {role}",
+                parameters=[
+                    aws.elasticache.ParameterGroupParameterArgs(name=key, value=value) for key, value in values.items()
+                ],
+                tags=tags,
+                opts=child,
+            )
+            for role, values in wanted.items()
+        }
+        self.slow_log = aws.cloudwatch.LogGroup(
+            f"{name}-slow",
+            name=f"/{names.secret(region.name)}/redis-slow",
+            retention_in_days=topology.cluster.log_retention_days,
+            kms_key_id=keys.arns["telemetry"],
+            tags=tags,
+            opts=child,
+        )
+        self.register_outputs({"security_group_id": self.security_group_id})
+
+
+class Cell(Protocol):
+    """What a cache or session store needs of the region that it is in."""
+
+    region: Region
+    provider: aws.Provider
+    keys: RegionKeys
+    redis: RegionRedis
+    alarms: RegionAlarms
+
+
+class RegionCache(pulumi.ComponentResource):
+    """One region's cache: Redis in cluster mode, local to the region and replicated nowhere else.
+
+    Outputs: endpoint, the cluster's configuration endpoint.
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        topology: Topology,
+        vaults: Mapping[str, Vault],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        name = f"{cell.region.name}-cache"
+        super().__init__("hal9:redis:RegionCache", name, {}, opts)
+        settings = topology.redis.cache
+        token = _token(f"cache-{cell.region.name}", self, topology, vaults)
+        group = aws.elasticache.ReplicationGroup(
+            name,
+            replication_group_id=topology.names.of(cell.region.name, "cache"),
+            description=f"HAL9's cache in {cell.region.name}",
+            engine="redis",
+            engine_version=topology.redis.engine_version,
+            node_type=settings.node_type,
+            port=PORT,
+            num_node_groups=settings.shards,
+            replicas_per_node_group=settings.replicas_per_shard,
+            automatic_failover_enabled=True,  # cluster mode asks for it, with or without replicas
+            multi_az_enabled=settings.replicas_per_shard > 0,
+            parameter_group_name=cell.redis.parameter_groups["cache"].name,
+            snapshot_retention_limit=1,
+            **_private(cell, token),
+            tags=topology.names.tags("redis", cell.region.name),
+            opts=pulumi.ResourceOptions(parent=self, provider=cell.provider),
+        )
+        self.endpoint = group.configuration_endpoint_address.apply(lambda host: Endpoint(host=host, port=PORT))
+        _memory_alarm(cell, topology, name, group, self)
+        self.register_outputs({"endpoint": group.configuration_endpoint_address})
+
+
+class RegionSessions(pulumi.ComponentResource):
+    """One region's session store, and its copies: the primary of a Global Datastore with read-only secondaries.
+
+    The secondaries take node type, engine, parameters, encryption in transit and the password from the primary; what
+    they have of their own is their region's key, subnets and security group. No region fails over by itself: another
+    region reads its local copy, and takes a session over by writing it to its own store.
+
+    Outputs: store, a SessionStore: the primary's endpoint, and one for each region with a copy.
+    """
+
+    def __init__(
+        self,
+        region: Region,
+        topology: Topology,
+        cells: Mapping[str, Cell],
+        vaults: Mapping[str, Vault],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        name = f"{region.name}-sessions"
+        super().__init__("hal9:redis:RegionSessions", name, {}, opts)
+        cell, settings, protect = cells[region.name], topology.redis.sessions, topology.protect
+        token = _token(f"sessions-{region.name}", self, topology, vaults)
+        primary = aws.elasticache.ReplicationGroup(
+            name,
+            replication_group_id=topology.names.of(region.name, "sessions"),
+            description=f"HAL9's sessions of {region.name}",
+            engine="redis",
+            engine_version=topology.redis.engine_version,
+            node_type=settings.node_type,
+            port=PORT,
+            num_cache_clusters=1 + settings.replicas,
+            automatic_failover_enabled=True,
+            multi_az_enabled=True,
+            parameter_group_name=cell.redis.parameter_groups["sessions"].name,
+            snapshot_retention_limit=settings.snapshot_retention_days,
+            final_snapshot_identifier=topology.names.of(region.name, "sessions-final") if protect else None,
+            **_private(cell, token),
+            tags=topology.names.tags("redis", region.name),
+            opts=pulumi.ResourceOptions(parent=self, provider=cell.provider, protect=protect),
+        )
+        _memory_alarm(cell, topology, name, primary, self)
+        copies: dict[str, pulumi.Output[str]] = {}
+        if elsewhere := topology.session_replica_regions(region):
+            datastore = aws.elasticache.GlobalReplicationGroup(
+                name,
+                global_replication_group_id_suffix=topology.names.of(region.name, "sessions"),
+                global_replication_group_description=f"HAL9's sessions of {region.name}",
+                primary_replication_group_id=primary.id,
+                opts=pulumi.ResourceOptions(parent=self, provider=cell.provider, protect=protect),
+            )
+            copies = {other: self._secondary(region, cells[other], datastore, topology) for other in elsewhere}
+        endpoints = pulumi.Output.all(primary.primary_endpoint_address, pulumi.Output.all(**copies))
+        self.store = endpoints.apply(lambda hosts: _store(hosts[0], hosts[1]))
+        self.register_outputs({"primary": primary.primary_endpoint_address, "replicas": copies})
+
+    def _secondary(
+        self, region: Region, cell: Cell, datastore: aws.elasticache.GlobalReplicationGroup, topology: Topology
+    ) -> pulumi.Output[str]:
+        settings = topology.redis.sessions
+        secondary = aws.elasticache.ReplicationGroup(
+            f"{region.name}-sessions-in-{cell.region.name}",
+            replication_group_id=topology.names.of(region.name, "copy", cell.region.name),
+            description=f"HAL9's sessions of {region.name}, copied to {cell.region.name}",
+            global_replication_group_id=datastore.global_replication_group_id,
+            num_cache_clusters=1 + settings.replicas,
+            automatic_failover_enabled=True,
+            multi_az_enabled=True,
+            kms_key_id=cell.keys.arns["redis"],
+            subnet_group_name=cell.redis.subnet_group.name,
+            security_group_ids=[cell.redis.security_group_id],
+            log_delivery_configurations=[_slow_log(cell)],
+            tags=topology.names.tags("redis", cell.region.name),
+            opts=pulumi.ResourceOptions(parent=self, provider=cell.provider, protect=topology.protect),
+        )
+        return secondary.reader_endpoint_address
+
+
+def _store(primary: str, copies: Mapping[str, str]) -> SessionStore:
+    replicas = [RegionalEndpoint(region=name, endpoint=Endpoint(host=host, port=PORT)) for name, host in copies.items()]
+    return SessionStore(primary=Endpoint(host=primary, port=PORT), replicas=tuple(replicas))
+
+
+def _token(name: str, parent: pulumi.Resource, topology: Topology, vaults: Mapping[str, Vault]) -> pulumi.Output[str]:
+    """A Redis password, with a copy for every region's pods."""
+    token = password(name, parent)
+    ReplicatedSecret(
+        name,
+        description=f"Redis password of {name}",
+        value=token,
+        vaults=vaults,
+        topology=topology,
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
+    return token
+
+
+def _private(cell: Cell, token: pulumi.Output[str]) -> dict[str, Any]:
+    """Encryption, password and place of a replication group that inherits nothing."""
+    return {
+        "at_rest_encryption_enabled": True,
+        "kms_key_id": cell.keys.arns["redis"],
+        "transit_encryption_enabled": True,
+        "transit_encryption_mode": "required",
+        "auth_token": token,
+        "auth_token_update_strategy": "ROTATE",
+        "subnet_group_name": cell.redis.subnet_group.name,
+        "security_group_ids": [cell.redis.security_group_id],
+        "snapshot_window": "02:00-03:00",
+        "maintenance_window": "sun:06:00-sun:07:00",
+        "auto_minor_version_upgrade": True,
+        "apply_immediately": False,
+        "log_delivery_configurations": [_slow_log(cell)],
+    }
+
+
+def _slow_log(cell: Cell) -> aws.elasticache.ReplicationGroupLogDeliveryConfigurationArgs:
+    return aws.elasticache.ReplicationGroupLogDeliveryConfigurationArgs(
+        destination=cell.redis.slow_log.name,
+        destination_type="cloudwatch-logs",
+        log_format="json",
+        log_type="slow-log",
+    )
+
+
+def _memory_alarm(
+    cell: Cell, topology: Topology, name: str, group: aws.elasticache.ReplicationGroup, parent: pulumi.Resource
+) -> None:
+    cell.alarms.alarm(
+        f"{name}-memory",
+        description=f"Memory of {name}: docs/runbooks/redis.md",
+        namespace="AWS/ElastiCache",
+        metric="DatabaseMemoryUsagePercentage",
+        dimensions={"ReplicationGroupId": group.id},
+        above=80,
+        statistic="Maximum",
+        tags=topology.names.tags("redis", cell.region.name),
+        opts=pulumi.ResourceOptions(parent=parent, provider=cell.provider),
+    )
