@@ -1,0 +1,48 @@
+"""The probes. Liveness asks nothing of anybody; readiness asks this process alone (the rule: `Drain`)."""
+
+from __future__ import annotations
+
+import msgspec
+
+from app.drain import Drain
+from app.http.problem import Problem
+from app.http.request import Request
+from app.http.response import Response, json
+from app.http.routing import Access, Answer, Route
+
+
+class Health(msgspec.Struct):
+    """What a probe reads."""
+
+    status: str
+
+
+class HealthRoutes:
+    """`/healthz` and `/readyz`."""
+
+    def __init__(self, drain: Drain) -> None:
+        self._drain = drain
+
+    def routes(self) -> list[Route]:
+        """Both, for the routing table."""
+        return [
+            Route(
+                "GET", "/healthz", self.live, "getHealth", "Whether the process lives; no dependency is asked.",
+                Access.PROBE, {200: Answer("It lives.", Health)},
+            ),
+            Route(
+                "GET", "/readyz", self.ready, "getReadiness", "Whether the process takes work.",
+                Access.PROBE, {200: Answer("It does.", Health)}, problems=(503,),
+            ),
+        ]  # fmt: skip
+
+    async def live(self, _: Request) -> Response:
+        """200, always."""
+        return json(200, Health("alive"))
+
+    async def ready(self, _: Request) -> Response:
+        """200, or 503 before the start is over and from SIGTERM on."""
+        if self._drain.ready:
+            return json(200, Health("ready"))
+        reason = "It is draining." if self._drain.draining else "It has not come up yet."
+        raise Problem(503, "not-ready", reason)
