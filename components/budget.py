@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 from components import addressing, catalog
@@ -21,7 +20,8 @@ SYSTEM_PODS_PER_NODE = 15
 
 def peak_pods(topology: Topology) -> int:
     """Pods of one region at the most: maxReplicas and the surge of a rolling update."""
-    return math.ceil(topology.autoscaling.max_replicas * (1 + topology.server.max_surge_percent / 100))
+    most = topology.autoscaling.max_replicas
+    return most + -(-most * topology.server.max_surge_percent // 100)
 
 
 def connecting_pods(topology: Topology) -> int:

@@ -6,6 +6,7 @@ in a table is refused with a message that says so; adding a family or a region i
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -115,9 +116,9 @@ NODE_RESERVED_MEMORY_GIB = 2.5
 
 def pods_on_node(size: InstanceSize, cpu: float, memory_gib: float) -> int:
     """How many pods that request `cpu` cores and `memory_gib` GiB fit a node of `size`."""
-    return max(
-        0, int(min((size.vcpus - NODE_RESERVED_CPU) / cpu, (size.memory_gib - NODE_RESERVED_MEMORY_GIB) / memory_gib))
-    )
+    by_cpu = (size.vcpus - NODE_RESERVED_CPU) / cpu
+    by_memory = (size.memory_gib - NODE_RESERVED_MEMORY_GIB) / memory_gib
+    return max(0, math.floor(min(by_cpu, by_memory) + 1e-9))  # (2 - 0.8) / 0.1 is 12, not 11.999...
 
 
 COUNTRIES = frozenset(
