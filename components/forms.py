@@ -5,6 +5,7 @@ Each refusal says in words what would be right; the caller adds the path.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -29,9 +30,10 @@ def number(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return float(value)
+        read = float(value)
     except ValueError:
         return value
+    return read if math.isfinite(read) else value
 
 
 def digits(value: Any) -> Any:

@@ -173,7 +173,9 @@ def _sentence(error: Any, model: type[pydantic.BaseModel]) -> str:
         case "value_error":
             return str(context["error"])
         case "too_short":
-            return f"has {context['actual_length']} entries; at least {context['min_length']}"
+            least = context["min_length"]
+            count = f"has only {context['actual_length']}" if context["actual_length"] else "is empty"
+            return f"{count}; at least {least} {'entry' if least == 1 else 'entries'}"
     wanted = {
         "int_type": "a whole number", "int_from_float": "a whole number", "float_type": "a number", "string_type": "text",
         "bool_type": "true or false", "dict_type": "a map", "model_type": "a map", "model_attributes_type": "a map",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from components import budget, catalog
 from components.catalog import InstanceSize
@@ -32,7 +32,7 @@ def schedules(topology: Topology) -> Iterator[Mistake]:
     """A region's time zone exists, its windows lie apart, and each asks for pods within the autoscaler's bounds."""
     low, high = topology.autoscaling.min_replicas, topology.autoscaling.max_replicas
     for region in topology.ordered_regions:
-        if region.timezone not in available_timezones():
+        if not _is_timezone(region.timezone):
             yield Mistake(
                 f"regions.{region.name}.timezone", f"{region.timezone!r} is no IANA time zone such as Europe/Berlin"
             )
@@ -151,6 +151,14 @@ def image(topology: Topology) -> Iterator[Mistake]:
 
 
 RULES = (autoscaling_bounds, schedules, resource_bounds, on_demand_floor, spot_pools, image)
+
+
+def _is_timezone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name of a folder, such as Europe
+        return False
+    return True
 
 
 def _minutes(clock: str) -> int:

@@ -22,7 +22,8 @@ def test_a_text_of_another_form_is_refused_in_words(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "read"), [("0.5", 0.5), ("2", 2.0), (0.5, 0.5), (2, 2), ("half", "half"), (True, True)]
+    ("given", "read"),
+    [("0.5", 0.5), ("2", 2.0), (0.5, 0.5), (2, 2), ("half", "half"), ("nan", "nan"), ("-inf", "-inf"), (True, True)],
 )
 def test_a_fraction_may_be_text(given: Any, read: Any) -> None:
     assert forms.number(given) == read

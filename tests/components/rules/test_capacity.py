@@ -23,6 +23,18 @@ MISTAKES: dict[str, tuple[list[Edit], list[str]]] = {
             "hal9:regions.eu-central.timezone 'Europe/Bonn' is no IANA time zone such as Europe/Berlin",
         ],
     ),
+    "a folder of time zones": (
+        [put("regions.eu-central.timezone", "Europe")],
+        [
+            "hal9:regions.eu-central.timezone 'Europe' is no IANA time zone such as Europe/Berlin",
+        ],
+    ),
+    "a time zone outside its folder": (
+        [put("regions.eu-central.timezone", "../../etc/passwd")],
+        [
+            "hal9:regions.eu-central.timezone '../../etc/passwd' is no IANA time zone such as Europe/Berlin",
+        ],
+    ),
     "a window that asks for more than the maximum": (
         [put("regions.eu-central.schedule[0].minReplicas", 101)],
         [
