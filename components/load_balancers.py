@@ -45,7 +45,7 @@ class RegionLoadBalancers(pulumi.ComponentResource):
     The public one ends TLS 1.3 with the domain's certificate and takes CloudFront's addresses alone. The internal one
     passes TLS through, to nginx and to Istio's east-west gateway, from the regions' private subnets.
 
-    Outputs: public_dns and public_zone_id; internal_dns; target_groups by `gateway`, `gateway-peers`, `east-west`;
+    Outputs: public_dns and public_zone_id; internal_dns; target_groups by `gateway`, `peers`, `east-west`;
     healthy_alarm, the alarm that is on while no nginx is healthy.
     """
 
@@ -124,7 +124,7 @@ class RegionLoadBalancers(pulumi.ComponentResource):
     def _internal(self) -> aws.lb.LoadBalancer:
         group = self._security_group("internal", "The other regions' nginx and sidecars")
         balancer = self._balancer("internal", group, internal=True, tier=Tier.PRIVATE)
-        for role, port in (("gateway-peers", GATEWAY_PEERS), ("east-west", EAST_WEST)):
+        for role, port in (("peers", GATEWAY_PEERS), ("east-west", EAST_WEST)):
             for other in self._topology.ordered_regions:
                 self._ingress(
                     f"{self._region.name}-{role}-from-{other.name}", group, port.listener, block=str(other.cidr)

@@ -9,6 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 PROJECT = "hal9"
+LONGEST_ROLE = "east-west"
+"""The longest of the load balancers' target groups (load_balancers.py)."""
+SHORTEST_LIMIT = 32
+"""Characters of a target group's name (ELB API Reference, CreateTargetGroup): the least that AWS takes of all names here."""
 
 
 @dataclass(frozen=True)

@@ -200,7 +200,7 @@ class RegionSessions(pulumi.ComponentResource):
                 opts=pulumi.ResourceOptions(parent=self, provider=cell.provider, protect=protect),
             )
             copies = {other: self._secondary(region, cells[other], datastore, topology) for other in elsewhere}
-        endpoints = pulumi.Output.all(primary.primary_endpoint_address, pulumi.Output.all(**copies))
+        endpoints = pulumi.Output.all(primary.primary_endpoint_address, pulumi.Output.from_input(copies))
         self.store = endpoints.apply(lambda hosts: _store(hosts[0], hosts[1]))
         self.register_outputs({"primary": primary.primary_endpoint_address, "replicas": copies})
 

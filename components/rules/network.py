@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from components import addressing, budget, catalog
+from components import addressing, budget, catalog, naming
 from components.forms import Like
 from components.stackfile import Mistake, listed
 
@@ -105,4 +105,15 @@ def room_for_pods(topology: Topology) -> Iterator[Mistake]:
             )
 
 
-RULES = (named_well, blocks_apart, aws_regions_apart, zones_of_region, room_for_pods)
+def names_fit(topology: Topology) -> Iterator[Mistake]:
+    """Stack and region are in the name of each load balancer, which AWS cuts off first of all names."""
+    for name in topology.region_names:
+        if (over := len(topology.names.of(name, naming.LONGEST_ROLE)) - naming.SHORTEST_LIMIT) > 0:
+            yield Mistake(
+                f"regions.{name}",
+                f"{topology.names.of(name, naming.LONGEST_ROLE)} would be a load balancer's target group, and AWS takes "
+                f"{naming.SHORTEST_LIMIT} characters; a name of the region, or of the stack, shorter by {over}",
+            )
+
+
+RULES = (named_well, names_fit, blocks_apart, aws_regions_apart, zones_of_region, room_for_pods)
