@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -82,4 +83,5 @@ def _fail(message: str) -> int:
 
 
 if __name__ == "__main__":
+    gc.disable()  # a short life: what it makes goes with it
     sys.exit(main())

@@ -11,7 +11,6 @@ from plan.record import Plan, Resource
 from plan.values import unknown_paths
 
 WIDTH = 100
-NOWHERE = "no region"
 
 
 class Style:
@@ -56,8 +55,7 @@ def _tree(plan: Plan, style: Style) -> Iterator[str]:
     groups: dict[str, list[Resource]] = {}
     for resource in children.get(plan.root, []):
         groups.setdefault(_place(resource, children), []).append(resource)
-    known = [region for region in groups if region not in ("", NOWHERE)]
-    for region in [*known, *(place for place in ("", NOWHERE) if place in groups)]:
+    for region in sorted(groups, key=lambda place: not place):  # what spans regions comes last
         inside = [one for top in groups[region] for one in _made(top, children)]
         yield style.bold(_line("", region or "across regions", len(inside)))
         yield from _branches(groups[region], children, "", style)
@@ -91,9 +89,9 @@ def _made(resource: Resource, children: Mapping[str, list[Resource]]) -> list[Re
 
 
 def _place(resource: Resource, children: Mapping[str, list[Resource]]) -> str:
-    """The region that a resource and all below it are in; empty if they are in several."""
+    """The region that a resource and all below it are in; empty if they are in several, or in none."""
     regions = {one.region for one in _made(resource, children)} - {""}
-    return regions.pop() if len(regions) == 1 else "" if regions else NOWHERE
+    return regions.pop() if len(regions) == 1 else ""
 
 
 def _kinds(resources: Iterator[Resource]) -> str:
@@ -135,7 +133,9 @@ def _outputs(outputs: Any, indent: str) -> list[str]:
         if isinstance(value, (Mapping, list)) and value:
             lines += [f"{indent}{name}:", *_outputs(value, indent + "  ")]
         else:
-            first, *more = textwrap.wrap(_shown(value), WIDTH - len(indent) - len(name) - 2) or [""]
+            first, *more = textwrap.wrap(
+                _shown(value), WIDTH - len(indent) - len(name) - 2, break_on_hyphens=False
+            ) or [""]
             lines += [f"{indent}{name}: {first}", *(f"{indent}{' ' * (len(name) + 2)}{line}" for line in more)]
     return lines
 
