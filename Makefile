@@ -1,10 +1,11 @@
 # HAL9's deployment. Every target does its own set-up, in .venv, from pinned requirements.
 STACK  ?= dev
+TAG    ?= $(shell git rev-parse --short=12 HEAD)
 PYTHON ?= python3
 PIP    := .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help preview manifests test lint bench clean
+.PHONY: help preview manifests test lint image clean
 
 help:  ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +35,9 @@ lint: .venv/dev  ## ruff and mypy
 	@.venv/bin/python -m ruff check .
 	@.venv/bin/python -m ruff format --check .
 	@.venv/bin/python -m mypy components plan policies app lab
+
+image: .venv/program  ## build and push the app's image, and write its digest into the stack file
+	@.venv/bin/python -m tools.image --stack $(STACK) --tag $(TAG)
 
 clean:  ## what was made here, apart from .venv
 	@rm -rf out .build .pytest_cache .mypy_cache .ruff_cache .hypothesis
