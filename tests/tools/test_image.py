@@ -50,9 +50,8 @@ def run(project: Path, monkeypatch: pytest.MonkeyPatch, stack: str = "prod") -> 
     return image.main()
 
 
-def test_the_digest_is_the_only_line_that_changes(
-    project: Path, commands: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("commands")
+def test_the_digest_is_the_only_line_that_changes(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = (project / "Pulumi.prod.yaml").read_text().splitlines()
     assert run(project, monkeypatch) == 0
     after = (project / "Pulumi.prod.yaml").read_text().splitlines()
@@ -71,15 +70,15 @@ def test_it_pushes_to_the_last_region_for_the_nodes_architecture(
     assert "the-password" not in calls
 
 
-def test_a_tag_in_the_stack_file_becomes_a_digest(
-    project: Path, commands: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("commands")
+def test_a_tag_in_the_stack_file_becomes_a_digest(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(project, monkeypatch, "dev") == 0
     assert f"image: hal9-server@{DIGEST}" in (project / "Pulumi.dev.yaml").read_text()
 
 
+@pytest.mark.usefixtures("commands")
 def test_a_failed_push_leaves_the_stack_file_alone(
-    project: Path, commands: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PUSH_FAILS", "1")
     before = (project / "Pulumi.prod.yaml").read_text()
