@@ -33,9 +33,9 @@ FROM slots s LEFT JOIN items i ON i.slot = s.slot AND i.user_id = $2 AND i.key =
 WHERE s.slot = $1"""
 
 LIST = """
-SELECT s.state, i.key, i.value, i.content_type, i.version, i.updated_at
+SELECT s.state, i.key, i.size, i.content_type, i.version, i.updated_at
 FROM slots s LEFT JOIN LATERAL (
-    SELECT * FROM items WHERE slot = s.slot AND user_id = $2 AND key > $3 AND starts_with(key, $4)
+    SELECT key, octet_length(value) AS size, content_type, version, updated_at FROM items WHERE slot = s.slot AND user_id = $2 AND key > $3 AND starts_with(key, $4)
     ORDER BY key LIMIT $5
 ) i ON true
 WHERE s.slot = $1"""
@@ -68,10 +68,25 @@ class Item(msgspec.Struct, frozen=True, rename="camel"):
         return etag(self.version)
 
 
+class ItemSummary(msgspec.Struct, frozen=True, rename="camel"):
+    """An item without its value, whose `size` is in bytes: a page of values could be hundreds of megabytes."""
+
+    key: str
+    size: int
+    content_type: str
+    version: int
+    updated_at: datetime.datetime
+
+    @property
+    def etag(self) -> str:
+        """The strong ETag of this version."""
+        return etag(self.version)
+
+
 class Page(msgspec.Struct, frozen=True):
     """Some items in the order of their keys (by code point); `after` continues the listing, None ends it."""
 
-    items: tuple[Item, ...]
+    items: tuple[ItemSummary, ...]
     after: str | None
 
 
@@ -164,7 +179,11 @@ class ItemRepository:
         rows = await self._databases.fetch_owned(
             user_id, LIST, user_id, after, prefix, limit + 1, floor=floor, timeout=timeout
         )
-        items = [item for row in rows if (item := _item(row)) is not None]
+        items = [
+            ItemSummary(row["key"], row["size"], row["content_type"], row["version"], row["updated_at"])
+            for row in rows
+            if row["key"] is not None
+        ]
         more = len(items) > limit
         return Page(tuple(items[:limit]), items[limit - 1].key if more else None)
 
