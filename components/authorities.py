@@ -47,7 +47,7 @@ class Authorities(pulumi.ComponentResource):
             "gateway-server",
             gateway_key,
             gateway_root,
-            uses=["digital_signature", "key_encipherment", "server_auth"],
+            uses=["digital_signature", "key_encipherment", "server_auth", "client_auth"],
             names=[topology.domain, topology.origin],
         )
         pair = pulumi.Output.all(leaf.cert_pem, leaf_key.private_key_pem, gateway_root.cert_pem)

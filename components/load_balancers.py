@@ -33,7 +33,7 @@ class Port:
 
 GATEWAY = Port(listener=443, target=8443, health=8080)
 """nginx, for CloudFront."""
-GATEWAY_PEERS = Port(listener=9443, target=8443, health=8080)
+GATEWAY_PEERS = Port(listener=9443, target=9443, health=8080)
 """nginx, for the other regions' nginx."""
 EAST_WEST = Port(listener=15443, target=15443, health=15021)
 """Istio's east-west gateway, for the other regions' sidecars."""
