@@ -1,0 +1,67 @@
+"""A request's deadline, carried to everything that works for it.
+
+Set once where the request comes in; whoever waits for something asks `remaining()` and never waits longer.
+A deadline inside another can only be nearer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import time
+from collections.abc import AsyncIterator, Iterator
+
+_end: contextvars.ContextVar[float | None] = contextvars.ContextVar("deadline", default=None)
+
+
+class DeadlineExceeded(TimeoutError):
+    """The request's time is over; nobody waits for the answer any more."""
+
+
+@contextlib.contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """What runs inside has `seconds` from now, or less where the deadline around it is nearer."""
+    end, outer = time.monotonic() + seconds, _end.get()
+    token = _end.set(end if outer is None else min(end, outer))
+    try:
+        yield
+    finally:
+        _end.reset(token)
+
+
+def remaining(at_most: float = float("inf")) -> float:
+    """Seconds left, never more than `at_most`.
+
+    Raises: DeadlineExceeded when none are left.
+    """
+    end = _end.get()
+    if end is None:
+        return at_most
+    left = end - time.monotonic()
+    if left <= 0:
+        raise DeadlineExceeded("the request's deadline has passed")
+    return min(left, at_most)
+
+
+@contextlib.asynccontextmanager
+async def within(seconds: float = float("inf")) -> AsyncIterator[None]:
+    """Cancel what runs inside after `seconds` or at the request's deadline, whichever is first.
+
+    Raises: DeadlineExceeded when the request's deadline was first, TimeoutError when `seconds` were.
+    """
+    left = remaining(seconds)
+    try:
+        async with asyncio.timeout(None if left == float("inf") else left):
+            yield
+    except TimeoutError as error:
+        if not isinstance(error, DeadlineExceeded):
+            remaining()
+        raise
+
+
+def detached() -> contextvars.Context:
+    """A copy of this context without its deadline, for work that outlives the request which began it."""
+    context = contextvars.copy_context()
+    context.run(_end.set, None)
+    return context

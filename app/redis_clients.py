@@ -1,0 +1,180 @@
+"""Connections to Redis: each region's cache and session store, and this region's copies of the others' stores.
+
+Times are short and nothing is retried behind the caller's back: a breaker stands above each client, and a retry
+below it would multiply the load on a server that is already late. The one exception is the cluster client, which
+asks once more after it has learned the cluster's new layout.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+from app.deployment import Deployment, Endpoint
+
+LOCAL_SECONDS = 0.25
+"""Longest wait for an answer of a server in this region; about a hundred round trips within a region."""
+REMOTE_SECONDS = 1.0
+"""Longest wait for a server of another region; four round trips between the farthest two (220 ms)."""
+MAX_CONNECTIONS = 512
+"""Connections to one server that a process may hold; above it a call fails at once instead of queueing."""
+
+CacheClient: TypeAlias = "Redis | RedisCluster"
+
+
+def secret(deployment: Deployment, name: str) -> str | None:
+    """The text of secret file `name` without its line end, or None where there is no such file."""
+    with contextlib.suppress(FileNotFoundError):
+        return Path(deployment.secrets_directory, name).read_text().strip()
+    return None
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether `error` says that the server could not be asked, as against an answer that is an error.
+
+    A server that is loading, without its cluster, or read-only after a failover counts as away too.
+    """
+    if isinstance(error, OSError | TimeoutError | RedisConnectionError):
+        return True
+    return (isinstance(error, RedisError) and not isinstance(error, ResponseError | NoScriptError)) or str(
+        error
+    ).startswith(("LOADING", "CLUSTERDOWN", "MASTERDOWN", "READONLY", "TRYAGAIN"))
+
+
+class Script:
+    """A Lua script, sent by its hash and in full where a server does not know it yet."""
+
+    __slots__ = ("_sha", "source")
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self._sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+
+    async def run(self, client: CacheClient, keys: Sequence[str], *args: str | bytes | float) -> Any:
+        """Its answer, bytes undecoded. Raises: RedisError."""
+        try:
+            return await client.execute_command("EVALSHA", self._sha, len(keys), *keys, *args)
+        except NoScriptError:
+            return await client.execute_command("EVAL", self.source, len(keys), *keys, *args)
+
+
+class RedisClients:
+    """Every Redis client of a process, opened when first asked for.
+
+    `cache(region)`: that region's cache. `sessions(region)`: the primary of that region's session store.
+    `session_copy(region)`: what to read of another region's sessions: the copy in this region, or the primary
+    where there is no copy here. `node(endpoint...)` is for subscriptions, which need one server, not a cluster.
+    """
+
+    def __init__(self, deployment: Deployment) -> None:
+        self.deployment = deployment
+        self._clients: dict[tuple[str, str], CacheClient] = {}
+
+    @property
+    def region(self) -> str:
+        """The region of this process."""
+        return self.deployment.region
+
+    @property
+    def other_regions(self) -> list[str]:
+        """The other regions, in the document's order."""
+        return [region.name for region in self.deployment.regions if region.name != self.region]
+
+    def cache(self, region: str) -> CacheClient:
+        """The client of `region`'s cache. Raises: KeyError where there is no such region."""
+        found = self._clients.get(("cache", region))
+        if found is None:
+            config = self._region(region)
+            build = self._cluster if config.cache_cluster else self._single
+            found = self._clients["cache", region] = build(config.cache, f"cache-{region}", self._patience(region))
+        return found
+
+    def cache_node(self, region: str, host: str, port: int) -> Redis:
+        """A client of one node of `region`'s cache. The caller closes it."""
+        tls = self._region(region).cache.tls
+        return self._single(Endpoint(host=host, port=port, tls=tls), f"cache-{region}", self._patience(region))
+
+    def sessions(self, region: str) -> Redis:
+        """The client of the primary of `region`'s session store. Raises: KeyError."""
+        found = self._clients.get(("sessions", region))
+        if found is None:
+            endpoint = self._region(region).sessions.primary
+            found = self._single(endpoint, f"sessions-{region}", self._patience(region))
+            self._clients["sessions", region] = found
+        assert isinstance(found, Redis)
+        return found
+
+    def session_copy(self, region: str) -> Redis:
+        """The client of `region`'s sessions that is nearest: its copy here, else its primary. Raises: KeyError."""
+        found = self._clients.get(("copy", region))
+        if found is None:
+            here = [copy for copy in self._region(region).sessions.replicas if copy.region == self.region]
+            if not here:
+                return self.sessions(region)
+            found = self._single(here[0].endpoint, f"sessions-{region}", LOCAL_SECONDS)
+            self._clients["copy", region] = found
+        assert isinstance(found, Redis)
+        return found
+
+    def has_copy(self, region: str) -> bool:
+        """Whether this region keeps a copy of `region`'s sessions."""
+        return any(copy.region == self.region for copy in self._region(region).sessions.replicas)
+
+    async def reload(self, deployment: Deployment) -> None:
+        """Take a new document; clients are reopened when their endpoints changed."""
+        changed = deployment.regions != self.deployment.regions
+        self.deployment = deployment
+        if changed:
+            await self.close()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        clients, self._clients = self._clients, {}
+        for client in clients.values():
+            await client.aclose()
+
+    def _region(self, name: str) -> Any:
+        for region in self.deployment.regions:
+            if region.name == name:
+                return region
+        raise KeyError(name)
+
+    def _patience(self, region: str) -> float:
+        return LOCAL_SECONDS if region == self.region else REMOTE_SECONDS
+
+    def _options(self, endpoint: Endpoint, password_file: str, patience: float) -> dict[str, Any]:
+        options: dict[str, Any] = {
+            "host": endpoint.host,
+            "port": endpoint.port,
+            "password": secret(self.deployment, password_file),
+            "socket_timeout": patience,
+            "socket_connect_timeout": patience,
+            "max_connections": MAX_CONNECTIONS,
+            "protocol": 2,
+            "lib_name": None,
+            "lib_version": None,
+        }
+        if endpoint.tls:
+            options |= {
+                "ssl": True,
+                "ssl_check_hostname": True,
+                "ssl_min_version": ssl.TLSVersion.TLSv1_3,
+                "ssl_ca_certs": self.deployment.ca_file or None,
+            }
+        return options
+
+    def _single(self, endpoint: Endpoint, password_file: str, patience: float) -> Redis:
+        return Redis(retry=Retry(NoBackoff(), 0), **self._options(endpoint, password_file, patience))
+
+    def _cluster(self, endpoint: Endpoint, password_file: str, patience: float) -> RedisCluster:
+        return RedisCluster(retry=Retry(NoBackoff(), 1), **self._options(endpoint, password_file, patience))
