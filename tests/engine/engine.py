@@ -1,0 +1,218 @@
+"""The real Pulumi CLI on a copy of a project, with a `file://` backend and the stand-in providers.
+
+    engine = Engine(copy_of_repository(directory), "dev", providers)
+    engine.init()
+    done = engine.run("up", "--yes", "--skip-preview")
+    done.changes        # {"create": 132}: what the engine counted, by kind
+    done.operations     # what reached the providers
+
+Nothing is written outside the directory: the project's files are copied where Pulumi writes (`Pulumi*.yaml`)
+and linked where it only reads.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from plan.program import REPOSITORY
+from plan.project import read_yaml
+from tests.engine.standins.cloud import Operation
+from tests.engine.standins.server import Providers
+from tools import build
+
+PASSPHRASE = "correct horse battery staple"
+SECONDS = 300.0
+"""How long one command may take before it counts as hung."""
+
+_NOT_COPIED = frozenset({".git", ".venv", "out", ".build", "Pulumi.yaml"})
+
+
+def copy_of_repository(directory: Path) -> Path:
+    """A copy of this project in `directory` that Pulumi may write to."""
+    project = directory / "project"
+    project.mkdir()
+    for entry in REPOSITORY.iterdir():
+        if entry.name.startswith("Pulumi.") and entry.suffix == ".yaml":
+            shutil.copyfile(entry, project / entry.name)
+        elif entry.name not in _NOT_COPIED and not entry.name.startswith((".venv", ".", "__pycache__")):
+            (project / entry.name).symlink_to(entry)
+    return project
+
+
+def project_of(directory: Path, program: str, stack: str = "dev") -> Path:
+    """A project of its own with one program, given as text, and an empty stack file."""
+    project = directory / "project"
+    project.mkdir()
+    (project / "Pulumi.yaml").write_text("name: hal9\nruntime: python\n")
+    (project / f"Pulumi.{stack}.yaml").write_text("config: {}\n")
+    (project / "__main__.py").write_text(program)
+    return project
+
+
+@dataclass(frozen=True)
+class Done:
+    """One finished command: how it ended, what it said, what the engine counted, what reached the providers."""
+
+    arguments: Sequence[str]
+    status: int
+    output: str
+    seconds: float
+    events: Sequence[Mapping[str, Any]]
+    operations: Sequence[Operation]
+
+    @property
+    def changes(self) -> dict[str, int]:
+        """Steps by kind (create, same, update, ...), of all resources, components and providers included."""
+        counted = [event["summaryEvent"]["resourceChanges"] for event in self.events if "summaryEvent" in event]
+        return dict(counted[-1]) if counted else {}
+
+    @property
+    def steps(self) -> list[tuple[str, str]]:
+        """Kind and URN of each step that the engine took or planned, without those that change nothing."""
+        metadata = [
+            event["resourcePreEvent"]["metadata"] for event in self.events if event.get("resourcePreEvent") is not None
+        ]
+        return [(step["op"], step["urn"]) for step in metadata if step["op"] not in {"same", "read"}]
+
+    @property
+    def problems(self) -> str:
+        """The engine's errors and warnings."""
+        diagnostics = [event["diagnosticEvent"] for event in self.events if "diagnosticEvent" in event]
+        return "".join(d["message"] for d in diagnostics if d["severity"] in {"error", "warning"}) or self.output
+
+    def __str__(self) -> str:
+        kinds = Counter(operation.kind for operation in self.operations if not operation.error)
+        engine = ", ".join(f"{kind} {count}" for kind, count in sorted(self.changes.items())) or "nothing"
+        providers = ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items())) or "no operation"
+        return f"engine: {engine:<38} providers: {providers:<24} {self.seconds:5.1f} s"
+
+
+@dataclass
+class Engine:
+    """One stack of one project. Commands run one after the other; see the module for use."""
+
+    project: Path
+    stack: str
+    providers: Providers
+    language_host: bool = True
+    extra_path: Sequence[Path] = ()
+    _logs: Iterator[int] = field(default_factory=lambda: iter(range(10_000)))
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What the CLI runs with. PATH has the stand-ins, the built tools, this Python's environment, the system's own.
+
+        Without `language_host` the Python host is left out: an inline program needs none, and beside it a policy
+        pack would be started through it instead of through `pulumi-analyzer-policy-python`.
+        """
+        names = ["pulumi", "pulumi-language-python" if self.language_host else "pulumi-analyzer-policy-python"]
+        folders = [self.providers.plugins, *self.extra_path, *map(build.directory, names), Path(sys.executable).parent]
+        home = self.project.parent / "home"
+        return {
+            "PATH": os.pathsep.join([*map(str, folders), os.defpath]),
+            "HOME": str(home),
+            "PULUMI_HOME": str(home / ".pulumi"),
+            "PULUMI_BACKEND_URL": f"file://{self.project.parent / 'backend'}",
+            "PULUMI_CONFIG_PASSPHRASE": PASSPHRASE,
+            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
+            "PULUMI_SKIP_UPDATE_CHECK": "1",
+            "PULUMI_DEBUG_COMMANDS": "1",
+            "VIRTUAL_ENV": sys.prefix,
+            "NO_COLOR": "1",
+            "LANG": "C.UTF-8",
+        }
+
+    def init(self) -> None:
+        """Makes the backend and the stack."""
+        for folder in ("backend", "home"):
+            (self.project.parent / folder).mkdir(exist_ok=True)
+        self.run("stack", "init", self.stack, events=False)
+
+    def run(self, *arguments: str, check: bool = True, events: bool = True) -> Done:
+        """One `pulumi` command to its end; `events` for those that take steps. Raises where it fails, unless not `check`."""
+        with self.started(*arguments, events=events) as running:
+            done = running()
+        if check and done.status:
+            raise AssertionError(f"pulumi {' '.join(arguments)} failed:\n{done.output[-6000:]}")
+        return done
+
+    @contextmanager
+    def started(self, *arguments: str, events: bool = True) -> Iterator[Callable[..., Done]]:
+        """A running `pulumi` command, for a test that breaks into it. Calling what this gives waits for the end;
+        with `kill=True` it kills the CLI first, as the machine's death would. On leaving nothing is left running."""
+        log = self.project.parent / f"events-{next(self._logs)}.json"
+        output = log.with_suffix(".txt")
+        command = [str(build.binary("pulumi")), *arguments, "--non-interactive", "--color", "never"]
+        command += ["--event-log", str(log)] if events else []
+        mark, begin = self.providers.cloud.mark(), time.monotonic()
+        with output.open("wb") as sink:
+            process = subprocess.Popen(
+                command,
+                cwd=self.project,
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=sink,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+        def end(kill: bool = False) -> Done:
+            if kill:
+                process.kill()
+            status = process.wait(SECONDS)
+            lines = log.read_text().splitlines() if log.exists() else []
+            return Done(
+                arguments,
+                status,
+                output.read_text(),
+                time.monotonic() - begin,
+                [event for event in map(_event, lines) if event is not None],
+                self.providers.cloud.since(mark),
+            )
+
+        try:
+            yield end
+        finally:
+            # The program and its host outlive a killed CLI for a moment.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def state(self) -> list[dict[str, Any]]:
+        """The resources of the stack's state, secrets still closed."""
+        exported = json.loads(self.run("stack", "export", events=False).output)
+        return list(exported["deployment"].get("resources") or [])
+
+    def pending(self) -> list[dict[str, Any]]:
+        """Operations that the engine had begun when it was killed."""
+        exported = json.loads(self.run("stack", "export", events=False).output)
+        return list(exported["deployment"].get("pending_operations") or [])
+
+    def edit(self, change: Callable[[dict[str, Any]], object]) -> None:
+        """Changes the copy's stack file in place."""
+        path = self.project / f"Pulumi.{self.stack}.yaml"
+        data = read_yaml(path)
+        change(data)
+        path.write_text(yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
+
+
+def _event(line: str) -> dict[str, Any] | None:
+    """One line of the log; a killed engine may leave half of one."""
+    try:
+        return dict(json.loads(line))
+    except ValueError:
+        return None
