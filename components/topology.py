@@ -25,6 +25,7 @@ from components.settings import (
     Database,
     Edge,
     Identity,
+    Lab,
     Limits,
     Mesh,
     Network,
@@ -69,6 +70,7 @@ class Topology(Settings):
     identity: Identity = Field(examples=[{}])
     edge: Edge = Edge()
     mesh: Mesh = Mesh()
+    lab: Lab = Lab()
 
     @classmethod
     def load(cls) -> Topology:
@@ -151,6 +153,11 @@ class Topology(Settings):
     def backup_region(self, region: str) -> str | None:
         """Where a home region's database backups are replicated to: the first other region."""
         return next((r.name for r in self.others(region)), None)
+
+    def round_trip_seconds(self, first: str, second: str) -> float:
+        """The lab's round trip between two regions."""
+        table, pair = self.lab.round_trip_ms, (f"{first}--{second}", f"{second}--{first}")
+        return next((table[key] for key in pair if key in table), self.lab.default_round_trip_ms) / 1000
 
     @cached_property
     def weights(self) -> dict[str, int]:

@@ -61,7 +61,19 @@ def mesh_weights(topology: Topology) -> Iterator[Mistake]:
         yield Mistake("mesh.weights", f"add up to {sum(weights.values())}, not 100")
 
 
-RULES = (countries_known, edge_reaches, mesh_weights)
+def lab_distances(topology: Topology) -> Iterator[Mistake]:
+    """The lab's table of delays names pairs of regions."""
+    for pair in topology.lab.round_trip_ms:
+        ends = pair.split("--")
+        if len(ends) != 2 or ends[0] == ends[1]:
+            yield Mistake(f"lab.roundTripMs.{pair}", "is no pair of two regions such as us-west--eu-central")
+            continue
+        for name in ends:
+            if name not in topology.regions:
+                yield Mistake(f"lab.roundTripMs.{pair}", unknown(name, "region", topology.region_names))
+
+
+RULES = (countries_known, edge_reaches, mesh_weights, lab_distances)
 
 
 def _no_country(text: str) -> str:
