@@ -9,6 +9,7 @@ import pulumi
 import pulumi_tls as tls
 
 from components.naming import PROJECT
+from components.nginx import Gateway
 from components.secrets import ReplicatedSecret, Vault
 from components.topology import Topology
 
@@ -48,7 +49,7 @@ class Authorities(pulumi.ComponentResource):
             gateway_key,
             gateway_root,
             uses=["digital_signature", "key_encipherment", "server_auth", "client_auth"],
-            names=[topology.domain, topology.origin],
+            names=[topology.domain, topology.origin, Gateway.peer_name],
         )
         pair = pulumi.Output.all(leaf.cert_pem, leaf_key.private_key_pem, gateway_root.cert_pem)
         ReplicatedSecret(
