@@ -197,6 +197,8 @@ class Deployment(Document, frozen=True):
     server: ServerConfig = ServerConfig()
     countries: dict[str, str] = {}
     """Viewer's country (ISO 3166-1 alpha-2) to region, for users whose request carries no region."""
+    networks: dict[str, str] = {}
+    """Network (CIDR) to region, for users whose request carries no region; the longest prefix wins over the country."""
     secrets_directory: str = "/var/run/secrets/hal9"
     ca_file: str = ""
     """Bundle that the Postgres and Redis certificates are verified against; empty: the system's."""
