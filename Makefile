@@ -39,5 +39,8 @@ lint: .venv/dev  ## ruff and mypy
 image: .venv/program  ## build and push the app's image, and write its digest into the stack file
 	@.venv/bin/python -m tools.image --stack $(STACK) --tag $(TAG)
 
+bench: .venv/program  ## what the program's structure costs and how it grows with the regions, as ratios
+	@.venv/bin/python -m plan.bench
+
 clean:  ## what was made here, apart from .venv
 	@rm -rf out .build .pytest_cache .mypy_cache .ruff_cache .hypothesis
