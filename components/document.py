@@ -57,12 +57,14 @@ def deployment(
     replicas: Sequence[Sequence[DatabaseConnection]],
     caches: Mapping[str, Endpoint],
     sessions: Mapping[str, SessionStore],
+    cache_cluster: bool = True,
     **places: Any,
 ) -> Deployment:
     """The document of a process in `region`, from the topology and where each server is.
 
-    `primaries` and `replicas` are in the order of the topology's shards. `places` overrides where secrets, the trust
-    bundle or the identity provider's keys are, as the lab does.
+    `primaries` and `replicas` are in the order of the topology's shards. `cache_cluster`: whether the caches
+    are in cluster mode. `places` overrides where secrets, the trust bundle or the identity provider's keys are, as the
+    lab does.
     """
     shards = tuple(
         ShardConfig(id=shard.id, home=shard.home, primary=primary, replicas=tuple(copies), key_ranges=shard.key_ranges)
@@ -72,7 +74,7 @@ def deployment(
     content: dict[str, Any] = {
         "region": region,
         "regions": tuple(
-            RegionConfig(name=r.name, cache=caches[r.name], sessions=sessions[r.name]) for r in topology.ordered_regions
+            RegionConfig(name=r.name, cache=caches[r.name], sessions=sessions[r.name], cache_cluster=cache_cluster) for r in topology.ordered_regions
         ),
         "sharding": ShardingConfig(
             shards=shards,

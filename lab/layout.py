@@ -23,6 +23,7 @@ APP = 9000
 APP_STRIDE = 10
 REGION_STRIDE = 100
 GATEWAY = 8443
+GATEWAY_PEERS = 9443
 GATEWAY_HEALTH = 8080
 _MOST_REGIONS = 99
 """Regions that the addresses have room for."""
@@ -85,7 +86,7 @@ class Layout:
             for other in topology.ordered_regions
             if region in topology.session_replica_regions(other)
         ]
-        return [*primaries, *replicas, CACHE, SESSIONS, *copies, GATEWAY]
+        return [*primaries, *replicas, CACHE, SESSIONS, *copies, GATEWAY_PEERS]
 
     def routes(self) -> Iterator[Route]:
         """Every way between two regions."""

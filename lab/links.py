@@ -3,7 +3,7 @@
 Kernels without netem are common, so the delay is added in user space: whatever arrives is passed on `one_way` seconds
 later, in order. One process carries every link; the lab steers it through a Unix socket, one JSON object a line.
 
-    python -m lab.links --control SOCKET < routes.json
+    python -m lab.links --control SOCKET --routes routes.json
 """
 
 from __future__ import annotations
@@ -219,11 +219,12 @@ def steer(control: Path, changes: Iterable[Mapping[str, Any]]) -> None:
 
 
 def main() -> int:
-    """The links process: routes and round trips as JSON on standard input."""
+    """The links process; its routes and round trips are in a JSON file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--control", type=Path, required=True)
+    parser.add_argument("--routes", type=Path, required=True)
     options = parser.parse_args()
-    given = json.load(sys.stdin)
+    given = json.loads(options.routes.read_text())
     routes = [
         Route(r["source"], r["destination"], (r["listen"][0], r["listen"][1]), (r["target"][0], r["target"][1]))
         for r in given["routes"]

