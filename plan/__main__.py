@@ -15,6 +15,9 @@ from plan.manifests import write_manifests
 from plan.program import REPOSITORY
 from plan.report import Style, report
 
+INTERRUPTED = 130
+"""The status that a shell gives for Ctrl-C."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command; 0 if the stack can be deployed, 1 if not (the reasons are on standard error)."""
@@ -28,6 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             write_manifests(plan, options.manifests)
     except PlanError as error:
         return _fail(str(error))
+    except KeyboardInterrupt:
+        _clear()
+        return INTERRUPTED
     except OSError as error:
         return _fail(f"{error.filename}: {error.strerror}")
     except Exception as error:

@@ -15,6 +15,10 @@ def outputs_of(request: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
     An input comes back as the output of the same name. Inside an object, members that were not given are unknown:
     the cloud may fill them (`vpcConfig.clusterSecurityGroupId`). Kubernetes objects' metadata is the exception, as
     the objects' names are settled by the program. What the SDK declares secret is secret, known or not.
+
+    In one place this is more than the real engine's preview knows: while a provider's own inputs are unknown (a
+    cluster that is not there yet), the real engine gives nothing back of that provider's resources. Here they are
+    known as ever, so that a cluster's objects can be shown and judged before there is a cluster.
     """
     if request.type.startswith(schema.PROVIDER):
         return dict(inputs)

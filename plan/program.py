@@ -62,7 +62,7 @@ def run(
 
     with _one_at_a_time:
         # A thread starts with an empty context, where all of Pulumi's state lives: each plan has its own.
-        thread = threading.Thread(target=work, name="plan")
+        thread = threading.Thread(target=work, name="plan", daemon=True)
         thread.start()
         thread.join()
     if isinstance(box[0], BaseException):

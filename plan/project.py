@@ -16,6 +16,8 @@ from plan.errors import ProjectError
 SECURE = "[secret]"
 """What the program gets for a `secure:` value: only the CLI has the key that opens it."""
 
+NO_DEFAULTS = "pulumi:disable-default-providers"
+
 
 @dataclass(frozen=True)
 class Project:
@@ -30,9 +32,8 @@ class Project:
 
     @property
     def no_default_provider(self) -> frozenset[str]:
-        """The packages whose default provider is switched off (`pulumi:disable-default-providers`); `*` is all."""
-        listed = json.loads(self.config.get("pulumi:disable-default-providers", "[]"))
-        return frozenset(map(str, listed if isinstance(listed, list) else []))
+        """The packages whose default provider is switched off (`NO_DEFAULTS`); `*` is all."""
+        return frozenset(json.loads(self.config.get(NO_DEFAULTS, "[]")))
 
 
 class _Loader(yaml.SafeLoader):
@@ -117,6 +118,8 @@ def read_project(directory: Path, stack: str, source: Path | Mapping[str, Any] |
             values[key] = default
     values.update(data.get("config") or {})
     full = {key if ":" in key else f"{name}:{key}": value for key, value in values.items() if value is not None}
+    if not isinstance(full.get(NO_DEFAULTS, []), list):
+        raise ProjectError(f"{NO_DEFAULTS} must be a list of packages, such as [aws, kubernetes]")
     main = directory / str(settings.get("main") or ".")
     return Project(
         name=name,

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 import pytest
 
-from plan import Plan, run
+from plan import Plan, ProgramFailed, Refused, run
 
 PREAMBLE = """\
 import pulumi
@@ -56,3 +56,26 @@ def planned(program: Programs) -> Planned:
         return run("dev", project=program(body, config))
 
     return plan
+
+
+URN = "urn:pulumi:dev::sample::"
+
+NET = """
+class Net(pulumi.ComponentResource):
+    def __init__(self, name, opts=None):
+        super().__init__("hal9:network:Net", name, {}, opts)
+        self.vpc = aws.ec2.Vpc(name, cidr_block="10.0.0.0/16", opts=pulumi.ResourceOptions(parent=self))
+        self.register_outputs({"vpc_id": self.vpc.id})
+"""
+
+
+def refusals(planned: Planned, body: str) -> list[str]:
+    with pytest.raises(Refused) as caught:
+        planned(body)
+    return [str(refusal) for refusal in caught.value.refusals]
+
+
+def failure(planned: Planned, body: str) -> str:
+    with pytest.raises(ProgramFailed) as caught:
+        planned(body)
+    return str(caught.value)

@@ -107,3 +107,10 @@ def test_a_stack_file_that_is_not_there_is_told(project: Path) -> None:
     assert message(project, source=project / "gone.yaml").endswith(
         "gone.yaml cannot be read: No such file or directory"
     )
+
+
+def test_a_wrong_list_of_default_providers_is_told(project: Path) -> None:
+    (project / "Pulumi.dev.yaml").write_text("config: {'pulumi:disable-default-providers': aws}")
+    assert message(project) == (
+        "pulumi:disable-default-providers must be a list of packages, such as [aws, kubernetes]"
+    )
