@@ -6,6 +6,7 @@ import asyncio
 import functools
 import ssl
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 
@@ -23,11 +24,15 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no ty
     here does any of these outside a transaction, and an open transaction is still rolled back.
     """
 
-    __slots__ = ("expires_at",)
+    __slots__ = ("expires_at", "itself", "lease")
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
         self.expires_at = float("inf")
+        self.itself = self
+        """asyncpg's pool lends a proxy that refuses every question once the line is cut; this leads past it."""
+        self.lease: Any = None
+        """That proxy, by which the connection goes back to its pool."""
 
     def get_reset_query(self) -> str:
         """None."""

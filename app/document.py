@@ -57,11 +57,14 @@ def load(path: str | Path) -> Deployment:
 
     Raises: DocumentError, also when the file cannot be read.
     """
+    return decode(_read(path), str(path))
+
+
+def _read(path: str | Path) -> bytes:
     try:
-        raw = Path(path).read_bytes()
+        return Path(path).read_bytes()
     except OSError as error:
         raise DocumentError(str(path), [("$", f"cannot be read: {error.strerror}")]) from None
-    return decode(raw, str(path))
 
 
 def _mistakes(document: Deployment) -> Iterator[tuple[str, str]]:
@@ -151,9 +154,9 @@ class DocumentFile:
     def __init__(self, path: str | Path, metrics: Metrics, poll_seconds: float = POLL_SECONDS) -> None:
         self.path = Path(path)
         self._reloads = metrics.document_reloads
-        self.current = load(self.path)
         self._poll_seconds = poll_seconds
-        self._seen = self.path.read_bytes()
+        self._seen = _read(self.path)
+        self.current = decode(self._seen, str(self.path))
         self._subscribers: list[Subscriber] = []
 
     def subscribe(self, subscriber: Subscriber) -> None:
@@ -168,25 +171,21 @@ class DocumentFile:
 
     async def check(self) -> bool:
         """Look at the file once; whether a new document was taken."""
+        raw = b""
         try:
-            raw = await asyncio.to_thread(self.path.read_bytes)
-        except OSError as error:
-            raw, problem = b"", f"{self.path} cannot be read: {error.strerror}"
-        else:
-            problem = ""
-        if raw == self._seen:
-            return False
-        self._seen = raw
-        try:
-            if problem:
-                raise DocumentError(str(self.path), [("$", problem)])
+            raw = await asyncio.to_thread(_read, self.path)
+            if raw == self._seen:
+                return False
             fresh = decode(raw, str(self.path))
             if fresh.region != self.current.region:
                 raise DocumentError(str(self.path), [("$.region", "cannot change while the process runs")])
         except DocumentError as error:
-            self._reloads.labels(outcome="refused").inc()
-            log.error("the document of before stays in use: %s", error)
+            if raw != self._seen:
+                self._reloads.labels(outcome="refused").inc()
+                log.error("the document of before stays in use: %s", error)
+            self._seen = raw
             return False
+        self._seen = raw
         self.current = fresh
         for subscriber in self._subscribers:
             await subscriber(fresh)

@@ -39,10 +39,11 @@ class PoolExhausted(DatabaseUnavailable):
     """Every connection of the pool stayed in use until the time was up: shed load."""
 
 
-def connection_lost(error: BaseException, connection: Any) -> bool:
+def connection_lost(error: BaseException, connection: Connection) -> bool:
     """Whether `error` means that the connection or its server went away, or became a standby, rather than that
     the statement is wrong. Such a connection is closed or must be."""
-    return connection.is_closed() or isinstance(
+    closed: bool = connection.is_closed()
+    return closed or isinstance(
         error,
         asyncpg.PostgresConnectionError
         | asyncpg.AdminShutdownError
@@ -104,9 +105,9 @@ class InstancePool:
         except TimeoutError:
             pool.terminate()
 
-    async def _connect(self, *_: Any, loop: Any, connection_class: Any, **__: Any) -> asyncpg.Connection:
+    async def _connect(self, *_: Any, loop: Any, connection_class: Any, **__: Any) -> Connection:
         began = time.monotonic()
-        connection = await connect_endpoint(
+        connection: Connection = await connect_endpoint(
             self.endpoint,
             shard_id=self.shard_id,
             database=self._deployment.sharding.database,
@@ -142,7 +143,7 @@ class InstancePool:
         self._passed_over_until = time.monotonic() + min(longest, FIRST_PENALTY_SECONDS * 2**self._failures)
         self._failures = min(self._failures + 1, 16)
 
-    async def acquire(self, timeout: float) -> Any:
+    async def acquire(self, timeout: float) -> Connection:
         """A connection, within `timeout` seconds.
 
         Raises: PoolExhausted, or DatabaseUnavailable when the instance cannot be reached.
@@ -156,7 +157,7 @@ class InstancePool:
             self._passed_over_until = time.monotonic() + timeout
         try:
             async with asyncio.timeout(timeout):
-                connection = await self._pool.acquire()
+                lease = await self._pool.acquire()
         except TimeoutError:
             if self._pool is not None and self._pool.get_idle_size() == 0 and self.active == self.size:
                 raise PoolExhausted(
@@ -168,26 +169,27 @@ class InstancePool:
             self.failed()
             raise DatabaseUnavailable(f"{self} cannot be reached: {error}") from error
         self._failures = 0
+        connection: Connection = lease.itself
+        connection.lease = lease
         return connection
 
-    async def release(self, connection: Any) -> None:
+    async def release(self, connection: Connection) -> None:
         """Take a connection back; one past its age is closed instead."""
         if self._pool is None:
             connection.terminate()
-            return
-        if connection.is_closed() or connection.expires_at > time.monotonic():
-            await self._pool.release(connection)
+        elif connection.is_closed() or connection.expires_at > time.monotonic():
+            await self._pool.release(connection.lease)
         else:
             await connection.close(timeout=1)
 
-    async def lost(self, connection: Any) -> None:
+    async def lost(self, connection: Connection) -> None:
         """Give back a connection that was lost, and have the others made anew: their server went away too."""
         connection.terminate()
         await self.release(connection)
         if self._pool is not None:
             await self._pool.expire_connections()
 
-    async def has_replayed(self, connection: Any, lsn: int) -> bool:
+    async def has_replayed(self, connection: Connection, lsn: int) -> bool:
         """Whether this replica has replayed up to `lsn`; asks it only when that is not known already.
 
         The question precedes the read in a statement of its own: within one statement the snapshot is taken

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import asyncpg
 
+from app.deadlines import remaining
 from app.deployment import ReadPreference
 from app.floor import Floor
 from app.pools import DatabaseUnavailable, InstancePool, connection_lost
@@ -72,7 +73,7 @@ class Reads(Shards):
 
         The instance is chosen as by `fetch`, but a failure within the block is the caller's to retry.
         """
-        give_up = time.monotonic() + (timeout or self._timeout)
+        give_up = time.monotonic() + remaining(timeout or self._timeout)
         slot = slot_of(user_id)
         pool, connection = await self._take(await self._candidates(slot, None, floor), floor, give_up)
         try:
@@ -89,7 +90,7 @@ class Reads(Shards):
         timeout: float | None,
         query: Callable[[Any], Awaitable[T]],
     ) -> T:
-        give_up = time.monotonic() + (timeout or self._timeout)
+        give_up = time.monotonic() + remaining(timeout or self._timeout)
         candidates = await self._candidates(slot, preference, floor)
         lost: set[InstancePool] = set()
         while True:

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import asyncpg
 
+from app.deadlines import remaining
 from app.floor import UNKNOWN, Floor
 from app.pools import DatabaseError, DatabaseUnavailable, InstancePool, connection_lost
 from app.sharding import slot_of
@@ -96,7 +97,7 @@ class Writes(Shards):
         Raises: WrongEpoch, SlotFenced, DatabaseUnavailable before the block; CommitUnknown at its end. The last
         is safe to retry only with an idempotency key: use `transact`.
         """
-        give_up = time.monotonic() + (timeout or self._timeout)
+        give_up = time.monotonic() + remaining(timeout or self._timeout)
         slot = slot_of(user_id)
 
         async def begin(connection: Any, shard_id: int, epoch: int) -> Transaction:
@@ -146,7 +147,7 @@ class Writes(Shards):
         recorded in the same transaction, so a commit whose answer was lost is found by the next attempt, which
         then returns the recorded result. Raises: as `write`, and KeyReused.
         """
-        give_up = time.monotonic() + (timeout or self._timeout)
+        give_up = time.monotonic() + remaining(timeout or self._timeout)
         wait, longest = RETRY_WAITS
         while True:
             try:
@@ -178,7 +179,7 @@ class Writes(Shards):
         unknown outcome is simply tried again until the time is up.
         Raises: as `transact`, and what else the procedure raises.
         """
-        give_up = time.monotonic() + (timeout or self._timeout)
+        give_up = time.monotonic() + remaining(timeout or self._timeout)
         slot = slot_of(user_id)
 
         async def run(connection: Any, shard_id: int, epoch: int) -> Call:

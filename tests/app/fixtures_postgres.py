@@ -1,8 +1,7 @@
-"""Three shards of real PostgreSQL, each with a streaming replica in every other region, once a test session.
+"""Three shards of real PostgreSQL, each with a streaming replica in every other region, once a test process.
 
-`postgres` are the servers. `deployment` is a document over a database of the test's own on them, migrated and
-seeded, so that tests run in any order and in parallel; the servers are shared, so a test that stops or pauses
-one puts it back.
+`postgres` are the servers, `deployment` a document over them. Each test finds the tables empty and every slot
+with its first owner, so tests run in any order; a test that stops or pauses a server puts it back.
 """
 
 from __future__ import annotations
@@ -13,12 +12,12 @@ import contextlib
 import json
 import os
 import secrets
-import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import asyncpg
+import msgspec
 import pytest
 import pytest_asyncio
 
@@ -38,13 +37,20 @@ from app.deployment import (
     ShardingConfig,
 )
 from app.metrics import Metrics
-from app.migrate import migrate, migrate_shard
-from lab.postgres import SUPERUSER, PostgresServer
+from app.migrate import migrate, seed_slots
+from app.sharding import ShardMap
+from lab.postgres import DATABASE, SUPERUSER, PostgresServer
 from lab.process import work_directory
 
 REGIONS = ("us-west", "eu-central", "ap-south")
 KEY_RANGES = ((0, 333), (334, 666), (667, 999))
-TEMPLATE = "hal9_template"
+
+RESET = """
+DO $$ DECLARE name text; BEGIN
+    FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'schema_migrations' LOOP
+        EXECUTE format('TRUNCATE %I', name);
+    END LOOP;
+END $$"""
 
 
 class PostgresShards:
@@ -62,7 +68,7 @@ class PostgresShards:
         }
 
     def start(self) -> None:
-        """Start all, shards side by side; each primary has a migrated database to copy (`TEMPLATE`)."""
+        """Start all, shards side by side; each primary has the migrated database."""
         with ThreadPoolExecutor(3) as workers:
             list(workers.map(self._start_shard, self.primaries))
 
@@ -70,7 +76,7 @@ class PostgresShards:
         primary = self.primaries[number]
         primary.create()
         primary.start()
-        asyncio.run(_make_template(primary))
+        asyncio.run(_make_database(primary))
         for replica in self.replicas[number].values():
             replica.create()
             replica.start()
@@ -83,8 +89,8 @@ class PostgresShards:
         for primary in self.primaries.values():
             primary.kill()
 
-    def sharding(self, database: str) -> ShardingConfig:
-        """The sharding section of a document over `database` on these servers."""
+    def sharding(self) -> ShardingConfig:
+        """The sharding section of a document over these servers."""
 
         def instance(region: str, server: PostgresServer) -> DatabaseConnection:
             return DatabaseConnection(region=region, endpoint=Endpoint(host=server.host, port=server.port, tls=False))
@@ -101,7 +107,7 @@ class PostgresShards:
                 for number, primary in self.primaries.items()
             ),
             replication_factor=3,
-            database=database,
+            database=DATABASE,
         )
 
     def write_secrets(self, directory: Path) -> None:
@@ -111,11 +117,11 @@ class PostgresShards:
             secret.write_text(json.dumps({"username": SUPERUSER, "password": primary.password}))
 
 
-async def _make_template(primary: PostgresServer) -> None:
+async def _make_database(primary: PostgresServer) -> None:
     connection = await asyncpg.connect(**primary.dsn("postgres"))
-    await connection.execute(f"CREATE DATABASE {TEMPLATE}")
+    await connection.execute(f"CREATE DATABASE {DATABASE}")
     await connection.close()
-    connection = await asyncpg.connect(**primary.dsn(TEMPLATE))
+    connection = await asyncpg.connect(**primary.dsn())
     await migrate(connection)
     await connection.close()
 
@@ -133,14 +139,11 @@ def postgres() -> Iterator[PostgresShards]:
 
 
 @pytest_asyncio.fixture
-async def deployment(postgres: PostgresShards, tmp_path: Path) -> AsyncIterator[Deployment]:
-    """A document as read in us-west, over a fresh, migrated, seeded database on every shard.
+async def deployment(postgres: PostgresShards, tmp_path: Path) -> Deployment:
+    """A document as read in us-west, over empty tables, every replica caught up.
 
     Its Redis endpoints point nowhere; tests that need Redis replace `regions` (msgspec.structs.replace).
     """
-    database = f"test_{uuid.uuid4().hex}"
-    for primary in postgres.primaries.values():
-        await _administer(primary, f"CREATE DATABASE {database} TEMPLATE {TEMPLATE}")
     secrets_directory = tmp_path / "secrets"
     secrets_directory.mkdir()
     postgres.write_secrets(secrets_directory)
@@ -151,7 +154,7 @@ async def deployment(postgres: PostgresShards, tmp_path: Path) -> AsyncIterator[
         regions=tuple(
             RegionConfig(name=name, cache=nowhere, sessions=SessionStore(primary=nowhere)) for name in REGIONS
         ),
-        sharding=postgres.sharding(database),
+        sharding=postgres.sharding(),
         pools=PoolConfig(primary_size=8, replica_size=8),
         sessions=SessionConfig(keyring=(SessionKey(id="k1", state="active"),)),
         identity=IdentityConfig(
@@ -159,16 +162,17 @@ async def deployment(postgres: PostgresShards, tmp_path: Path) -> AsyncIterator[
         ),
         secrets_directory=str(secrets_directory),
     )
-    for shard in document.sharding.shards:
-        await migrate_shard(document, shard)
-    for number, primary in postgres.primaries.items():
-        for replica in postgres.replicas[number].values():
-            await caught_up(primary, replica)
-    try:
-        yield document
-    finally:
-        for primary in postgres.primaries.values():
-            await _administer(primary, f"DROP DATABASE {database} WITH (FORCE)")
+    await asyncio.gather(*(_reset(document, postgres, shard.id) for shard in document.sharding.shards))
+    return document
+
+
+async def _reset(document: Deployment, postgres: PostgresShards, number: int) -> None:
+    connection = await asyncpg.connect(**postgres.primaries[number].dsn())
+    await connection.execute(RESET)
+    await seed_slots(connection, ShardMap(document.sharding).slots_of(number), document.sharding.epoch)
+    await connection.close()
+    for replica in postgres.replicas[number].values():
+        await caught_up(postgres.primaries[number], replica)
 
 
 @pytest_asyncio.fixture
@@ -177,8 +181,6 @@ async def make_databases(deployment: Deployment) -> AsyncIterator[Callable[..., 
     async with contextlib.AsyncExitStack() as stack:
 
         async def make(document: Deployment | None = None, region: str = "us-west") -> Databases:
-            import msgspec
-
             document = msgspec.structs.replace(document or deployment, region=region)
             return await stack.enter_async_context(Databases(document, Metrics()))
 
@@ -189,14 +191,6 @@ async def make_databases(deployment: Deployment) -> AsyncIterator[Callable[..., 
 async def databases(make_databases: Callable[..., asyncio.Future[Databases]]) -> Databases:
     """The pools of a process in us-west."""
     return await make_databases()
-
-
-async def _administer(server: PostgresServer, statement: str) -> None:
-    connection = await asyncpg.connect(**server.dsn("postgres"))
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()
 
 
 async def caught_up(primary: PostgresServer, replica: PostgresServer) -> None:
