@@ -220,6 +220,18 @@ class Metrics:
             "Commits whose read-your-writes floor could not be kept in the session.",
             registry=registry,
         )
+        self.sessions_refused = Counter(
+            "hal9_sessions_refused_total",
+            "Stored sessions that could not be opened (their users log in again), by reason.",
+            ["reason"],
+            registry=registry,
+        )
+        self.session_migrations = Counter(
+            "hal9_session_migrations_total",
+            "Sessions that followed their users to another region.",
+            ["source", "destination"],
+            registry=registry,
+        )
         self.tokens_refused = Counter(
             "hal9_tokens_refused_total", "Bearer tokens refused, by reason.", ["reason"], registry=registry
         )

@@ -12,7 +12,7 @@ import hashlib
 import ssl
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.retry import Retry
@@ -20,7 +20,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from app.deployment import Deployment, Endpoint
+from app.deployment import Deployment, Endpoint, RegionConfig
+from app.redis_lane import RedisLane
 
 LOCAL_SECONDS = 0.25
 """Longest wait for an answer of a server in this region; about a hundred round trips within a region."""
@@ -30,6 +31,13 @@ MAX_CONNECTIONS = 512
 """Connections to one server that a process may hold; above it a call fails at once instead of queueing."""
 
 CacheClient: TypeAlias = "Redis | RedisCluster"
+
+
+class Commands(Protocol):
+    """Whatever takes a Redis command: a client, a cluster, a lane."""
+
+    async def execute_command(self, *command: Any) -> Any:
+        """The answer, bytes undecoded. Raises: RedisError."""
 
 
 def secret(deployment: Deployment, name: str) -> str | None:
@@ -60,7 +68,7 @@ class Script:
         self.source = source
         self._sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
 
-    async def run(self, client: CacheClient, keys: Sequence[str], *args: str | bytes | float) -> Any:
+    async def run(self, client: Commands, keys: Sequence[str], *args: str | bytes | float) -> Any:
         """Its answer, bytes undecoded. Raises: RedisError."""
         try:
             return await client.execute_command("EVALSHA", self._sha, len(keys), *keys, *args)
@@ -78,7 +86,8 @@ class RedisClients:
 
     def __init__(self, deployment: Deployment) -> None:
         self.deployment = deployment
-        self._clients: dict[tuple[str, str], CacheClient] = {}
+        self._caches: dict[str, CacheClient] = {}
+        self._lanes: dict[tuple[str, str], RedisLane] = {}
 
     @property
     def region(self) -> str:
@@ -92,11 +101,11 @@ class RedisClients:
 
     def cache(self, region: str) -> CacheClient:
         """The client of `region`'s cache. Raises: KeyError where there is no such region."""
-        found = self._clients.get(("cache", region))
+        found = self._caches.get(region)
         if found is None:
             config = self._region(region)
             build = self._cluster if config.cache_cluster else self._single
-            found = self._clients["cache", region] = build(config.cache, f"cache-{region}", self._patience(region))
+            found = self._caches[region] = build(config.cache, f"cache-{region}", self._patience(region))
         return found
 
     def cache_node(self, region: str, host: str, port: int) -> Redis:
@@ -104,26 +113,22 @@ class RedisClients:
         tls = self._region(region).cache.tls
         return self._single(Endpoint(host=host, port=port, tls=tls), f"cache-{region}", self._patience(region))
 
-    def sessions(self, region: str) -> Redis:
-        """The client of the primary of `region`'s session store. Raises: KeyError."""
-        found = self._clients.get(("sessions", region))
+    def sessions(self, region: str) -> RedisLane:
+        """The lane to the primary of `region`'s session store. Raises: KeyError."""
+        found = self._lanes.get((region, "primary"))
         if found is None:
             endpoint = self._region(region).sessions.primary
-            found = self._single(endpoint, f"sessions-{region}", self._patience(region))
-            self._clients["sessions", region] = found
-        assert isinstance(found, Redis)
+            found = self._lanes[region, "primary"] = self._lane(endpoint, region, self._patience(region))
         return found
 
-    def session_copy(self, region: str) -> Redis:
-        """The client of `region`'s sessions that is nearest: its copy here, else its primary. Raises: KeyError."""
-        found = self._clients.get(("copy", region))
+    def session_copy(self, region: str) -> RedisLane:
+        """The lane to `region`'s sessions that is nearest: their copy here, else their primary. Raises: KeyError."""
+        found = self._lanes.get((region, "copy"))
         if found is None:
             here = [copy for copy in self._region(region).sessions.replicas if copy.region == self.region]
-            if not here:
+            if not here or region == self.region:
                 return self.sessions(region)
-            found = self._single(here[0].endpoint, f"sessions-{region}", LOCAL_SECONDS)
-            self._clients["copy", region] = found
-        assert isinstance(found, Redis)
+            found = self._lanes[region, "copy"] = self._lane(here[0].endpoint, region, LOCAL_SECONDS)
         return found
 
     def has_copy(self, region: str) -> bool:
@@ -139,11 +144,12 @@ class RedisClients:
 
     async def close(self) -> None:
         """Close every connection."""
-        clients, self._clients = self._clients, {}
-        for client in clients.values():
+        caches, self._caches = self._caches, {}
+        lanes, self._lanes = self._lanes, {}
+        for client in (*caches.values(), *lanes.values()):
             await client.aclose()
 
-    def _region(self, name: str) -> Any:
+    def _region(self, name: str) -> RegionConfig:
         for region in self.deployment.regions:
             if region.name == name:
                 return region
@@ -151,6 +157,13 @@ class RedisClients:
 
     def _patience(self, region: str) -> float:
         return LOCAL_SECONDS if region == self.region else REMOTE_SECONDS
+
+    def _lane(self, endpoint: Endpoint, region: str, patience: float) -> RedisLane:
+        tls: ssl.SSLContext | None = None
+        if endpoint.tls:
+            tls = ssl.create_default_context(cafile=self.deployment.ca_file or None)
+            tls.minimum_version = ssl.TLSVersion.TLSv1_3
+        return RedisLane(endpoint, lambda: secret(self.deployment, f"sessions-{region}"), patience, tls)
 
     def _options(self, endpoint: Endpoint, password_file: str, patience: float) -> dict[str, Any]:
         options: dict[str, Any] = {

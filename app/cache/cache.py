@@ -266,12 +266,12 @@ class DistributedCache:
         breaker = self._breakers.get("cache", region)
         breaker.check()
         try:
-            raw = await self._clients.cache(region).get(records.PREFIX + key)
+            raw: bytes | None = await self._clients.cache(region).execute_command("GET", records.PREFIX + key)
         except BaseException as error:
             breaker.error(error)
             raise
         breaker.success()
-        return raw  # type: ignore[no-any-return]
+        return raw
 
     async def _script(self, script: Any, key: str, *args: Any) -> Any:
         region = self._clients.region
