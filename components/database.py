@@ -73,15 +73,15 @@ class RegionDatabase(pulumi.ComponentResource):
             opts=child,
         )
         self.security_group_id = group.id
-        for other in topology.ordered_regions:
+        for zone, block in topology.private_blocks.items():
             aws.vpc.SecurityGroupIngressRule(
-                f"{name}-from-{other.name}",
+                f"{name}-from-{zone}",
                 security_group_id=group.id,
-                description=f"Postgres from {other.name}",
+                description=f"Postgres from the private subnet of {zone}",
                 ip_protocol="tcp",
                 from_port=PORT,
                 to_port=PORT,
-                cidr_ipv4=str(other.cidr),
+                cidr_ipv4=str(block),
                 tags=tags,
                 opts=child,
             )

@@ -125,10 +125,8 @@ class RegionLoadBalancers(pulumi.ComponentResource):
         group = self._security_group("internal", "The other regions' nginx and sidecars")
         balancer = self._balancer("internal", group, internal=True, tier=Tier.PRIVATE)
         for role, port in (("peers", GATEWAY_PEERS), ("east-west", EAST_WEST)):
-            for other in self._topology.ordered_regions:
-                self._ingress(
-                    f"{self._region.name}-{role}-from-{other.name}", group, port.listener, block=str(other.cidr)
-                )
+            for zone, block in self._topology.private_blocks.items():
+                self._ingress(f"{self._region.name}-{role}-from-{zone}", group, port.listener, block=str(block))
             target = self._target_group(role, port, "TCP")
             aws.lb.Listener(
                 f"{self._region.name}-{role}",

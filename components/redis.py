@@ -57,15 +57,15 @@ class RegionRedis(pulumi.ComponentResource):
             opts=child,
         )
         self.security_group_id = group.id
-        for other in topology.ordered_regions:
+        for zone, block in topology.private_blocks.items():
             aws.vpc.SecurityGroupIngressRule(
-                f"{name}-from-{other.name}",
+                f"{name}-from-{zone}",
                 security_group_id=group.id,
-                description=f"Redis from {other.name}",
+                description=f"Redis from the private subnet of {zone}",
                 ip_protocol="tcp",
                 from_port=PORT,
                 to_port=PORT,
-                cidr_ipv4=str(other.cidr),
+                cidr_ipv4=str(block),
                 tags=tags,
                 opts=child,
             )

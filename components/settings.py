@@ -69,6 +69,13 @@ class Region(Settings):
     session_replicas: tuple[str, ...] | None = None
     """Regions with a secondary of this region's Global Datastore. Default: the first two other regions."""
 
+    @property
+    def private_blocks(self) -> dict[str, IPv4Network]:
+        """The private subnets' address blocks by zone: where the app's pods, and no others, are."""
+        return {
+            zone: addressing.subnet(self.cidr, addressing.Tier.PRIVATE, place) for place, zone in enumerate(self.zones)
+        }
+
 
 class Network(Settings):
     """Each region's VPC. `interface_endpoints` are AWS services reached without the internet; each costs by the hour."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from functools import cached_property
+from ipaddress import IPv4Network
 from typing import Annotated, Any
 
 import pydantic
@@ -118,6 +119,11 @@ class Topology(Settings):
     def region_names(self) -> tuple[str, ...]:
         """The regions' names, in order."""
         return tuple(region.name for region in self.ordered_regions)
+
+    @cached_property
+    def private_blocks(self) -> dict[str, IPv4Network]:
+        """The private subnets' address blocks of every region, by zone: a zone's name tells its region."""
+        return {zone: block for region in self.ordered_regions for zone, block in region.private_blocks.items()}
 
     @property
     def repository(self) -> str:

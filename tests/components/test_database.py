@@ -1,0 +1,241 @@
+"""Shards: primaries, replicas that can be promoted, backups elsewhere (controls 1 to 4, 21, 25)."""
+
+from __future__ import annotations
+
+import functools
+from ipaddress import IPv4Network
+from typing import Any
+
+import pytest
+
+from components.database import ShardDatabase
+from tests.components.mocked import Built, Registered, build, cells, vaults
+from tests.components.stackfiles import put, topology
+
+REGIONS = ("us-west", "eu-central", "ap-south")
+AWS = {"us-west": "us-west-2", "eu-central": "eu-central-1", "ap-south": "ap-south-1"}
+HOMES = dict(enumerate(REGIONS))
+
+
+@functools.cache
+def shards(stack: str = "prod", preview: bool = False, connections: int | None = None) -> Built:
+    def make() -> Any:
+        edits = [put("database.maxConnections", connections)] if connections else []
+        parsed = topology(stack, *edits)
+        ground = cells(parsed)
+        made = [ShardDatabase(shard, parsed, ground, vaults(ground)) for shard in parsed.shards]
+        return [{"primary": shard.primary, "replicas": shard.replicas} for shard in made]
+
+    return build(make, stack=stack, preview=preview)
+
+
+def primaries(built: Built) -> list[Registered]:
+    return [i for i in built.of("Instance") if "replicateSourceDb" not in i.inputs]
+
+
+def replicas(built: Built) -> list[Registered]:
+    return [i for i in built.of("Instance") if "replicateSourceDb" in i.inputs]
+
+
+def test_each_shards_primary_is_in_its_home_region() -> None:
+    assert {i.name: i.region for i in primaries(shards())} == {
+        f"shard-{n}-primary": AWS[home] for n, home in HOMES.items()
+    }
+
+
+def test_each_shard_has_a_replica_in_every_region() -> None:
+    assert {(i.name, i.region) for i in replicas(shards())} == {
+        (f"shard-{n}-replica-{region}", AWS[region]) for n in HOMES for region in REGIONS
+    }
+
+
+def test_a_replica_elsewhere_follows_the_primarys_arn_and_one_at_home_its_identifier() -> None:
+    sources = {i.name: i.inputs["replicateSourceDb"] for i in replicas(shards())}
+    assert sources["shard-0-replica-eu-central"] == "arn:Instance:shard-0-primary"
+    assert sources["shard-0-replica-us-west"] == "hal9-prod-shard-0-primary-us-west"
+
+
+def test_a_replica_takes_from_its_primary_what_it_must_not_set() -> None:
+    for replica in replicas(shards()):
+        assert (
+            not {"username", "password", "dbName", "engine", "engineVersion", "allocatedStorage"}
+            & replica.inputs.keys()
+        )
+
+
+def test_every_replica_elsewhere_has_its_own_regions_key_and_subnets() -> None:
+    for replica in replicas(shards()):
+        n, region = replica.name.split("-")[1], replica.name.split("-replica-")[1]
+        if HOMES[int(n)] == region:
+            continue  # AWS refuses both for a replica beside its primary, which has them
+        assert replica.inputs["kmsKeyId"] == f"arn:Key:{region}-database"
+        assert replica.inputs["dbSubnetGroupName"] == f"hal9-prod-{region}-database"
+
+
+def test_a_replica_at_home_leaves_key_and_subnets_to_its_primary() -> None:
+    for n, home in HOMES.items():
+        inputs = shards().one("Instance", f"shard-{n}-replica-{home}").inputs
+        assert not {"kmsKeyId", "dbSubnetGroupName"} & inputs.keys()
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["instanceClass", "multiAz", "backupRetentionPeriod", "storageType", "storageEncrypted", "maxAllocatedStorage",
+     "port", "deletionProtection", "monitoringInterval", "caCertIdentifier", "iamDatabaseAuthenticationEnabled"],
+)  # fmt: skip
+def test_every_replica_can_take_its_primarys_place(setting: str) -> None:
+    built = shards()
+    for replica in replicas(built):
+        primary = built.one("Instance", f"shard-{replica.name.split('-')[1]}-primary")
+        assert replica.inputs[setting] == primary.inputs[setting]
+
+
+def test_every_instance_has_its_own_regions_parameters_groups_and_role() -> None:
+    for instance in shards().of("Instance"):
+        region = instance.inputs["tags"]["region"]
+        assert AWS[region] == instance.region
+        assert instance.inputs["parameterGroupName"] == f"hal9-prod-{region}-database-16"
+        assert instance.inputs["vpcSecurityGroupIds"] == [f"{region}-database-id"]
+        assert instance.inputs["monitoringRoleArn"] == f"arn:Role:{region}-database-monitoring"
+        assert instance.inputs["performanceInsightsKmsKeyId"] == f"arn:Key:{region}-database"
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"),
+    [("publiclyAccessible", False), ("storageEncrypted", True), ("multiAz", True), ("copyTagsToSnapshot", True),
+     ("performanceInsightsEnabled", True), ("enabledCloudwatchLogsExports", ["postgresql", "upgrade"])],
+)  # fmt: skip
+def test_every_instance_in_production_is_private_encrypted_and_watched(setting: str, value: Any) -> None:
+    assert [i.inputs[setting] for i in shards().of("Instance")] == [value] * 12
+
+
+def test_backups_are_kept_a_week_or_longer() -> None:
+    assert all(i.inputs["backupRetentionPeriod"] >= 7 for i in shards().of("Instance"))
+
+
+def test_each_shards_backups_are_kept_in_another_region_too() -> None:
+    built = shards()
+    found = {b.inputs["sourceDbInstanceArn"]: b for b in built.of("InstanceAutomatedBackupsReplication")}
+    assert set(found) == {f"arn:Instance:shard-{n}-primary" for n in HOMES}
+    for n, home in HOMES.items():
+        backup = found[f"arn:Instance:shard-{n}-primary"]
+        assert backup.region != AWS[home]
+        assert backup.inputs["kmsKeyId"] == f"arn:Key:{next(r for r, a in AWS.items() if a == backup.region)}-database"
+
+
+def test_a_single_region_keeps_its_backups_at_home() -> None:
+    assert shards("dev").of("InstanceAutomatedBackupsReplication") == []
+
+
+def test_tls_1_3_is_forced() -> None:
+    for group in shards().of("ParameterGroup", below="us-west-database"):
+        values = {p["name"]: p["value"] for p in group.inputs["parameters"]}
+        assert (values["rds.force_ssl"], values["ssl_min_protocol_version"]) == ("1", "TLSv1.3")
+
+
+def test_statements_are_logged_and_a_slot_cannot_fill_the_disk() -> None:
+    groups = [g for g in shards().of("ParameterGroup") if g.inputs["family"] == "postgres16"]
+    assert len(groups) == 3
+    for group in groups:
+        values = {p["name"]: p["value"] for p in group.inputs["parameters"]}
+        assert values["log_statement"] == "ddl"
+        assert int(values["max_slot_wal_keep_size"]) > 0
+        assert values["rds.logical_replication"] == "1"
+
+
+@pytest.mark.parametrize("connections", [2000, 5000])
+def test_max_connections_is_the_stack_files_number(connections: int) -> None:
+    for group in shards(connections=connections).of("ParameterGroup"):
+        values = {p["name"]: p["value"] for p in group.inputs["parameters"]}
+        assert values.get("max_connections", str(connections)) == str(connections)
+    assert any(
+        p["name"] == "max_connections"
+        for g in shards(connections=connections).of("ParameterGroup")
+        for p in g.inputs["parameters"]
+    )
+
+
+def test_only_the_private_subnets_of_the_regions_may_connect() -> None:
+    built = shards()
+    private = {s.inputs["cidrBlock"] for s in built.of("Subnet") if s.inputs["tags"]["tier"] == "private"}
+    for region in REGIONS:
+        rules = [r.inputs for r in built.of("SecurityGroupIngressRule", below=f"{region}-database")]
+        assert {rule["cidrIpv4"] for rule in rules} == private
+        assert {(rule["fromPort"], rule["toPort"], rule["ipProtocol"]) for rule in rules} == {(5432, 5432, "tcp")}
+
+
+def test_instances_stand_in_the_data_tier() -> None:
+    built = shards()
+    data = {f"{s.name}-id" for s in built.of("Subnet") if s.inputs["tags"]["tier"] == "data"}
+    groups = [g for g in built.of("SubnetGroup") if g.type.startswith("aws:rds")]
+    assert {subnet for group in groups for subnet in group.inputs["subnetIds"]} == data
+    assert all(IPv4Network(s.inputs["cidrBlock"]).prefixlen == 23 for s in built.of("Subnet") if f"{s.name}-id" in data)
+
+
+@pytest.mark.parametrize(("stack", "kept"), [("prod", True), ("dev", False)])
+def test_production_cannot_lose_a_database_by_mistake(stack: str, kept: bool) -> None:
+    for instance in shards(stack).of("Instance"):
+        assert instance.protect is kept
+        assert instance.inputs["deletionProtection"] is kept
+        assert instance.inputs["skipFinalSnapshot"] is not kept
+        assert instance.inputs["deleteAutomatedBackups"] is not kept
+
+
+def test_a_primary_in_production_leaves_a_final_snapshot() -> None:
+    assert {i.inputs["finalSnapshotIdentifier"] for i in primaries(shards())} == {
+        f"hal9-prod-shard-{n}-final" for n in HOMES
+    }
+    assert not any("finalSnapshotIdentifier" in i.inputs for i in shards("dev").of("Instance"))
+
+
+def test_a_password_is_secret_everywhere() -> None:
+    for primary in primaries(shards()):
+        assert str(primary.inputs["password"]) == "[secret]"
+    assert all("result" in word.secret_outputs for word in shards().of("RandomPassword"))
+
+
+def test_a_shards_credentials_are_in_every_region_under_that_regions_key() -> None:
+    built = shards()
+    for n in HOMES:
+        copies = [s for s in built.of("Secret") if s.inputs["name"] == f"hal9/prod/shard-{n}"]
+        assert {s.region: s.inputs["kmsKeyId"] for s in copies} == {AWS[r]: f"arn:Key:{r}-secrets" for r in REGIONS}
+        assert {s.inputs["tags"]["shard"] for s in copies} == {str(n)}
+
+
+def test_every_instance_has_alarms_for_cpu_disk_memory_and_connections() -> None:
+    built = shards()
+    for instance in built.of("Instance"):
+        mine = [
+            a.inputs for a in built.of("MetricAlarm")
+            if a.inputs["dimensions"].get("DBInstanceIdentifier") == instance.inputs["identifier"] and a.region == instance.region
+        ]  # fmt: skip
+        assert {a["metricName"] for a in mine} >= {
+            "CPUUtilization",
+            "FreeStorageSpace",
+            "FreeableMemory",
+            "DatabaseConnections",
+        }
+        assert all(a["alarmActions"] == [f"arn:Topic:{instance.inputs['tags']['region']}-alarms"] for a in mine)
+
+
+def test_replicas_are_watched_for_lag_and_primaries_for_unread_slots() -> None:
+    alarms = {a.name: a.inputs["metricName"] for a in shards().of("MetricAlarm") if a.name.endswith("lag")}
+    assert set(alarms.values()) == {"ReplicaLag", "OldestReplicationSlotLag"}
+    assert len([name for name, metric in alarms.items() if metric == "ReplicaLag"]) == 9
+
+
+def test_a_shard_is_tagged_with_its_number() -> None:
+    for instance in shards().of("Instance"):
+        assert instance.inputs["tags"]["shard"] == instance.name.split("-")[1]
+
+
+def test_it_exports_where_each_instance_is() -> None:
+    first = shards().value[0]
+    assert (first["primary"].region, first["primary"].endpoint.host, first["primary"].endpoint.port) == (
+        "us-west",
+        "shard-0-primary.rds",
+        5432,
+    )
+    assert {region: c.endpoint.host for region, c in first["replicas"].items()} == {
+        r: f"shard-0-replica-{r}.rds" for r in REGIONS
+    }
