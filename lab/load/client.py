@@ -1,0 +1,150 @@
+"""One user at a keyboard: signs up, logs in, reads, writes, keeps a WebSocket open; every answer goes into the history."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+import aiohttp
+
+from app.session_cookie import NAME as COOKIE
+from lab.load.history import History, Outcome, Sample
+
+TIMEOUT_SECONDS = 10.0
+"""After this a request counts as failed; far above every target, so that it hides none."""
+
+
+@dataclass
+class User:
+    """A user of the run. `written` is the number of each item's last acknowledged write."""
+
+    id: str
+    home: str
+    token: str
+    cookie: str = ""
+    written: dict[str, int] = field(default_factory=dict)
+    next_number: int = 1
+    busy: set[str] = field(default_factory=set)
+
+    def free_item(self, wanted: int, items: int) -> str | None:
+        """The wanted item, or the next one that no write of this user is under way to; None where all are busy."""
+        for step in range(items):
+            name = f"item-{(wanted + step) % items}"
+            if name not in self.busy:
+                return name
+        return None
+
+
+@dataclass
+class Client:
+    """Sends users' requests to the regions' gateways and keeps what came of them.
+
+    `bases` are the gateways' addresses by region; `host` is the name that they are asked for.
+    """
+
+    bases: Mapping[str, str]
+    host: str
+    http: aiohttp.ClientSession
+    history: History
+    item_bytes: int
+    stale: int = 0
+    """Reads that showed less than the user's own last acknowledged write."""
+
+    async def sign_up(self, region: str, service_token: str) -> str:
+        """Register a user at home in `region`; the id."""
+        headers = {"Host": self.host, "Authorization": f"Bearer {service_token}"}
+        url = f"{self.bases[region]}/v1/users"
+        async with self.http.post(url, json={"region": region}, headers=headers, ssl=False) as answer:
+            answer.raise_for_status()
+            return str((await answer.json())["id"])
+
+    async def log_in(self, user: User) -> None:
+        """Take a session for a user."""
+        headers = {"Host": self.host, "Authorization": f"Bearer {user.token}"}
+        async with self.http.post(f"{self.bases[user.home]}/v1/sessions", headers=headers, ssl=False) as answer:
+            answer.raise_for_status()
+            user.cookie = answer.headers["Set-Cookie"].partition(";")[0].partition("=")[2]
+
+    async def ask(self, user: User, route: str, item: str, region: str, due: float) -> None:
+        """One request of the mix, due at `due` (monotonic seconds). Writes also go into the items' histories."""
+        if route == "write":
+            await self._write(user, item, region, due)
+            return
+        path = {
+            "read": f"/v1/me/items/{item}",
+            "me": "/v1/me",
+            "list": "/v1/me/items?limit=20",
+            "session": "/v1/session",
+        }
+        known = user.written.get(item, 0)
+        status, body, error = await self._send("GET", f"{self.bases[region]}{path[route]}", user)
+        if route == "read" and status == HTTPStatus.OK and item not in user.busy and json.loads(body)["n"] < known:
+            self.stale += 1
+            error = "stale read"
+        good = not error and status == HTTPStatus.OK
+        self._keep(user, route, region, due, status, "ok" if good else "fail", error)
+
+    async def _write(self, user: User, item: str, region: str, due: float) -> None:
+        number = user.next_number
+        user.next_number += 1
+        user.busy.add(item)
+        try:
+            body = json.dumps({"n": number, "pad": "x" * self.item_bytes})
+            key = {"Idempotency-Key": f"{user.id}-{number}", "Content-Type": "application/json"}
+            status, _, error = await self._send("PUT", f"{self.bases[region]}/v1/me/items/{item}", user, body, key)
+            outcome: Outcome = "indeterminate"
+            if not error and status in (HTTPStatus.OK, HTTPStatus.CREATED):
+                outcome = "ok"
+                user.written[item] = number
+            elif not error and status < HTTPStatus.INTERNAL_SERVER_ERROR:
+                outcome = "fail"
+            self.history.wrote(user.id, item, number, outcome)
+            self._keep(user, "write", region, due, status, outcome, error)
+        finally:
+            user.busy.discard(item)
+
+    async def read_number(self, user: User, item: str) -> int | None:
+        """What the item shows at the end; None where there is none. Raises aiohttp.ClientError."""
+        url = f"{self.bases[user.home]}/v1/me/items/{item}"
+        async with self.http.get(url, headers=self._headers(user), ssl=False) as answer:
+            if answer.status == HTTPStatus.NOT_FOUND:
+                return None
+            answer.raise_for_status()
+            return int(json.loads(await answer.read())["n"])
+
+    async def stay_connected(self, user: User, every: float = 15) -> None:
+        """Hold a WebSocket open until cancelled, and take a new one where it ends."""
+        url = f"{self.bases[user.home]}/v1/live"
+        while True:
+            try:
+                async with self.http.ws_connect(url, headers=self._headers(user), ssl=False) as live:
+                    while not live.closed:
+                        await live.send_str("ping")
+                        await live.receive(timeout=TIMEOUT_SECONDS)
+                        await asyncio.sleep(every)
+            except (aiohttp.ClientError, OSError, TimeoutError):
+                await asyncio.sleep(1)  # its server is gone; a user's browser would try again too
+
+    async def _send(
+        self, method: str, url: str, user: User, body: str | None = None, more: Mapping[str, str] | None = None
+    ) -> tuple[int, bytes, str]:
+        """Status, body, and what went wrong where there was no whole answer."""
+        headers = {**self._headers(user), **(more or {})}
+        try:
+            async with self.http.request(method, url, headers=headers, data=body, ssl=False) as answer:
+                return answer.status, await answer.read(), ""
+        except TimeoutError:
+            return 0, b"", f"no answer within {TIMEOUT_SECONDS:g} s"
+        except (aiohttp.ClientError, OSError) as error:
+            return 0, b"", type(error).__name__
+
+    def _headers(self, user: User) -> dict[str, str]:
+        return {"Host": self.host, "Cookie": f"{COOKIE}={user.cookie}"}
+
+    def _keep(self, user: User, route: str, region: str, due: float, status: int, outcome: Outcome, error: str) -> None:
+        seconds = time.monotonic() - due
+        self.history.add(Sample(due, seconds, user.home, route, status, outcome, error, away=region != user.home))

@@ -1,0 +1,83 @@
+"""What was asked and what came of it: every request of a run, and whether every acknowledged write is still there.
+
+A write is `ok` when it was acknowledged, `fail` when it was refused, and `indeterminate` when nobody can tell: the
+connection broke, the time ran out, or a server failed after it may have committed. A final read may then show either.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+Outcome = Literal["ok", "fail", "indeterminate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One request. `at` is its intended start and `seconds` its latency from then; `away`: not the user's own region's gateway."""
+
+    at: float
+    seconds: float
+    region: str
+    route: str
+    status: int
+    outcome: Outcome
+    error: str = ""
+    away: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One write of a user's item: the number that it wrote, and what came of it."""
+
+    number: int
+    outcome: Outcome
+
+
+@dataclass
+class History:
+    """Samples and writes of a run. Numbers of one item only grow, and one writer at a time writes it."""
+
+    samples: list[Sample] = field(default_factory=list)
+    writes: dict[tuple[str, str], list[Write]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, sample: Sample) -> None:
+        """Keep a request."""
+        self.samples.append(sample)
+
+    def wrote(self, user: str, key: str, number: int, outcome: Outcome) -> None:
+        """Keep what came of a write."""
+        self.writes[user, key].append(Write(number, outcome))
+
+    def possible(self, user: str, key: str) -> set[int | None]:
+        """What a final read may show: the last acknowledged number, or an indeterminate one after it. None: nothing."""
+        shown: set[int | None] = {None}
+        for write in self.writes[user, key]:
+            if write.outcome == "ok":
+                shown = {write.number}
+            elif write.outcome == "indeterminate":
+                shown.add(write.number)
+        return shown
+
+    def lost(self, final: Iterable[tuple[str, str, int | None]]) -> list[tuple[str, str, int | None, list[int | None]]]:
+        """Final reads that show what they must not: user, key, what was read, what may have been."""
+        wrong = []
+        for user, key, read in final:
+            allowed = self.possible(user, key)
+            if read not in allowed:
+                wrong.append((user, key, read, sorted(allowed, key=lambda n: -1 if n is None else n)))
+        return wrong
+
+    def errors(self) -> Counter[str]:
+        """Requests that failed, by kind."""
+        return Counter(sample.error or f"status {sample.status}" for sample in self.samples if sample.outcome != "ok")
+
+
+def percentile(ordered: list[float], percent: float) -> float:
+    """The nearest-rank percentile of sorted values; 0 where there are none."""
+    if not ordered:
+        return 0.0
+    rank = max(1, -(-len(ordered) * percent // 100))
+    return ordered[int(rank) - 1]
