@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from app.deployment import ServerConfig
 from app.metrics import Metrics
@@ -57,12 +57,12 @@ class Drain:
         """Wait for SIGTERM."""
         await self._asked.wait()
 
-    async def leave(self, close_sockets: Callable[[], None], stop: Callable[[], None]) -> None:
+    async def leave(self, close_sockets: Callable[[], Awaitable[None]], stop: Callable[[], None]) -> None:
         """The steps after SIGTERM: `close_sockets` ends the WebSockets, `stop` the taking of connections."""
         log.info("draining: unready, still answering for %.1f s", self._config.drain_delay_seconds)
         await asyncio.sleep(self._config.drain_delay_seconds)
-        close_sockets()
         deadline = asyncio.get_running_loop().time() + self._config.drain_timeout_seconds
+        await close_sockets()
         stop()
         requests = self._metrics.requests
         while requests.in_flight and asyncio.get_running_loop().time() < deadline:

@@ -38,7 +38,7 @@ def document(routes: Iterable[Route], cookie: str) -> dict[str, Any]:
     types = [ProblemDetails]
     for route in routes:
         bodies = [route.body, *(answer.body for answer in route.answers.values())]
-        types += [body for body in bodies if body is not None and not isinstance(body, str) and body not in types]
+        types += [body for body in bodies if body is not None and not isinstance(body, tuple) and body not in types]
     _, components = msgspec.json.schema_components(types, ref_template=REFERENCE)
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
@@ -106,9 +106,9 @@ def _answer(answer: Answer) -> dict[str, Any]:
 
 
 def _content(body: Any) -> dict[str, Any]:
-    """A msgspec type is JSON; a string is a media type whose content the app does not look into."""
-    if isinstance(body, str):
-        return {body: {"schema": {}}}
+    """A msgspec type is JSON; a tuple names media types whose content the app does not look into."""
+    if isinstance(body, tuple):
+        return {media_type: {"schema": {}} for media_type in body}
     return {"application/json": {"schema": _schema(body)}}
 
 

@@ -9,7 +9,10 @@ elsewhere reads past the cache for as long as the cache could hold the old value
 
 from __future__ import annotations
 
+import hashlib
+import itertools
 import time
+import uuid
 from collections.abc import Callable, Collection
 from uuid import UUID
 
@@ -32,6 +35,13 @@ class Footprint(msgspec.Struct, frozen=True):
     def encode(self) -> str:
         """As text, for the session."""
         return f"{self.floor.encode()} {self.region} {self.at:.0f}"
+
+    def newest(self, other: Footprint | None) -> Footprint:
+        """Of both writes the later place and time, with the floor that covers both."""
+        if other is None:
+            return self
+        later = max(self, other, key=lambda footprint: footprint.at)
+        return msgspec.structs.replace(later, floor=self.floor.joined(other.floor))
 
     @classmethod
     def decode(cls, text: str) -> Footprint:
@@ -66,9 +76,13 @@ class UserData:
         """The user as the primary knows them: a log-in may follow the registration faster than a replica does."""
         return await self.user(user_id) or await self._users.get(user_id, floor=self._newest(user_id))
 
-    async def register(self, region: str, user_id: UUID | None) -> User:
-        """Register a user at home in `region`; the same id again changes nothing."""
-        user, floor = await self._users.register(region, user_id)
+    async def register(self, region: str, key: str | None = None) -> User:
+        """Register a user who lives in `region`, and whose shard is at home there where any shard is.
+
+        The same `key` gives the same user: the id is drawn from it. Slots that moved to another region in between
+        could give another one; the identity provider keeps the first answer.
+        """
+        user, floor = await self._users.register(region, self._draw(region, key or uuid.uuid4().hex))
         await self._cache.invalidate(f"user:{user.id}", floors=_floors(floor))
         return user
 
@@ -114,6 +128,17 @@ class UserData:
         """Whether this region's cache may still hold what the session's last write replaced."""
         config = self._cache.config
         return last.region != self._region and self._clock() - last.at < config.l2_ttl_seconds + config.stale_seconds
+
+    def _draw(self, region: str, key: str) -> UUID:
+        """The first id of the sequence that `key` begins whose shard is at home in `region`."""
+        shard_map = self._databases.map
+        near = any(shard.home == region and shard_map.slots_of(shard.id) for shard in shard_map.config.shards)
+        for number in itertools.count():
+            drawn = hashlib.sha256(f"{number} {key}".encode()).digest()
+            user_id = UUID(bytes=drawn[:16], version=4)
+            if not near or shard_map.shard_for(user_id).home == region:
+                return user_id
+        raise AssertionError("unreachable")
 
     def _newest(self, user_id: UUID) -> Floor:
         shard = self._databases.map.get_shard_for_user(user_id)

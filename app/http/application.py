@@ -1,13 +1,12 @@
 """The ASGI application: what happens to each request, in this order.
 
 Request id, head checked, route found, shed, limits and session (`Admit`), deadline, handler; then the answer with
-the request id, or a problem with it. Whatever a handler raises becomes a problem here and nowhere else.
+the request id, or a problem with it, whatever was raised on the way.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Awaitable, Callable
 
@@ -21,13 +20,21 @@ from app.http.routing import Access, Route, Router
 from app.metrics import Metrics
 from app.shedding import Shedder
 
-log = logging.getLogger(__name__)
-
 Admit = Callable[[Request, Route], Awaitable[None]]
 """Applies the limits and opens the session, which it leaves in the request. Raises Problem."""
 
-Translate = Callable[[Exception], Problem | None]
-"""The problem that an exception of a dependency means for the client, or None where it is a mistake of ours."""
+Explain = Callable[[Exception, Request], Problem]
+"""The problem that an exception means for the client (app/http/errors.py)."""
+
+
+async def admit_all(_request: Request, _route: Route) -> None:
+    """For a port that nobody from outside reaches."""
+
+
+async def no_sockets(_scope: Scope, _receive: Receive, send: Send) -> None:
+    """For a port without WebSockets."""
+    await send({"type": "websocket.close", "code": 1008})
+
 
 _CLOSE: Header = (b"connection", b"close")
 _NO_SNIFF: Header = (b"x-content-type-options", b"nosniff")
@@ -43,7 +50,7 @@ class Application:
         *,
         router: Router,
         admit: Admit,
-        translate: Translate,
+        explain: Explain,
         live: ASGIApp,
         shedder: Shedder,
         drain: Drain,
@@ -53,7 +60,7 @@ class Application:
     ) -> None:
         self._router = router
         self._admit = admit
-        self._translate = translate
+        self._explain = explain
         self._live = live
         self._shedder = shedder
         self._drain = drain
@@ -90,7 +97,8 @@ class Application:
                         await self._admit(request, route)
                         response = await route.handler(request)
             except Exception as error:
-                response = self._failed(error, request)
+                problem = self._explain(error, request)
+                response = Response(problem.status, problem.body(request.id), (PROBLEM, *problem.headers))
             headers: list[Header] = [(b"x-request-id", request.id.encode()), _NO_SNIFF, *response.headers]
             if response.status not in _BODILESS:
                 headers.append((b"content-length", b"%d" % len(response.body)))
@@ -103,17 +111,3 @@ class Application:
         finally:
             requests.in_flight -= 1
         requests.series(template, method, response.status).observe(time.perf_counter() - begun)
-
-    def _failed(self, error: Exception, request: Request) -> Response:
-        problem = error if isinstance(error, Problem) else self._explained(error, request)
-        return Response(problem.status, problem.body(request.id), (PROBLEM, *problem.headers))
-
-    def _explained(self, error: Exception, request: Request) -> Problem:
-        problem = self._translate(error)
-        if problem is not None:
-            log.warning("request %s: %s (%s)", request.id, problem.kind, type(error).__name__)
-            return problem
-        if isinstance(error, TimeoutError):
-            return Problem(504, "deadline", f"There was no answer within {self._request_timeout:g} seconds.")
-        log.error("request %s failed", request.id, exc_info=error)
-        return Problem(500, "internal", "This is our mistake; the request id finds it in our logs.")

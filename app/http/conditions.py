@@ -6,7 +6,24 @@ import re
 
 from app.http.problem import Problem
 from app.http.request import Request
+from app.http.routing import Parameter
 from app.items import ABSENT, PRESENT, version_of
+
+IF_MATCH = Parameter(
+    "If-Match", "header", {"type": "string"}, "* or ETags: write only where the item exists, at one of these versions."
+)
+IF_NONE_MATCH = Parameter(
+    "If-None-Match",
+    "header",
+    {"type": "string"},
+    "Of a read, * or ETags: 304 where the item is at one of them. Of a write, *: only where there is no such item.",
+)
+IDEMPOTENCY_KEY = Parameter(
+    "Idempotency-Key",
+    "header",
+    {"type": "string", "pattern": "^[!-~]{1,128}$"},
+    "Names this write: sent again with the same key within a day it is not done again.",
+)
 
 _TAG = r'(?:W/)?"[\x21\x23-\x7e]*"'
 _TAGS = re.compile(rf"\s*{_TAG}\s*(?:,\s*{_TAG}\s*)*")

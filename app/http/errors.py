@@ -1,6 +1,8 @@
-"""What an error of a part below means for the client. Anything not named here is a mistake of ours: 500."""
+"""What an error means for the client. Anything not named here is a mistake of ours: 500."""
 
 from __future__ import annotations
+
+import logging
 
 import asyncpg
 
@@ -8,9 +10,28 @@ from app.breakers import BreakerOpen
 from app.databases import CommitUnknown, DatabaseUnavailable, KeyReused, WrongEpoch
 from app.deadlines import DeadlineExceeded
 from app.http.problem import Problem, unavailable
+from app.http.request import Request
 from app.items import InvalidKey, NoSuchUser, PreconditionFailed
 from app.redis_clients import is_away
+from app.sessions import SessionsUnreachable
 from app.sharding import ShardingError
+
+log = logging.getLogger(__name__)
+
+
+def explain(error: Exception, request: Request) -> Problem:
+    """The problem that `error` means. What is not the client's doing is logged under the request's id."""
+    if isinstance(error, Problem):
+        return error
+    problem = problem_of(error)
+    if problem is not None:
+        if problem.status >= 500:
+            log.warning("request %s: %s (%s)", request.id, problem.kind, type(error).__name__)
+        return problem
+    if isinstance(error, TimeoutError):
+        return Problem(504, "deadline", "There was no answer in time.")
+    log.error("request %s failed", request.id, exc_info=error)
+    return Problem(500, "internal", "This is our mistake; the request id finds it in our logs.")
 
 
 def problem_of(error: Exception) -> Problem | None:
@@ -45,6 +66,8 @@ def _of_a_dependency(error: Exception) -> Problem | None:
             "outcome-unknown",
             "It is not known whether this was done. Send it again with the same Idempotency-Key: it is done once.",
         )
+    if isinstance(error, SessionsUnreachable):
+        return unavailable("sessions-unavailable", "The session cannot be looked up now; it may well be good.")
     if isinstance(error, DatabaseUnavailable | WrongEpoch):
         return unavailable("database-unavailable", "The database of this user cannot be reached in time.")
     if isinstance(error, asyncpg.QueryCanceledError):

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import random
 import re
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.types import Receive, Scope
 
 from app.http.problem import Problem
+
+if TYPE_CHECKING:
+    from app.http.visit import Visit
 
 T = TypeVar("T")
 
@@ -26,11 +29,11 @@ class Request:
     """What a handler sees of a request.
 
     `id` is the edge's `X-Request-Id` where it is well formed, else a new one. `parameter` is the path's last
-    segment, percent-decoded, of a route that has one. Header names are lower case; a header that came twice is
+    segment, percent-decoded, of a route that has one. `visit` is there on routes that need a session. Header names are lower case; a header that came twice is
     joined as RFC 9110 (5.3) and RFC 9113 (8.2.3, Cookie) say.
     """
 
-    __slots__ = ("_max_body_bytes", "_receive", "headers", "id", "method", "parameter", "scope")
+    __slots__ = ("_max_body_bytes", "_receive", "headers", "id", "method", "parameter", "scope", "visit")
 
     def __init__(self, scope: Scope, receive: Receive, max_body_bytes: int) -> None:
         pairs: list[tuple[bytes, bytes]] = scope["headers"]
@@ -41,6 +44,7 @@ class Request:
         self.method: str = scope.get("method", "GET")
         self.headers = headers
         self.parameter = ""
+        self.visit: Visit
         given = headers.get(b"x-request-id")
         if given is not None and _REQUEST_ID.fullmatch(given):
             self.id = given.decode("ascii")

@@ -13,6 +13,7 @@ from starlette.types import Receive, Scope, Send
 from app.deployment import ServerConfig
 from app.drain import Drain
 from app.http.application import Application
+from app.http.errors import explain
 from app.http.health import HealthRoutes
 from app.http.request import Request
 from app.http.response import Response, json
@@ -23,6 +24,10 @@ from app.shedding import Shedder
 from lab.process import free_port
 
 QUICK = ServerConfig(drain_delay_seconds=0.4, drain_timeout_seconds=2)
+
+
+async def nothing() -> None:
+    pass
 
 
 class Process:
@@ -39,7 +44,7 @@ class Process:
             Route("GET", "/long", self.long, "long", "", Access.OPEN, {}),
         ]
         app = Application(
-            router=Router(routes), admit=self.admit, translate=lambda _: None, live=self.live,
+            router=Router(routes), admit=self.admit, explain=explain, live=self.live,
             shedder=Shedder(100, self.metrics), drain=self.drain, metrics=self.metrics,
             max_body_bytes=100, request_timeout=5,
         )  # fmt: skip
@@ -62,7 +67,7 @@ class Process:
 
     async def leave(self) -> None:
         self.drain.ask()
-        await self.drain.leave(lambda: None, self.server.stop)
+        await self.drain.leave(nothing, self.server.stop)
         await self.server.close(1)
 
 
@@ -179,7 +184,11 @@ async def test_sockets_are_closed_after_the_delay_and_before_connections_are_no_
     drain = Drain(QUICK, Metrics())
     drain.start()
     drain.ask()
-    task = asyncio.create_task(drain.leave(lambda: steps.append("sockets"), lambda: steps.append("stop")))
+
+    async def close_sockets() -> None:
+        steps.append("sockets")
+
+    task = asyncio.create_task(drain.leave(close_sockets, lambda: steps.append("stop")))
     await asyncio.sleep(0.2)
     assert steps == []
     await task
@@ -193,7 +202,7 @@ async def test_a_request_that_never_ends_does_not_keep_the_process() -> None:
     drain.ask()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(2):
-            await drain.leave(lambda: None, lambda: None)
+            await drain.leave(nothing, lambda: None)
             return
     pytest.fail("the drain did not end")
 

@@ -12,9 +12,11 @@ import pytest
 import pytest_asyncio
 from starlette.types import Receive, Scope, Send
 
+from app.databases import DatabaseUnavailable
 from app.deployment import ServerConfig
 from app.drain import Drain
 from app.http.application import Application
+from app.http.errors import explain
 from app.http.problem import Problem
 from app.http.request import MAX_HEADER_BYTES, Request
 from app.http.response import Response
@@ -66,7 +68,7 @@ class Service:
                 ]
             ),
             admit=self.admit,
-            translate=self.translate,
+            explain=explain,
             live=self.live,
             shedder=self.shedder,
             drain=self.drain,
@@ -78,9 +80,6 @@ class Service:
     async def admit(self, request: Request, route: Route) -> None:
         if route.access is Access.SESSION and request.cookie(b"__Host-test") != b"yes":
             raise Problem(401, "no-session", "Log in first.")
-
-    def translate(self, error: Exception) -> Problem | None:
-        return Problem(503, "away", "A dependency is away.") if isinstance(error, ConnectionError) else None
 
     async def live(self, scope: Scope, receive: Receive, send: Send) -> None:
         raise NotImplementedError
@@ -97,7 +96,7 @@ class Service:
         raise KeyError("a secret that must not be shown")
 
     async def away(self, _: Request) -> Response:
-        raise ConnectionRefusedError("10.0.0.1 refused")
+        raise DatabaseUnavailable("10.0.0.1 refused")
 
     async def never(self, _: Request) -> Response:
         await asyncio.sleep(60)
@@ -296,7 +295,7 @@ async def test_a_mistake_of_ours_shows_nothing_but_the_request_id(
 
 async def test_a_dependency_that_is_away_is_a_problem_without_its_address(service: Service) -> None:
     reply = await service.get("/away")
-    assert (reply.status, reply.kind) == (503, "away")
+    assert (reply.status, reply.kind) == (503, "database-unavailable")
     assert b"10.0.0.1" not in reply.body
 
 

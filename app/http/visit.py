@@ -1,0 +1,79 @@
+"""A signed-in request: whose session it is, and the last write that the session remembers."""
+
+from __future__ import annotations
+
+import datetime
+from uuid import UUID
+
+from prometheus_client import Counter
+
+from app.http.problem import Problem
+from app.http.request import Request
+from app.session_cookie import NAME, clear, read
+from app.sessions import DistributedSessionManager, Session, SessionsUnreachable
+from app.user_data import Footprint
+
+LAST = "last"
+"""Where the session's data keeps the footprint."""
+
+CLEAR_COOKIE = (b"set-cookie", clear().encode())
+
+
+class Visit:
+    """What the handlers see of the session. `lost` counts the footprints that could not be kept."""
+
+    __slots__ = ("_lost", "_manager", "session", "user", "user_id")
+
+    def __init__(self, session: Session, manager: DistributedSessionManager, lost: Counter) -> None:
+        self.session = session
+        self.user_id: UUID = session.user_id
+        self.user = str(session.user_id)
+        self._manager = manager
+        self._lost = lost
+
+    @property
+    def last(self) -> Footprint | None:
+        """The session's last write, None before the first."""
+        text = self.session.data.get(LAST)
+        return None if text is None else Footprint.decode(text)
+
+    async def wrote(self, footprint: Footprint) -> None:
+        """Keep the footprint of a write that is committed.
+
+        Where the store does not answer the write stands all the same, so this raises nothing: what is lost is the
+        promise to read it back at once in another region.
+        """
+
+        def keep(data: dict[str, str]) -> None:
+            before = data.get(LAST)
+            data[LAST] = footprint.newest(None if before is None else Footprint.decode(before)).encode()
+
+        try:
+            await self._manager.update(self.session, keep)
+        except SessionsUnreachable:
+            self._lost.inc()
+
+
+class SignIn:
+    """Finds the visit of a request by its cookie."""
+
+    def __init__(self, manager: DistributedSessionManager, lost: Counter) -> None:
+        self._manager = manager
+        self._lost = lost
+
+    async def __call__(self, request: Request) -> Visit:
+        """Raises Problem 401 where there is no session, SessionsUnreachable where that cannot be said."""
+        cookies = request.headers.get(b"cookie")
+        session_id = None if cookies is None else read(cookies.decode("latin-1"))
+        if session_id is None:
+            raise Problem(401, "no-session", f"Log in first: there is no cookie {NAME} of the right form.")
+        session = await self._manager.get_session(session_id)
+        if session is None:
+            raise Problem(401, "session-ended", "The session has ended: log in again.", (CLEAR_COOKIE,))
+        self._manager.touch(session)
+        return Visit(session, self._manager, self._lost)
+
+
+def moment(seconds: float) -> datetime.datetime:
+    """Seconds since 1970 as a UTC time, whole seconds."""
+    return datetime.datetime.fromtimestamp(int(seconds), datetime.UTC)
