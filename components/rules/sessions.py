@@ -31,13 +31,14 @@ def session_replicas(topology: Topology) -> Iterator[Mistake]:
 
 
 def redis_nodes(topology: Topology) -> Iterator[Mistake]:
-    """Node types exist; a session store's can be in a Global Datastore, wherever there is more than one region."""
+    """Node types exist; a session store's can be in a Global Datastore, wherever a region has one."""
     cache, sessions = topology.redis.cache.node_type, topology.redis.sessions.node_type
+    datastores = any(topology.session_replica_regions(region) for region in topology.ordered_regions)
     if catalog.cache_size(cache) is None:
         yield Mistake("redis.cache.nodeType", f"{cache!r} is no known cache node type such as cache.r6g.large")
     if catalog.cache_size(sessions) is None:
         yield Mistake("redis.sessions.nodeType", f"{sessions!r} is no known cache node type such as cache.r6g.large")
-    elif len(topology.regions) > 1 and not catalog.global_datastore_takes(sessions):
+    elif datastores and not catalog.global_datastore_takes(sessions):
         yield Mistake(
             "redis.sessions.nodeType",
             f"{sessions} cannot be in a Global Datastore; m5, r5 or newer, such as cache.r6g.large",
