@@ -18,6 +18,9 @@ import msgspec
 SLOTS = 1000
 """Number of hash slots. The specification's shard ranges run from 0 to 999; resharding moves slots, never this."""
 
+SECRETS_DIRECTORY = "/var/run/secrets/hal9"
+"""Where a pod has its secrets, one file each."""
+
 
 class Document(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True, kw_only=True):
     """Base of every part of the document: immutable, camelCase on disk, unknown keys refused."""
@@ -199,7 +202,7 @@ class Deployment(Document, frozen=True):
     """Viewer's country (ISO 3166-1 alpha-2) to region, for users whose request carries no region."""
     networks: dict[str, str] = {}
     """Network (CIDR) to region, for users whose request carries no region; the longest prefix wins over the country."""
-    secrets_directory: str = "/var/run/secrets/hal9"
+    secrets_directory: str = SECRETS_DIRECTORY
     ca_file: str = ""
     """Bundle that the Postgres and Redis certificates are verified against; empty: the system's."""
 

@@ -9,6 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 PROJECT = "hal9"
+CAPACITY_LABEL = "hal9.ai/capacity"
+"""A node's label: `on-demand` or `spot`."""
+SPOT_TAINT = ("spot", "true")
+"""The specification's taint of spot nodes; `hal9-server` tolerates it, nothing else does."""
 LONGEST_ROLE = "east-west"
 """The longest of the load balancers' target groups (load_balancers.py)."""
 SHORTEST_LIMIT = 32

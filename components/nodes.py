@@ -11,13 +11,10 @@ from components import catalog
 from components.addressing import Tier
 from components.identity import service_trust
 from components.keys import RegionKeys
+from components.naming import CAPACITY_LABEL, SPOT_TAINT
 from components.network import RegionNetwork
 from components.settings import Region
 from components.topology import Topology
-
-CAPACITY_LABEL = "hal9.ai/capacity"
-SPOT_TAINT = ("spot", "true")
-"""The specification's taint of spot nodes; `hal9-server` tolerates it, nothing else does."""
 
 _POLICIES = ("AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly")
 _AMI = {"amd64": "AL2023_x86_64_STANDARD", "arm64": "AL2023_ARM_64_STANDARD"}
@@ -30,7 +27,7 @@ class NodeGroups(pulumi.ComponentResource):
     under the cluster's key. Cluster-autoscaler owns the desired size, so the program ignores it; EKS itself tags the
     groups with what cluster-autoscaler finds them by.
 
-    Inputs: `before`, the add-ons that must stand when the first node comes.
+    Inputs: the security group of nodes and pods; `before`, the add-ons that must stand when the first node comes.
     """
 
     def __init__(
@@ -38,6 +35,7 @@ class NodeGroups(pulumi.ComponentResource):
         region: Region,
         topology: Topology,
         cluster_name: pulumi.Output[str],
+        security_group_id: pulumi.Output[str],
         network: RegionNetwork,
         keys: RegionKeys,
         before: Sequence[pulumi.Resource],
@@ -45,7 +43,7 @@ class NodeGroups(pulumi.ComponentResource):
     ) -> None:
         super().__init__("hal9:cluster:NodeGroups", f"{region.name}-nodes", {}, opts)
         self._region, self._topology, self._keys = region, topology, keys
-        self._cluster_name, self._network = cluster_name, network
+        self._cluster_name, self._security_group_id, self._network = cluster_name, security_group_id, network
         self._child = pulumi.ResourceOptions(parent=self)
         names, nodes = topology.names, topology.cluster
         self._tags = names.tags("nodes", region.name)
@@ -139,6 +137,7 @@ class NodeGroups(pulumi.ComponentResource):
                     ),
                 )
             ],
+            vpc_security_group_ids=[self._security_group_id],
             monitoring=aws.ec2.LaunchTemplateMonitoringArgs(enabled=True),
             tag_specifications=[
                 aws.ec2.LaunchTemplateTagSpecificationArgs(resource_type=what, tags=tags)

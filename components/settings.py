@@ -169,6 +169,40 @@ class Server(Settings):
     max_surge_percent: Percent = 25
 
 
+class Gateway(Settings):
+    """nginx in each region. `image` is a path below the region's registry, as the server's; rates are the specification's."""
+
+    image: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9/._-]*(:[\w.-]+)?(@sha256:[0-9a-f]{64})?$")] = (
+        "nginx-unprivileged:1.28.0"
+    )
+    replicas: Annotated[int, Field(ge=2)] = 3
+    address_rate: Positive = 100
+    address_burst: Positive = 200
+
+
+class Charts(Settings):
+    """Pinned versions of the Helm charts that every cluster gets."""
+
+    istio: str = "1.31.4"
+    metrics_server: str = "3.13.1"
+    prometheus_stack: str = "77.11.1"
+    prometheus_adapter: str = "4.14.1"
+    cluster_autoscaler: str = "9.50.1"
+    load_balancer_controller: str = "3.2.2"
+    secrets_store_driver: str = "1.5.3"
+    secrets_store_provider: str = "2.2.0"
+
+
+class Monitoring(Settings):
+    """Prometheus in each region. `distance_seconds`: the round trip that distance alone costs, by pair `source destination`;
+    the specification's alert on latency between regions is about what comes on top of it."""
+
+    retention_days: Positive = 15
+    storage_gib: Positive = 50
+    session_key_days: Positive = 90
+    distance_seconds: dict[str, Annotated[float, Field(ge=0)]] = {}
+
+
 class ScalePolicy(Settings):
     """One step of an autoscaler: at most `value` pods or percent in `period_seconds`."""
 

@@ -22,13 +22,16 @@ from components.naming import Names
 from components.settings import (
     Autoscaling,
     Cache,
+    Charts,
     Cluster,
     Database,
     Edge,
+    Gateway,
     Identity,
     Lab,
     Limits,
     Mesh,
+    Monitoring,
     Network,
     Pools,
     Redis,
@@ -71,6 +74,9 @@ class Topology(Settings):
     identity: Identity = Field(examples=[{}])
     edge: Edge = Edge()
     mesh: Mesh = Mesh()
+    gateway: Gateway = Gateway()
+    monitoring: Monitoring = Monitoring()
+    charts: Charts = Charts()
     lab: Lab = Lab()
 
     @classmethod

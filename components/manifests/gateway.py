@@ -1,0 +1,195 @@
+"""nginx in one cluster: its configuration, secrets, Deployment, Service and the load balancers' bindings."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from app.deployment import ServerConfig
+from app.session_cookie import NAME as SESSION_COOKIE
+from components import nginx
+from components.manifests import GATEWAY, GATEWAY_NAMESPACE, SERVER_HOST, Manifest, Value, metadata, pods
+from components.settings import Region
+from components.topology import Topology
+
+USER = 101
+"""The numbered user of nginx's unprivileged image."""
+LISTEN, LISTEN_PEERS, LISTEN_HEALTH = 8443, 9443, 8080
+CONFIGURATION = "/etc/hal9/gateway/nginx.conf"
+SECRETS = "/var/run/secrets/hal9-gateway"
+ORIGIN_SECRET = f"{SECRETS}/origin-verify"
+RESOLVER = "kube-dns.kube-system.svc.cluster.local"
+DRAIN_SECONDS = 35
+"""From the first failed health check to the last new connection: above the load balancer's deregistration delay."""
+SHUTDOWN_SECONDS = 60
+"""For requests and WebSockets that are open when nginx is told to stop."""
+HASH_ANNOTATION = "hal9.ai/configuration-sha256"
+
+
+def settings(region: Region, topology: Topology, peers: Mapping[str, str]) -> nginx.Gateway:
+    """What nginx's template is rendered from. `peers`: the other regions' internal load balancers, by region."""
+    return nginx.Gateway(
+        region=region.name,
+        server_name=f"{topology.domain} {topology.origin}",
+        # One address: the sidecar beside nginx spreads the requests over the pods, by the mesh's rules.
+        local=(nginx.Upstream(SERVER_HOST, ServerConfig().port),),
+        peers=tuple(nginx.Peer(name, host, LISTEN_PEERS) for name, host in peers.items()),
+        peer_name=topology.origin,
+        default_region=topology.default_region,
+        countries=topology.countries,
+        trusted_cidrs=(str(region.cidr),),
+        address_rate=topology.gateway.address_rate,
+        address_burst=topology.gateway.address_burst,
+        user_rate=topology.limits.user_rate,
+        user_burst=topology.limits.user_burst,
+        max_body_bytes=ServerConfig().max_body_bytes,
+        session_cookie=SESSION_COOKIE,
+        certificate=f"{SECRETS}/tls.crt",
+        key=f"{SECRETS}/tls.key",
+        authority=f"{SECRETS}/ca.crt",
+        origin_map="/tmp/origin.conf",
+        upstream_host=SERVER_HOST,  # the mesh finds its routes by this name
+        resolver=RESOLVER,
+        listen=str(LISTEN),
+        listen_peers=str(LISTEN_PEERS),
+        listen_health=str(LISTEN_HEALTH),
+        shutdown_seconds=SHUTDOWN_SECONDS,
+    )
+
+
+def files(region: Region, topology: Topology, peers: Mapping[str, str]) -> dict[str, str]:
+    """nginx's configuration and its start script, by file name."""
+    gateway = settings(region, topology, peers)
+    return {
+        "nginx.conf": nginx.render(gateway),
+        "start.sh": nginx.start_script(gateway, CONFIGURATION, ORIGIN_SECRET),
+    }
+
+
+def start_hash(files: Mapping[str, str]) -> str:
+    """What rolls the pods: the start script. A change of nginx.conf alone is a reload."""
+    return hashlib.sha256(files["start.sh"].encode()).hexdigest()
+
+
+def configuration(files: Value) -> Manifest:
+    """The files as a ConfigMap."""
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata(GATEWAY, GATEWAY_NAMESPACE), "data": files}
+
+
+def secrets(region: Region, topology: Topology) -> Manifest:
+    """The edge's secret, and the certificate's JSON cut into its files."""
+    paths = [{"path": f'"{name}"', "objectAlias": name} for name in ("tls.crt", "tls.key", "ca.crt")]
+    objects: list[dict[str, Any]] = [
+        {
+            "objectName": topology.names.secret("origin-verify"),
+            "objectType": "secretsmanager",
+            "objectAlias": "origin-verify",
+        },
+        {"objectName": topology.names.secret("gateway-tls"), "objectType": "secretsmanager", "jmesPath": paths},
+    ]
+    return pods.secret_files(GATEWAY, GATEWAY_NAMESPACE, region.aws_region, objects)
+
+
+def _container(image: Value, topology: Topology) -> dict[str, Any]:
+    health = {"httpGet": {"path": "/healthz", "port": "health"}, "periodSeconds": 5, "timeoutSeconds": 2}
+    ports = {"https": LISTEN, "peers": LISTEN_PEERS, "health": LISTEN_HEALTH}
+    drain = f"touch /tmp/draining; sleep {DRAIN_SECONDS}; nginx -c {CONFIGURATION} -s quit; sleep {SHUTDOWN_SECONDS}"
+    return {
+        "name": GATEWAY,
+        "image": image,
+        "imagePullPolicy": "IfNotPresent" if "@sha256:" in topology.gateway.image else "Always",
+        "command": ["/bin/sh", CONFIGURATION.replace("nginx.conf", "start.sh")],
+        "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in ports.items()],
+        "resources": {
+            "requests": {"cpu": "250m", "memory": "128Mi"},
+            "limits": {"cpu": "1", "memory": "256Mi"},
+        },
+        "readinessProbe": {**health, "failureThreshold": 1},
+        # Alive while it accepts connections: a draining nginx must not be killed for saying that it drains.
+        "livenessProbe": {"tcpSocket": {"port": "health"}, "periodSeconds": 10, "failureThreshold": 3},
+        "lifecycle": {"preStop": {"exec": {"command": ["/bin/sh", "-c", drain]}}},
+        "securityContext": pods.RESTRICTED,
+        "volumeMounts": [
+            {"name": "configuration", "mountPath": CONFIGURATION.rpartition("/")[0], "readOnly": True},
+            {"name": "secrets", "mountPath": SECRETS, "readOnly": True},
+            {"name": "tmp", "mountPath": "/tmp"},
+        ],
+    }
+
+
+def deployment(topology: Topology, image: Value, sha256: Value) -> Manifest:
+    """nginx's Deployment: on-demand nodes, as every request of the region passes through it."""
+    annotations = {
+        HASH_ANNOTATION: sha256,
+        "traffic.sidecar.istio.io/includeInboundPorts": "",  # what comes in is TLS of nginx's own
+        "traffic.sidecar.istio.io/excludeOutboundPorts": str(LISTEN_PEERS),
+        "sidecar.istio.io/proxyCPU": "250m",
+        "sidecar.istio.io/proxyMemory": "256Mi",
+        "sidecar.istio.io/proxyCPULimit": "2",
+        "sidecar.istio.io/proxyMemoryLimit": "1Gi",
+    }
+    spec = {
+        "serviceAccountName": GATEWAY,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": DRAIN_SECONDS + SHUTDOWN_SECONDS + 10,
+        "securityContext": pods.pod_security(USER),
+        "affinity": {"podAntiAffinity": pods.apart(GATEWAY)},
+        "topologySpreadConstraints": pods.spread(GATEWAY),
+        "containers": [_container(image, topology)],
+        "volumes": [
+            {"name": "configuration", "configMap": {"name": GATEWAY}},
+            pods.secret_volume("secrets", GATEWAY),
+            pods.empty("tmp", "512Mi"),
+        ],
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata(GATEWAY, GATEWAY_NAMESPACE, labels={"app": GATEWAY}),
+        "spec": {
+            "replicas": topology.gateway.replicas,
+            "selector": {"matchLabels": {"app": GATEWAY}},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "template": {"metadata": {"labels": {"app": GATEWAY}, "annotations": annotations}, "spec": spec},
+        },
+    }
+
+
+def service() -> Manifest:
+    """nginx's Service, which the load balancers' bindings read its pods from."""
+    ports = {"https": LISTEN, "peers": LISTEN_PEERS, "health": LISTEN_HEALTH}
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(GATEWAY, GATEWAY_NAMESPACE, labels={"app": GATEWAY}),
+        "spec": {
+            "type": "ClusterIP",
+            "ports": [
+                # The prefix tells the mesh that this is no HTTP that it could read.
+                {
+                    "name": name if name == "health" else f"tcp-{name}",
+                    "port": port,
+                    "targetPort": port,
+                    "protocol": "TCP",
+                }
+                for name, port in ports.items()
+            ],
+            "selector": {"app": GATEWAY},
+        },
+    }
+
+
+def binding(name: str, namespace: str, service_name: str, port: int, target_group: Value) -> Manifest:
+    """A Service's pods registered in a target group that the program owns."""
+    return {
+        "apiVersion": "elbv2.k8s.aws/v1beta1",
+        "kind": "TargetGroupBinding",
+        "metadata": metadata(name, namespace),
+        "spec": {
+            "targetGroupARN": target_group,
+            "targetType": "ip",
+            "serviceRef": {"name": service_name, "port": port},
+        },
+    }

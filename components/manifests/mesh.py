@@ -1,0 +1,196 @@
+"""The mesh in one cluster: who may talk, the specification's routes, and the other regions' endpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from app.deployment import ServerConfig
+from components.manifests import (
+    EAST_WEST,
+    GATEWAY,
+    GATEWAY_NAMESPACE,
+    MESH_NAMESPACE,
+    NAMESPACE,
+    SERVER,
+    TRUST_DOMAIN,
+    Manifest,
+    Value,
+    metadata,
+)
+from components.settings import Region
+from components.topology import Topology
+
+NETWORKING, SECURITY = "networking.istio.io/v1", "security.istio.io/v1"
+EAST_WEST_PORT = 15443
+REGION_HEADER = "x-user-region"
+
+
+def _object(api: str, kind: str, name: str, namespace: str, spec: Mapping[str, Any]) -> Manifest:
+    return {"apiVersion": api, "kind": kind, "metadata": metadata(name, namespace), "spec": dict(spec)}
+
+
+def security(topology: Topology) -> list[Manifest]:
+    """Mutual TLS everywhere, nothing allowed, and then: nginx, of any region, to the server's HTTP port."""
+    nginx = f"{TRUST_DOMAIN}/ns/{GATEWAY_NAMESPACE}/sa/{GATEWAY}"
+    to_server = {
+        "selector": {"matchLabels": {"app": SERVER}},
+        "action": "ALLOW",
+        "rules": [
+            {
+                "from": [{"source": {"principals": [nginx]}}],
+                "to": [{"operation": {"ports": [str(ServerConfig().port)]}}],
+            }
+        ],
+    }
+    found = [
+        _object(SECURITY, "PeerAuthentication", "default", MESH_NAMESPACE, {"mtls": {"mode": "STRICT"}}),
+        _object(SECURITY, "AuthorizationPolicy", "default-deny", MESH_NAMESPACE, {}),
+        _object(SECURITY, "AuthorizationPolicy", SERVER, NAMESPACE, to_server),
+    ]
+    if len(topology.regions) > 1:
+        through = {
+            "selector": {"matchLabels": {"istio": EAST_WEST}},
+            "action": "ALLOW",
+            "rules": [{"to": [{"operation": {"ports": [str(EAST_WEST_PORT)]}}]}],
+        }
+        found.append(_object(SECURITY, "AuthorizationPolicy", EAST_WEST, EAST_WEST, through))
+    return found
+
+
+def virtual_service(topology: Topology) -> Manifest:
+    """The specification's routes: a request with a region goes to that region's subset, the others by weight.
+
+    No retry here: nginx retries what may be retried.
+    """
+
+    def to(region: str, weight: int) -> dict[str, Any]:
+        return {"destination": {"host": SERVER, "subset": region}, "weight": weight}
+
+    routes: list[dict[str, Any]] = [
+        {
+            "match": [{"headers": {REGION_HEADER: {"exact": region.name}}}],
+            "route": [to(region.name, 100)],
+            "retries": {"attempts": 0},
+        }
+        for region in topology.ordered_regions
+    ]
+    split = [to(region.name, topology.weights[region.name]) for region in topology.ordered_regions]
+    routes.append({"route": split, "retries": {"attempts": 0}})
+    return _object(NETWORKING, "VirtualService", SERVER, NAMESPACE, {"hosts": [SERVER], "http": routes})
+
+
+def destination_rule(topology: Topology) -> Manifest:
+    """The specification's connection pool, balancing and outlier detection, and a subset for each region.
+
+    A subset holds every endpoint and puts its own region's first. With the specification's label as a filter it would
+    hold that region's alone, and answer 503 for as long as the region is dead: neither Envoy's retries nor its locality
+    failover leave the subset. So the label decides the priority instead.
+    """
+    policy = {
+        "connectionPool": {
+            "tcp": {"maxConnections": 1000},
+            "http": {"http2MaxRequests": 1000, "maxRequestsPerConnection": 10},
+        },
+        "loadBalancer": {"simple": "LEAST_REQUEST"},
+        "outlierDetection": {
+            "consecutive5xxErrors": 5,
+            "interval": "30s",
+            "baseEjectionTime": "30s",
+            "maxEjectionPercent": 50,
+            "minHealthPercent": 50,
+        },
+        "tls": {"mode": "ISTIO_MUTUAL"},
+    }
+    spec = {"host": SERVER, "trafficPolicy": policy, "subsets": [_subset(r) for r in topology.ordered_regions]}
+    return _object(NETWORKING, "DestinationRule", SERVER, NAMESPACE, spec)
+
+
+def _subset(region: Region) -> dict[str, Any]:
+    first = {"enabled": True, "failoverPriority": [f"region={region.name}"]}
+    return {
+        "name": region.name,
+        "labels": {"app": SERVER},
+        "trafficPolicy": {"loadBalancer": {"simple": "LEAST_REQUEST", "localityLbSetting": first}},
+    }
+
+
+def remote_endpoints(region: Region, topology: Topology, gateways: Mapping[str, Value]) -> list[Manifest]:
+    """`hal9-server` of every other region: an endpoint on that region's network, behind its east-west gateway.
+
+    `gateways` are the other regions' internal load balancers by region. The Service's own selector picks these up.
+    """
+    return [
+        _object(
+            NETWORKING,
+            "WorkloadEntry",
+            f"{SERVER}-{other.name}",
+            NAMESPACE,
+            {
+                "address": gateways[other.name],
+                "ports": {"http": ServerConfig().port},
+                "labels": {
+                    "app": SERVER,
+                    "version": "v1",
+                    "region": other.name,
+                    "security.istio.io/tlsMode": "istio",
+                },
+                "network": other.name,
+                "locality": other.aws_region,
+                "serviceAccount": SERVER,
+                "weight": topology.autoscaling.min_replicas,
+            },
+        )
+        for other in topology.others(region.name)
+    ]
+
+
+def east_west_gateway() -> Manifest:
+    """Passes the other regions' connections through to our pods by their TLS name; it cannot read them."""
+    server = {
+        "port": {"number": EAST_WEST_PORT, "name": "tls", "protocol": "TLS"},
+        "tls": {"mode": "AUTO_PASSTHROUGH"},
+        "hosts": ["*.local"],
+    }
+    spec = {"selector": {"istio": EAST_WEST}, "servers": [server]}
+    return _object(NETWORKING, "Gateway", EAST_WEST, EAST_WEST, spec)
+
+
+def authority(certificate: Value, key: Value, root: Value) -> Manifest:
+    """The region's intermediate authority in the form that istiod takes; the root is the same in every region."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": metadata("cacerts", MESH_NAMESPACE),
+        "type": "Opaque",
+        "stringData": {
+            "ca-cert.pem": certificate,
+            "ca-key.pem": key,
+            "root-cert.pem": root,
+            "cert-chain.pem": certificate,
+        },
+    }
+
+
+def networks(region: Region, topology: Topology, gateways: Mapping[str, Value]) -> dict[str, Any]:
+    """istiod's mesh networks: how each other region is reached."""
+    found: dict[str, Any] = {region.name: {"endpoints": [{"fromRegistry": region.name}], "gateways": []}}
+    for other in topology.others(region.name):
+        found[other.name] = {
+            "endpoints": [],
+            "gateways": [{"address": gateways[other.name], "port": EAST_WEST_PORT}],
+        }
+    return found
+
+
+def mesh_config() -> dict[str, Any]:
+    """istiod's mesh configuration."""
+    tls = {"minProtocolVersion": "TLSV1_3"}
+    return {
+        "meshMTLS": tls,
+        "accessLogFile": "",
+        "enableAutoMtls": True,
+        "trustDomain": TRUST_DOMAIN,
+        "outboundTrafficPolicy": {"mode": "ALLOW_ANY"},
+        "defaultConfig": {"holdApplicationUntilProxyStarts": False},
+    }

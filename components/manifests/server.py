@@ -1,0 +1,233 @@
+"""`hal9-server` in one cluster: its namespace, document, secrets, Deployment, Service, budget and migrations."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from app.deployment import SECRETS_DIRECTORY, ServerConfig
+from components.manifests import NAMESPACE, SERVER, Manifest, Value, metadata, pods
+from components.settings import Region, Shard
+from components.topology import Topology
+
+USER = 10001
+"""The numbered user of the image (app/Dockerfile)."""
+DOCUMENT = "hal9-deployment"
+DOCUMENT_DIRECTORY = "/etc/hal9/document"
+"""A folder of its own: a whole mounted folder follows the ConfigMap's changes, and /etc/hal9 has the image's CA bundle."""
+DOCUMENT_PATH = f"{DOCUMENT_DIRECTORY}/deployment.json"
+PRE_STOP_SECONDS = 5
+"""Before SIGTERM: time for the endpoints that still name this pod to be taken back."""
+HASH_ANNOTATION = "hal9.ai/document-sha256"
+
+
+def namespace(name: str = NAMESPACE, *, standard: str = "restricted", mesh: bool = True, **labels: str) -> Manifest:
+    """A namespace that admits pods of this Pod Security Standard alone; `mesh`: its pods get a sidecar."""
+    modes = {f"pod-security.kubernetes.io/{mode}": standard for mode in ("enforce", "audit", "warn")}
+    sidecar = {"istio-injection": "enabled"} if mesh else {}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata(name, None, labels=modes | sidecar | labels)}
+
+
+def labels(region: Region) -> dict[str, str]:
+    """What a pod is known by; `region` is what the mesh's subsets go by."""
+    return {"app": SERVER, "version": "v1", "region": region.name}
+
+
+def document(json: Value) -> Manifest:
+    """The deployment document. The app follows its changes; a change of it also rolls the pods, by its hash."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": metadata(DOCUMENT),
+        "data": {"deployment.json": json},
+    }
+
+
+def document_hash(json: str) -> str:
+    """What `HASH_ANNOTATION` says: other text, other pods."""
+    return hashlib.sha256(json.encode()).hexdigest()
+
+
+def secret_names(topology: Topology) -> list[str]:
+    """The secrets of the app, by the names of their files (app/deployment.py)."""
+    names = [f"shard-{shard.id}" for shard in topology.shards]
+    names += [f"{kind}-{region.name}" for region in topology.ordered_regions for kind in ("cache", "sessions")]
+    return names + [f"session-key-{key.id}" for key in topology.sessions.keyring if key.state != "retired"]
+
+
+def secrets(region: Region, topology: Topology) -> Manifest:
+    """Every secret of the app as a file named after it."""
+    objects = [
+        {"objectName": topology.names.secret(name), "objectType": "secretsmanager", "objectAlias": name}
+        for name in secret_names(topology)
+    ]
+    return pods.secret_files(SERVER, NAMESPACE, region.aws_region, objects)
+
+
+def _mounts() -> list[dict[str, Any]]:
+    return [
+        {"name": "document", "mountPath": DOCUMENT_DIRECTORY, "readOnly": True},
+        {"name": "secrets", "mountPath": SECRETS_DIRECTORY, "readOnly": True},
+        {"name": "tmp", "mountPath": "/tmp"},
+    ]
+
+
+def _volumes() -> list[dict[str, Any]]:
+    return [
+        {"name": "document", "configMap": {"name": DOCUMENT}},
+        pods.secret_volume("secrets", SERVER),
+        pods.empty("tmp", "64Mi"),
+    ]
+
+
+def _container(topology: Topology, image: Value) -> dict[str, Any]:
+    server, resources = ServerConfig(), topology.server.resources
+    probe = {"timeoutSeconds": 2, "periodSeconds": 5}
+    return {
+        "name": SERVER,
+        "image": image,
+        "imagePullPolicy": "IfNotPresent" if "@sha256:" in topology.server.image else "Always",
+        "args": ["--document", DOCUMENT_PATH],
+        "ports": [
+            {"name": "http", "containerPort": server.port, "protocol": "TCP"},
+            {"name": "metrics", "containerPort": server.metrics_port, "protocol": "TCP"},
+        ],
+        "resources": {
+            "requests": {"cpu": cores(resources.cpu_request), "memory": memory(resources.memory_request_gib)},
+            "limits": {"cpu": cores(resources.cpu_limit), "memory": memory(resources.memory_limit_gib)},
+        },
+        # Liveness never asks a database: a slow shard must not restart every pod. Readiness does.
+        "startupProbe": {"httpGet": {"path": "/healthz", "port": "http"}, "failureThreshold": 30, **probe},
+        "livenessProbe": {"httpGet": {"path": "/healthz", "port": "http"}, "failureThreshold": 6, **probe},
+        "readinessProbe": {"httpGet": {"path": "/readyz", "port": "http"}, "failureThreshold": 2, **probe},
+        "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
+        "securityContext": pods.RESTRICTED,
+        "volumeMounts": _mounts(),
+    }
+
+
+def cores(number: float) -> str:
+    """`1`, or `100m` for a tenth of a core: what the API server writes it as."""
+    return str(int(number)) if float(number).is_integer() else f"{round(number * 1000)}m"
+
+
+def memory(gib: float) -> str:
+    """`2Gi`, or `512Mi` where it is no whole number of GiB."""
+    return f"{int(gib)}Gi" if float(gib).is_integer() else f"{round(gib * 1024)}Mi"
+
+
+def grace_seconds() -> int:
+    """preStop, then the app's own delay and drain, then some time to spare; above the load balancer's deregistration."""
+    server = ServerConfig()
+    return round(PRE_STOP_SECONDS + server.drain_delay_seconds + server.drain_timeout_seconds + 10)
+
+
+def sidecar(topology: Topology) -> dict[str, str]:
+    """The sidecar's own requests: without them the CPU utilisation that the autoscaler reads is undefined."""
+    resources = topology.server.resources
+    return {
+        "sidecar.istio.io/proxyCPU": cores(resources.sidecar_cpu_request),
+        "sidecar.istio.io/proxyMemory": memory(resources.sidecar_memory_request_gib),
+        "sidecar.istio.io/proxyCPULimit": "2",
+        "sidecar.istio.io/proxyMemoryLimit": "1Gi",
+    }
+
+
+def deployment(region: Region, topology: Topology, image: Value, sha256: Value) -> Manifest:
+    """The Deployment. It names no replicas: the autoscaler does.
+
+    `image` is the whole reference, `sha256` the document's hash. A new version takes over only as fast as its pods
+    stay ready (`minReadySeconds`), and never below what runs now.
+    """
+    annotations = {
+        HASH_ANNOTATION: sha256,
+        **sidecar(topology),
+        # Postgres and Redis speak TLS of their own, and Prometheus has no certificate of the mesh.
+        "traffic.sidecar.istio.io/excludeOutboundPorts": "5432,6379",
+        "traffic.sidecar.istio.io/excludeInboundPorts": str(ServerConfig().metrics_port),
+        "cluster-autoscaler.kubernetes.io/safe-to-evict": "true",
+    }
+    spec: dict[str, Any] = {
+        "serviceAccountName": SERVER,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": grace_seconds(),
+        "securityContext": pods.pod_security(USER),
+        "affinity": {"nodeAffinity": pods.prefer("spot"), "podAntiAffinity": pods.apart(SERVER)},
+        "tolerations": pods.tolerate_spot(),
+        "topologySpreadConstraints": pods.spread(SERVER),
+        "containers": [_container(topology, image)],
+        "volumes": _volumes(),
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": metadata(SERVER, labels={"app": SERVER}),
+        "spec": {
+            "selector": {"matchLabels": {"app": SERVER}},
+            "minReadySeconds": 15,
+            "progressDeadlineSeconds": 600,
+            "revisionHistoryLimit": 5,
+            "strategy": {
+                "type": "RollingUpdate",
+                "rollingUpdate": {"maxSurge": f"{topology.server.max_surge_percent}%", "maxUnavailable": 0},
+            },
+            "template": {"metadata": {"labels": labels(region), "annotations": annotations}, "spec": spec},
+        },
+    }
+
+
+def service() -> Manifest:
+    """The specification's Service."""
+    server = ServerConfig()
+    ports = [("http", server.port), ("metrics", server.metrics_port)]
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(SERVER, labels={"app": "hal9", "version": "v1"}),
+        "spec": {
+            "type": "ClusterIP",
+            "ports": [{"port": port, "targetPort": port, "protocol": "TCP", "name": name} for name, port in ports],
+            "selector": {"app": SERVER},
+        },
+    }
+
+
+def migration(shard: Shard, topology: Topology, image: Value) -> Manifest:
+    """The schema of one shard brought up to date, in its home region, before any pod of this image starts anywhere.
+
+    The name changes with the image, as a Job's template cannot. Its sidecar is native, so the Job ends.
+    """
+    version = hashlib.sha256(topology.server.image.encode()).hexdigest()[:8]
+    name = f"hal9-migrate-shard-{shard.id}-{version}"
+    container = _container(topology, image)
+    for key in ("ports", "startupProbe", "livenessProbe", "readinessProbe", "lifecycle"):
+        del container[key]
+    container |= {
+        "name": "migrate",
+        "command": ["/opt/hal9/bin/python", "-m", "app.migrate"],
+        "args": ["--document", DOCUMENT_PATH, "--shard", str(shard.id)],
+        "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}},
+    }
+    spec = {
+        "serviceAccountName": SERVER,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "restartPolicy": "Never",
+        "securityContext": pods.pod_security(USER),
+        "containers": [container],
+        "volumes": _volumes(),
+    }
+    annotations = {"traffic.sidecar.istio.io/excludeOutboundPorts": "5432,6379"}
+    labels = {"app": "hal9-migrate", "shard": str(shard.id)}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": metadata(name, labels=labels),
+        "spec": {
+            "backoffLimit": 3,
+            "activeDeadlineSeconds": 900,
+            "ttlSecondsAfterFinished": 7 * 24 * 3600,
+            "template": {"metadata": {"labels": labels, "annotations": annotations}, "spec": spec},
+        },
+    }
