@@ -11,7 +11,7 @@ import pulumi_aws as aws
 from components.addressing import Tier
 from components.identity import PodRole, service_trust
 from components.keys import RegionKeys
-from components.network import RegionNetwork
+from components.network import ANYWHERE, RegionNetwork
 from components.nodes import NodeGroups
 from components.settings import Region
 from components.topology import Topology
@@ -46,12 +46,21 @@ class RegionCluster(pulumi.ComponentResource):
         self._settings = topology.cluster
         self.physical_name = self._names.of(region.name)
         self._tags = self._names.tags("cluster", region.name)
+        self.security_group_id = self._security_group(network)
         self.cluster = self._control_plane(network, keys)
         self.name = self.cluster.name
-        self.security_group_id = self.cluster.vpc_config.cluster_security_group_id.apply(lambda group: group or "")
         self.access = self._access()
         before = [self._network_add_on(), *(self._add_on(a) for a in ("kube-proxy", "eks-pod-identity-agent"))]
-        self.nodes = NodeGroups(region, topology, self.name, network, keys, before, pulumi.ResourceOptions(parent=self))
+        self.nodes = NodeGroups(
+            region,
+            topology,
+            self.name,
+            self.security_group_id,
+            network,
+            keys,
+            before,
+            pulumi.ResourceOptions(parent=self),
+        )
         self.ready = [self._add_on("coredns", after=self.nodes), self._disk_driver(keys)]
         self.kubeconfig_command = pulumi.Output.concat(
             "aws eks update-kubeconfig --region ", region.aws_region, " --name ", self.name, " --alias ", self.name
@@ -63,6 +72,41 @@ class RegionCluster(pulumi.ComponentResource):
                 "kubeconfig_command": self.kubeconfig_command,
             }
         )
+
+    def _security_group(self, network: RegionNetwork) -> pulumi.Output[str]:
+        """The group of nodes, pods and the control plane's own interfaces, which talk to each other freely.
+
+        EKS would make one of its own, known only once the cluster stands; the load balancers' rules are about this one.
+        """
+        name = f"{self._region.name}-nodes"
+        tags = {**self._tags, "Name": self._names.of(name)}
+        group = aws.ec2.SecurityGroup(
+            name,
+            name=self._names.of(name),
+            description="Nodes, pods and the control plane",
+            vpc_id=network.vpc_id,
+            tags=tags,
+            opts=self._child,
+        )
+        aws.vpc.SecurityGroupIngressRule(
+            f"{name}-each-other",
+            security_group_id=group.id,
+            description="Each other",
+            referenced_security_group_id=group.id,
+            ip_protocol="-1",
+            tags=tags,
+            opts=self._child,
+        )
+        aws.vpc.SecurityGroupEgressRule(
+            f"{name}-out",
+            security_group_id=group.id,
+            description="AWS, the other regions, images and the identity provider; pods are held by network policies",
+            cidr_ipv4=ANYWHERE,
+            ip_protocol="-1",
+            tags=tags,
+            opts=self._child,
+        )
+        return group.id
 
     def _control_plane(self, network: RegionNetwork, keys: RegionKeys) -> aws.eks.Cluster:
         name = self._region.name
@@ -95,6 +139,7 @@ class RegionCluster(pulumi.ComponentResource):
             version=self._settings.version,
             vpc_config=aws.eks.ClusterVpcConfigArgs(
                 subnet_ids=network.subnet_ids[Tier.PRIVATE],
+                security_group_ids=[self.security_group_id],
                 endpoint_private_access=True,
                 endpoint_public_access=bool(public),
                 public_access_cidrs=public or None,

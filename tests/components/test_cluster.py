@@ -246,4 +246,13 @@ def test_it_exports_how_to_reach_the_cluster() -> None:
     assert cluster().value["kubeconfig"] == (
         "aws eks update-kubeconfig --region us-west-2 --name hal9-prod-us-west --alias hal9-prod-us-west"
     )
-    assert cluster().value["group"] == "us-west.pods"
+
+
+def test_nodes_and_the_control_plane_share_the_group_that_load_balancers_reach() -> None:
+    found = cluster()
+    shared = found.value["group"]
+    assert found.one("Cluster").inputs["vpcConfig"]["securityGroupIds"] == [shared]
+    for template in found.of("LaunchTemplate"):
+        assert template.inputs["vpcSecurityGroupIds"] == [shared]
+    rule = found.one("SecurityGroupIngressRule", "us-west-nodes-each-other").inputs
+    assert (rule["securityGroupId"], rule["referencedSecurityGroupId"]) == (shared, shared)
