@@ -1,0 +1,190 @@
+"""The edge: CloudFront, its web ACL and log, the names that lead to the nearest living region (control 19)."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import pulumi
+import pytest
+
+from components.cluster import RegionCluster
+from components.edge import ORIGIN_HEADER, Edge
+from components.load_balancers import RegionLoadBalancers
+from components.region import aws_provider
+from tests.components.mocked import Built, Cell, build, cells, domain, vaults
+from tests.components.stackfiles import Edit, put, topology
+
+AWS = {"us-west": "us-west-2", "eu-central": "eu-central-1", "ap-south": "ap-south-1"}
+
+
+def built(stack: str, *edits: Edit, preview: bool = False) -> Built:
+    def make() -> Any:
+        parsed = topology(stack, *edits)
+        name = domain(parsed)
+        ground = cells(parsed)
+        for region, cell in ground.items():
+            cell.load_balancers = _balancers(cell, name, parsed, region)  # type: ignore[attr-defined]
+        opts = pulumi.ResourceOptions(providers=[aws_provider("global", "us-east-1", parsed)])
+        made = Edge(parsed, name, ground, vaults(ground), opts)  # type: ignore[arg-type]
+        return {"domain": made.domain_name, "url": made.url, "servers": name.name_servers}
+
+    return build(make, stack=stack, preview=preview)
+
+
+def _balancers(cell: Cell, name: Any, parsed: Any, region: str) -> RegionLoadBalancers:
+    opts = pulumi.ResourceOptions(providers=[cell.provider])
+    cluster = RegionCluster(parsed.regions[region], parsed, cell.network, cell.keys, opts)
+    return RegionLoadBalancers(parsed.regions[region], parsed, cell.network, cluster, name, cell.alarms, opts)
+
+
+@functools.cache
+def edge(stack: str = "prod", preview: bool = False) -> Built:
+    return built(stack, preview=preview)
+
+
+@functools.cache
+def given_zone() -> Built:
+    return built("dev", put("edge.hostedZoneId", "Z123"), put("edge.blockedCountries", []), put("edge.shieldAdvanced", True),
+                 put("edge.addressLimitPerFiveMinutes", 1000))  # fmt: skip
+
+
+def test_viewers_speak_tls_1_3() -> None:
+    certificate = edge().one("Distribution").inputs["viewerCertificate"]
+    assert certificate["minimumProtocolVersion"].startswith("TLSv1.3")
+    assert certificate["acmCertificateArn"] == "arn:aws:acm:valid"
+
+
+def test_everything_is_https() -> None:
+    distribution = edge().one("Distribution").inputs
+    behaviours = [distribution["defaultCacheBehavior"], *distribution["orderedCacheBehaviors"]]
+    assert {b["viewerProtocolPolicy"] for b in behaviours} == {"https-only"}
+    assert {o["customOriginConfig"]["originProtocolPolicy"] for o in distribution["origins"]} == {"https-only"}
+
+
+def test_the_origin_is_shown_a_secret_that_every_region_knows() -> None:
+    (origin,) = edge().one("Distribution").inputs["origins"]
+    (header,) = origin["customHeaders"]
+    assert (header["name"], str(header["value"])) == (ORIGIN_HEADER, "[secret]")
+    assert {s.region for s in edge().of("Secret", below="origin-verify")} == set(AWS.values())
+
+
+def test_what_carries_a_token_is_cached_for_that_token_alone() -> None:
+    policy = edge().one("CachePolicy", "private").inputs
+    key = policy["parametersInCacheKeyAndForwardedToOrigin"]
+    assert "Authorization" in key["headersConfig"]["headers"]["items"]
+    assert key["cookiesConfig"]["cookieBehavior"] == "all"
+    assert edge().one("Distribution").inputs["defaultCacheBehavior"]["cachePolicyId"] == "private-id"
+
+
+def test_nothing_is_cached_that_the_origin_does_not_say() -> None:
+    assert {(p.inputs["minTtl"], p.inputs["defaultTtl"]) for p in edge().of("CachePolicy")} == {(0, 0)}
+
+
+def test_the_viewers_country_is_forwarded() -> None:
+    headers = edge().one("OriginRequestPolicy").inputs["headersConfig"]
+    assert headers["headers"]["items"] == ["CloudFront-Viewer-Country"]
+
+
+def test_the_distribution_has_the_web_acl_and_both_live_in_us_east_1() -> None:
+    acl, distribution = edge().one("WebAcl"), edge().one("Distribution")
+    assert distribution.inputs["webAclId"] == "arn:WebAcl:edge"
+    assert (acl.region, acl.inputs["scope"]) == ("us-east-1", "CLOUDFRONT")
+    assert edge().one("Certificate", "edge").region == "us-east-1"
+
+
+def test_the_web_acl_refuses_countries_and_floods_and_what_is_known_to_be_bad() -> None:
+    rules = {r["name"]: r for r in edge().one("WebAcl").inputs["rules"]}
+    assert rules["countries-not-served"]["statement"]["geoMatchStatement"]["countryCodes"] == ["CU", "IR", "KP", "SY"]
+    limit = rules["limit-by-address"]["statement"]["rateBasedStatement"]
+    assert (limit["limit"], limit["aggregateKeyType"]) == (30_000, "IP")
+    assert {name for name in rules if name.startswith("AWSManaged")} == {
+        "AWSManagedRulesAmazonIpReputationList", "AWSManagedRulesCommonRuleSet", "AWSManagedRulesKnownBadInputsRuleSet",
+    }  # fmt: skip
+
+
+def test_who_is_limited_is_answered_429() -> None:
+    rules = {r["name"]: r for r in edge().one("WebAcl").inputs["rules"]}
+    assert rules["limit-by-address"]["action"]["block"]["customResponse"]["responseCode"] == 429
+
+
+@pytest.mark.parametrize("found", [edge, given_zone])
+def test_each_rule_has_a_priority_of_its_own(found: Any) -> None:
+    priorities = [r["priority"] for r in found().one("WebAcl").inputs["rules"]]
+    assert len(set(priorities)) == len(priorities)
+
+
+def test_a_stack_that_blocks_no_country_has_no_rule_for_it() -> None:
+    assert "countries-not-served" not in {r["name"] for r in given_zone().one("WebAcl").inputs["rules"]}
+
+
+def test_the_limit_is_the_stack_files() -> None:
+    rules = {r["name"]: r for r in given_zone().one("WebAcl").inputs["rules"]}
+    assert rules["limit-by-address"]["statement"]["rateBasedStatement"]["limit"] == 1000
+
+
+def test_the_web_acls_log_leaves_out_tokens_and_cookies() -> None:
+    logging = edge().one("WebAclLoggingConfiguration").inputs
+    assert {f["singleHeader"]["name"] for f in logging["redactedFields"]} == {"authorization", "cookie"}
+    assert edge().one("LogGroup", "firewall").inputs["name"].startswith("aws-waf-logs-")
+
+
+def test_every_request_is_logged_under_a_key_of_us_east_1() -> None:
+    group = edge().one("LogGroup", "edge-requests")
+    assert (group.region, group.inputs["kmsKeyId"]) == ("us-east-1", "arn:Key:edge-telemetry")
+    assert edge().one("LogDelivery").inputs["deliverySourceName"] == edge().one("LogDeliverySource").inputs["name"]
+
+
+def test_each_region_is_the_origin_of_those_who_are_near_while_it_is_healthy() -> None:
+    for region, aws_region in AWS.items():
+        record = edge().one("Record", f"origin-{region}").inputs
+        assert record["name"] == "origin.hal9.ai"
+        assert record["latencyRoutingPolicies"] == [{"region": aws_region}]
+        assert record["healthCheckId"] == f"{region}-gateway-id"
+        assert record["aliases"][0]["evaluateTargetHealth"] is True
+
+
+def test_a_regions_health_follows_its_alarm_and_silence_is_ill() -> None:
+    for region, aws_region in AWS.items():
+        check = edge().one("HealthCheck", f"{region}-gateway").inputs
+        assert (check["type"], check["cloudwatchAlarmRegion"]) == ("CLOUDWATCH_METRIC", aws_region)
+        assert check["cloudwatchAlarmName"] == f"hal9-prod-{region}-gateway-healthy"
+        assert check["insufficientDataHealthStatus"] == "Unhealthy"
+
+
+def test_the_domain_leads_to_the_distribution_by_both_protocols() -> None:
+    for record_type in ("A", "AAAA"):
+        record = edge().one("Record", f"domain-{record_type}").inputs
+        assert (record["name"], record["aliases"][0]["name"]) == ("hal9.ai", "d1.cloudfront.net")
+
+
+def test_the_zone_is_made_where_none_is_given() -> None:
+    assert edge().one("Zone").inputs["name"] == "hal9.ai"
+    assert edge().value["servers"] == ["ns-1.example", "ns-2.example"]
+
+
+def test_a_given_zone_is_used_and_none_is_made() -> None:
+    assert given_zone().of("Zone") == []
+    assert {r.inputs["zoneId"] for r in given_zone().of("Record")} == {"Z123"}
+    assert given_zone().value["servers"] is None
+
+
+def test_shield_advanced_is_behind_a_flag() -> None:
+    assert edge().of("Protection") == []
+    assert given_zone().one("Protection").inputs["resourceArn"] == "arn:Distribution:edge"
+
+
+def test_a_certificate_is_proved_in_the_zone_and_waited_for() -> None:
+    record = edge().one("Record", "certificate-proof").inputs
+    assert (record["name"], record["type"], record["records"]) == ("_proof.hal9.ai", "CNAME", ["_value.aws"])
+    valid = edge().one("CertificateValidation", "edge").inputs
+    assert (valid["certificateArn"], valid["validationRecordFqdns"]) == ("arn:Certificate:edge", ["record.hal9.ai"])
+
+
+@pytest.mark.parametrize(("stack", "kept"), [("prod", True), ("dev", False)])
+def test_production_keeps_its_distribution_and_zone(stack: str, kept: bool) -> None:
+    assert {r.protect for r in edge(stack).of("Distribution") + edge(stack).of("Zone")} == {kept}
+
+
+def test_it_exports_where_users_go() -> None:
+    assert (edge().value["domain"], edge().value["url"]) == ("d1.cloudfront.net", "https://hal9.ai")
