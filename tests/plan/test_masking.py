@@ -135,3 +135,12 @@ def test_a_refusal_holds_no_secret(program: Programs) -> None:
         run("dev", project=program(f"aws.ec2.Vpc('a', cidr_block=pulumi.Output.secret([{SECRET!r}]), opts=opts)"))
     assert_nowhere(str(caught.value))
     assert "a (aws:ec2/vpc:Vpc) cidr_block: expected a string, got a value of another kind" in str(caught.value)
+
+
+def test_what_was_made_from_a_secret_is_masked_wherever_it_appears(program: Programs) -> None:
+    body = f"""
+secret = pulumi.Output.secret({SECRET!r}).apply(lambda value: value.upper())
+aws.secretsmanager.SecretVersion("v", secret_id="s", secret_string=secret, opts=opts)
+aws.ec2.Vpc("leak", cidr_block="10.0.0.0/16", tags={{"leak": {SECRET.upper()!r}}}, opts=opts)
+"""
+    assert run("dev", project=program(body)).of_type("Vpc")[0].inputs["tags"] == {"leak": "[secret]"}

@@ -43,3 +43,18 @@ def test_options_are_recorded(planned: Planned) -> None:
 def test_a_components_outputs_are_recorded(planned: Planned) -> None:
     plan = planned(f"{NET}\nNet('a', opts=pulumi.ResourceOptions(providers=[west]))")
     assert plan.of_type("hal9:network:Net")[0].outputs == {"vpc_id": "[unknown]"}
+
+
+def test_names_and_dependencies_are_in_order(planned: Planned) -> None:
+    plan = planned("""
+        pets = [random.RandomPet(f"pet-{name}") for name in "qwertyuiop"]
+        together = pulumi.Output.all(*[pet.id for pet in pets]).apply("".join)
+        aws.ec2.Vpc("a", tags={name: together for name in "zyxwvutsrqponmlkjihgfedcba"}, cidr_block="10.0.0.0/16", opts=opts)
+    """)
+    (vpc,) = plan.of_type("Vpc")
+    assert len(vpc.dependencies) == 10
+    assert list(vpc.dependencies) == sorted(vpc.dependencies)
+    assert list(vpc.property_dependencies["tags"]) == sorted(vpc.property_dependencies["tags"])
+    assert list(vpc.inputs) == sorted(vpc.inputs)
+    assert list(vpc.inputs["tags"]) == sorted(vpc.inputs["tags"])
+    assert list(plan.inputs) == sorted(plan.inputs)
