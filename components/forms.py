@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from datetime import date
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -53,3 +54,11 @@ def block(value: Any) -> IPv4Network:
                 raise ValueError(f"{value} is an address within a block; the block is {loose}")
             return loose
     raise ValueError(f"{value!r} is not an IPv4 block such as 10.0.0.0/16")
+
+
+def day(value: Any) -> date:
+    """A day of the calendar. ValueError where it is none."""
+    try:
+        return value if isinstance(value, date) else date.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{value!r} is not a day such as 2030-01-31") from None

@@ -6,6 +6,7 @@ Defaults are the specification's values. Keys are camelCase in the stack file, a
 
 from __future__ import annotations
 
+from datetime import date
 from functools import cached_property
 from ipaddress import IPv4Network
 from typing import Annotated, Literal
@@ -391,6 +392,22 @@ class Lab(Settings):
     default_round_trip_ms: Annotated[float, Field(ge=0)] = 150
     app_processes: Positive = 1
     users: Positive = 1000
+
+
+class PolicyException(Settings):
+    """A resource that a policy does not judge until a day: `resource` is its logical name, `reason` for whoever reads it.
+
+    Whether there is such a policy, and whether the day has come, is the policies' own to say (policies/exceptions.py).
+    """
+
+    policy: Annotated[
+        str, AfterValidator(Like(r"[a-z0-9]+(-[a-z0-9]+)*", "a policy's name such as rds-retention-explicit"))
+    ] = Field(examples=["none"])
+    resource: Annotated[str, AfterValidator(Like(r"\S+", "a resource's logical name such as shard-0-primary"))] = Field(
+        examples=["none"]
+    )
+    reason: Annotated[str, AfterValidator(Like(r".*\S.*", "a reason"))] = Field(examples=["none"])
+    until: Annotated[date, PlainValidator(forms.day)] = Field(examples=["2000-01-01"])
 
 
 class Mesh(Settings):

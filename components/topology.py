@@ -33,6 +33,7 @@ from components.settings import (
     Mesh,
     Monitoring,
     Network,
+    PolicyException,
     Pools,
     Redis,
     Region,
@@ -78,6 +79,7 @@ class Topology(Settings):
     monitoring: Monitoring = Monitoring()
     charts: Charts = Charts()
     lab: Lab = Lab()
+    policy_exceptions: tuple[PolicyException, ...] = ()
 
     @classmethod
     def load(cls) -> Topology:
