@@ -1,7 +1,8 @@
 """A session's record in Redis, under `session:<region>:<id>` literally, and the scripts that change it.
 
     L <version: 8 bytes> <envelope>                                            lives here
-    M <version: 8 bytes> <length, 1 byte> <region> <the L record it was>       moved to that region
+    M <version: 8 bytes> <region it moved to> <region it was in> <the L record it was there>    moved
+                                                                               (regions: length, 1 byte, and text)
     G <version: 8 bytes>                                                       gone: logged out or revoked
 
 Versions only grow, over all regions. Each change is one script on the server that owns the record, so of two who
@@ -11,6 +12,8 @@ Keys without braces spread over slots; the braces of the specification's format 
 """
 
 from __future__ import annotations
+
+import msgspec
 
 from app.redis_clients import Script
 
@@ -50,14 +53,25 @@ def version_of(record: bytes) -> int:
     return int.from_bytes(record[1:9], "big")
 
 
-def moved_to(record: bytes) -> tuple[str, bytes]:
-    """Of an M record: the region, and the L record that was moved."""
-    after = 10 + record[9]
-    return record[10:after].decode(), record[after:]
+class Move(msgspec.Struct, frozen=True):
+    """An M record: the session goes `to` a region at `version`; `record` is the L record it was in `origin`."""
+
+    version: int
+    to: str
+    origin: str
+    record: bytes
+
+    @classmethod
+    def parse(cls, raw: bytes) -> Move:
+        """From an M record."""
+        middle = 10 + raw[9]
+        after = middle + 1 + raw[middle]
+        return cls(version_of(raw), raw[10:middle].decode(), raw[middle + 1 : after].decode(), raw[after:])
 
 
 _LUA = """
 local function u64(n) return struct.pack('>I4I4', math.floor(n / 4294967296), n % 4294967296) end
+local function text(s) return string.char(#s) .. s end
 local function version(s)
   local high, low = struct.unpack('>I4I4', s, 2)
   return high * 4294967296 + low
@@ -107,13 +121,13 @@ return {'ok'}
 MOVE = Script(
     _LUA
     + """
--- KEYS session; ARGV region it moves to -> {'took', the L record} | {'moved', the M record} | {'gone'} | {'absent'}
+-- KEYS session; ARGV region it moves to, region of this server -> {'took', the L record} | {'moved', the M record} | {'gone'} | {'absent'}
 local there = redis.call('GET', KEYS[1])
 if not there then return {'absent'} end
 local kind = string.sub(there, 1, 1)
 if kind == 'G' then return {'gone'} end
 if kind == 'M' then return {'moved', there} end
-local tombstone = 'M' .. u64(version(there) + 1) .. string.char(#ARGV[1]) .. ARGV[1] .. there
+local tombstone = 'M' .. u64(version(there) + 1) .. text(ARGV[1]) .. text(ARGV[2]) .. there
 redis.call('SET', KEYS[1], tombstone, 'KEEPTTL')
 return {'took', there}
 """
@@ -122,8 +136,10 @@ return {'took', there}
 ADOPT = Script(
     _LUA
     + """
--- A region whose primary is away is stood in for by another, which decides who takes the session.
--- KEYS session; ARGV region that takes it, version, the L record, expires at ms -> {'took'} | {'moved'|'there', record} | {'gone'}
+-- Says on this server, which does not have the session, who takes it: for a region whose primary is away, and
+-- for a region that was to have it and does not, so that a late arrival there finds itself overtaken.
+-- KEYS session; ARGV region that takes it, version, region of the L record, the L record, expires at ms
+-- -> {'took'} | {'moved'|'there', record} | {'gone'}
 local there = redis.call('GET', KEYS[1])
 if there then
   local kind = string.sub(there, 1, 1)
@@ -133,8 +149,8 @@ if there then
     return {'there', there}
   end
 end
-local tombstone = 'M' .. u64(tonumber(ARGV[2])) .. string.char(#ARGV[1]) .. ARGV[1] .. ARGV[3]
-redis.call('SET', KEYS[1], tombstone, 'PXAT', ARGV[4])
+local tombstone = 'M' .. u64(tonumber(ARGV[2])) .. text(ARGV[1]) .. text(ARGV[3]) .. ARGV[4]
+redis.call('SET', KEYS[1], tombstone, 'PXAT', ARGV[5])
 return {'took'}
 """
 )

@@ -3,5 +3,14 @@
 from __future__ import annotations
 
 from tests.app.fixtures_postgres import databases, deployment, make_databases, postgres
+from tests.app.fixtures_redis import redis_document, redis_regions, redis_servers
 
-__all__ = ["databases", "deployment", "make_databases", "postgres"]
+__all__ = [
+    "databases",
+    "deployment",
+    "make_databases",
+    "postgres",
+    "redis_document",
+    "redis_regions",
+    "redis_servers",
+]
