@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -66,14 +67,15 @@ def _parser() -> argparse.ArgumentParser:
 
 def _progress() -> Callable[[int], None]:
     """Counts resources on standard error while the program runs, where somebody is looking."""
-    if not sys.stderr.isatty():
+    stream = sys.stderr  # while the program runs, its own is another
+    if not stream.isatty():
         return lambda _count: None
 
     def show(count: int) -> None:
         if count % 25 == 0:
-            print(f"\r{count} resources", end="", file=sys.stderr, flush=True)
+            print(f"\r{count} resources", end="", file=stream, flush=True)
 
-    print("\rreading the program", end="", file=sys.stderr, flush=True)
+    print("\rreading the program", end="", file=stream, flush=True)
     return show
 
 
@@ -90,4 +92,12 @@ def _fail(message: str) -> int:
 
 if __name__ == "__main__":
     gc.disable()  # a short life: what it makes goes with it
-    sys.exit(main())
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot draw the tree's lines
+    try:
+        status = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader (head, less) has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    sys.exit(status)

@@ -76,7 +76,7 @@ def _run(project: Project, on_resource: Callable[[int], None]) -> Plan:
     monitor, engine, failures = Monitor(project, vault, on_resource), Engine(vault), Failures(vault)
     printed = io.StringIO()
     error: Exception | None = None
-    with _surroundings(project), vault.watching(), failures.watching(), contextlib.redirect_stdout(printed):
+    with _surroundings(project, printed), vault.watching(), failures.watching():
         try:
             with asyncio.Runner(loop_factory=new_loop) as runner:
                 runner.get_loop().set_exception_handler(lambda _loop, _context: None)  # the first error is raised below
@@ -88,6 +88,10 @@ def _run(project: Project, on_resource: Callable[[int], None]) -> Plan:
         raise verdict from None
     lines = [f"printed: {vault.mask(line)}" for line in printed.getvalue().splitlines() if line.strip()]
     return recorded(project, monitor, vault, tuple(engine.messages + lines), time.perf_counter() - started)
+
+
+class ProgramLeft(Exception):
+    """The program ended itself with a status that is not 0."""
 
 
 async def _program(project: Project, monitor: Monitor, engine: Engine) -> None:
@@ -113,6 +117,9 @@ async def _program(project: Project, monitor: Monitor, engine: Engine) -> None:
         program = root._take_async_program()
         if program is not None:
             root._add_program_outputs(await program())
+    except SystemExit as leaving:
+        if leaving.code not in (None, 0):
+            failed = ProgramLeft(f"sys.exit({leaving.code!r})")
     except Exception as error:
         failed = error
     root._finish()
@@ -146,8 +153,8 @@ async def _settled() -> None:
 
 
 @contextlib.contextmanager
-def _surroundings(project: Project) -> Iterator[None]:
-    """The working directory, import path and arguments of a process that Pulumi starts; put back afterwards.
+def _surroundings(project: Project, printed: io.StringIO) -> Iterator[None]:
+    """The working directory, import path, arguments and streams of a process that Pulumi starts; put back afterwards.
 
     The garbage collector rests meanwhile: nearly all that a run makes lives until its end, and looking through it again
     and again took 40% of the time.
@@ -160,7 +167,8 @@ def _surroundings(project: Project) -> Iterator[None]:
     sys.argv = [str(project.main)]
     sys.path.insert(0, str(project.main.parent))
     try:
-        with strict_outputs(project.directory), warnings.catch_warnings():
+        streams = contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed)
+        with streams[0], streams[1], strict_outputs(project.directory), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the SDK sends its deprecations to the engine's log as well
             yield
     finally:

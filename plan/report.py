@@ -40,9 +40,16 @@ def report(plan: Plan, style: Style) -> str:
     lines += ["", style.bold("Outputs"), *(_outputs(plan.outputs, "  ") or ["  none"])]
     lines += ["", style.bold("Not known before the deployment"), *_unknown(plan)]
     if plan.messages:
-        lines += ["", style.bold("The program said"), *(f"  {message}" for message in dict.fromkeys(plan.messages))]
+        lines += [
+            "",
+            style.bold("The program said"),
+            *(line for message in dict.fromkeys(plan.messages) for line in _wrapped(message, [])),
+        ]
     components = sum(not resource.custom for resource in plan.resources)
-    summary = f"{len(made)} resources in {components} components, planned in {plan.seconds:.1f} s"
+    protected = sum(resource.protect for resource in made)
+    summary = (
+        f"{len(made)} resources in {components} components, {protected} protected; planned in {plan.seconds:.1f} s"
+    )
     return "\n".join([*lines, "", style.bold(summary)])
 
 

@@ -60,7 +60,7 @@ def test_a_preview_prints_the_tree_the_counts_the_outputs_and_what_is_unknown(
     assert "    vpc: [unknown]" in lines
     assert "  2 outputs: us-west.vpc, eu-central.vpc" in lines or "  2 outputs: eu-central.vpc, us-west.vpc" in lines
     assert "  6 inputs of 6 resources, from: Vpc x2" in lines
-    assert lines[-1].startswith("11 resources in 2 components, planned in ")
+    assert lines[-1].startswith("11 resources in 2 components, 0 protected; planned in ")
 
 
 def test_a_preview_fits_a_hundred_columns(program: Programs, capsys: pytest.CaptureFixture[str]) -> None:
@@ -177,3 +177,13 @@ def test_a_preview_needs_no_network_and_no_particular_directory(program: Program
     done = subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("sample dev: 11 resources would be created")
+
+
+def test_a_reader_that_stops_is_no_failure(program: Programs) -> None:
+    body = CELLS + "\nfor n in range(4000): pulumi.export(f'output-{n}', 'a long enough text to fill the pipe')"
+    project = program(body, REGIONS)
+    command = f"{sys.executable} -m plan preview --stack dev --project {project} | head -n 1"
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", command], cwd=REPOSITORY, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "sample dev: 11 resources would be created\n", "")

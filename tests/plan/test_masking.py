@@ -30,6 +30,8 @@ kubernetes.core.v1.Secret("d", metadata={{"name": "d"}}, data={{"p": secret.appl
 kubernetes.core.v1.ConfigMap("c", metadata={{"name": "c"}}, data={{"leak": "x " + {SECRET!r}}}, opts=cluster)
 kubernetes.helm.v3.Release("h", chart="c", values={{"password": secret}}, opts=cluster)
 print("printed", {SECRET!r})
+print("printed", {SECRET!r}, file=__import__("sys").stderr)
+__import__("logging").getLogger("program").error({SECRET!r})
 pulumi.log.warn({SECRET!r})
 pulumi.export("plain", {SECRET!r})
 pulumi.export("secret", secret)
@@ -81,6 +83,7 @@ def test_no_output_of_a_preview_holds_a_planted_secret(program: Programs, tmp_pa
         f"s = pulumi.Output.secret({SECRET!r})\naws.ec2.Vpc('a', cidr_block=s.apply(lambda v: [v]), opts=opts)",
         f"s = pulumi.Output.secret({SECRET!r})\naws.ec2.Vpc('a', tags=s, opts=opts)",
         f"s = pulumi.Output.secret({SECRET!r})\npulumi.log.error({SECRET!r})",
+        f"s = pulumi.Output.secret({SECRET!r})\n__import__('sys').exit({SECRET!r})",
         f"s = pulumi.Output.secret({SECRET!r})\naws.ec2.Vpc('a', tags={{'a': {{1, {SECRET!r}}}}}, opts=opts)",
     ],
 )

@@ -56,3 +56,9 @@ async def test_a_plan_can_be_made_inside_an_event_loop(program: Programs) -> Non
     plans = await asyncio.gather(*(asyncio.to_thread(run, "dev", project=project) for _ in range(3)))
     assert [plan.outputs for plan in plans] == [{"a": 1}] * 3
     assert isinstance(run("dev", project=project), Plan)
+
+
+def test_a_program_that_leaves_with_a_status_has_failed(program: Programs) -> None:
+    with pytest.raises(ProgramFailed, match=r"sys.exit\('no quota'\)"):
+        run("dev", project=program("import sys\nsys.exit('no quota')"))
+    assert run("dev", project=program("import sys\nrandom.RandomPet('a')\nsys.exit(0)")).of_type("RandomPet")
