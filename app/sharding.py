@@ -93,6 +93,7 @@ def ranges(slots: Iterable[int]) -> list[tuple[int, int]]:
 class ShardMap:
     """Which shard owns each slot, and since which epoch. Immutable: a refresh makes a new one.
 
+    A new map is the document's word, at epoch 0 for each slot; any answer of Postgres (`with_owners`) outranks it.
     `epoch` is the newest of all slots'. Raises ShardingError, with every mistake, unless each slot of `config`
     has exactly one owner.
     """
@@ -108,7 +109,7 @@ class ShardMap:
             for key_range in shard.key_ranges:
                 for slot in range(key_range.start, key_range.end + 1):
                     owners[slot] = shard.id
-        self._assign(config, tuple(owners), (config.epoch,) * SLOTS)
+        self._assign(config, tuple(owners), (0,) * SLOTS)
 
     def _assign(self, config: ShardingConfig, owners: tuple[int, ...], epochs: tuple[int, ...]) -> None:
         self.config = config
@@ -132,11 +133,11 @@ class ShardMap:
         return newer
 
     def with_config(self, config: ShardingConfig) -> ShardMap:
-        """The map for a new document: its shards and endpoints, and what Postgres said since, where newer."""
+        """The map for a new document: its shards and endpoints, and the owners that Postgres named."""
         known = (
             Ownership(slot, self._owners[slot], self._epochs[slot])
             for slot in range(SLOTS)
-            if self._epochs[slot] > config.epoch
+            if self._epochs[slot] > 0
         )
         return ShardMap(config).with_owners(known)
 

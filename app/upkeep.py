@@ -37,9 +37,11 @@ pg_stat_wal_receiver takes the role pg_monitor."""
 
 PURGE = """
 WITH expired AS (
-    SELECT slot, user_id, key FROM idempotency_keys WHERE expires_at < now() LIMIT $1
+    SELECT slot, user_id, key FROM idempotency_keys
+    WHERE expires_at < now() AND slot IN (SELECT slot FROM slots WHERE state = 'owned') LIMIT $1
 )
 DELETE FROM idempotency_keys k USING expired e WHERE (k.slot, k.user_id, k.key) = (e.slot, e.user_id, e.key)"""
+"""Owned slots alone: during a move the other side's copy changes by replication only, or the checksums differ."""
 
 
 class Upkeep:

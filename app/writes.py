@@ -16,6 +16,7 @@ import asyncpg
 from app.deadlines import remaining
 from app.floor import UNKNOWN, Floor
 from app.pools import DatabaseError, DatabaseUnavailable, InstancePool, connection_lost
+from app.reshard import recovery
 from app.sharding import slot_of
 from app.shards import Shards, WrongEpoch
 
@@ -26,6 +27,9 @@ WRONG_EPOCH, FENCED, KEY_REUSED = "U9001", "U9002", "U9005"
 
 FENCE_WAITS = (0.005, 0.05)
 """Seconds between a waiting writer's attempts at a fenced slot: the first wait, doubled up to the second."""
+
+SUSPICIOUS_SECONDS = 1.0
+"""A writer that has waited this long at a fence looks whether its mover is dead."""
 
 RETRY_WAITS = (0.02, 0.5)
 """The same between attempts at a commit whose outcome is unknown."""
@@ -215,6 +219,7 @@ class Writes(Shards):
         """
         refreshed = False
         wait, longest = FENCE_WAITS
+        suspicious = time.monotonic() + SUSPICIOUS_SECONDS
         while True:
             left = give_up - time.monotonic()
             shard_id, epoch = self.map.owner(slot), self.map.epoch_of(slot)
@@ -252,6 +257,26 @@ class Writes(Shards):
             else:
                 await asyncio.sleep(wait * random.uniform(0.5, 1))
                 wait = min(wait * 2, longest)
+                if time.monotonic() >= suspicious:
+                    suspicious = time.monotonic() + SUSPICIOUS_SECONDS
+                    await self._take_back(slot, shard_id)
+
+    async def _take_back(self, slot: int, shard_id: int) -> None:
+        """Settle the slot's fence when its mover has died; a fence within its lease stays."""
+        owner_pool = self.pools[shard_id].primary_pool
+        owner = await owner_pool.acquire(SUSPICIOUS_SECONDS)
+        try:
+            fence = await recovery.stale_fence(owner, slot)
+            if fence is None or fence["peer"] not in self.pools:
+                return
+            peer_pool = self.pools[fence["peer"]].primary_pool
+            peer = await peer_pool.acquire(SUSPICIOUS_SECONDS)
+            try:
+                await recovery.take_back(owner, peer, fence["move"])
+            finally:
+                await peer_pool.release(peer)
+        finally:
+            await owner_pool.release(owner)
 
     @staticmethod
     async def _abandon(pool: InstancePool, connection: Any, lost: bool) -> None:

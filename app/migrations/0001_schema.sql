@@ -2,13 +2,16 @@
 -- filter may use only columns of that identity, and a move copies, checks and deletes slot by slot along it.
 -- No sequence anywhere: logical replication does not carry them.
 
--- Who owns each slot. One row a slot, not one a range: every write transaction takes a share lock on its row,
--- and a row shared by a third of all users would make a MultiXact of each pair of writers.
+-- Who owns each slot: owned (takes writes), fenced (the owner, paused for a move to shard `peer`), incoming (may
+-- become the owner by that move), moved (not here).
+-- One row a slot, not one a range: every write transaction takes a share lock on its row, and a row shared by a
+-- third of all users would make a MultiXact of each pair of writers.
 CREATE TABLE slots (
     slot smallint PRIMARY KEY CHECK (slot BETWEEN 0 AND 999),
     epoch bigint NOT NULL,
     state text NOT NULL CHECK (state IN ('owned', 'fenced', 'incoming', 'moved')),
     move uuid,
+    peer integer,
     changed_at timestamptz NOT NULL DEFAULT now()
 );
 
@@ -54,4 +57,11 @@ CREATE TABLE moves (
     facts jsonb NOT NULL DEFAULT '{}',
     started_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now()
+);
+
+-- Written by the sender of a stream after its last change: once the receiver has a marker, it has all before it.
+CREATE TABLE move_markers (
+    move uuid NOT NULL,
+    number bigint NOT NULL,
+    PRIMARY KEY (move, number)
 );

@@ -1,0 +1,157 @@
+"""`python -m app.reshard plan|run|status|abort|reverse|finish --document FILE`: move slots between shards online."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import sys
+import time
+
+import asyncpg
+import msgspec
+
+from app import document
+from app.connect import connect
+from app.credentials import CredentialsError
+from app.deployment import SLOTS, Deployment
+from app.reshard import journal, preflight
+from app.reshard.journal import Record
+from app.reshard.move import MoveError, Mover, begin, sides, unfinished
+from app.reshard.ownership import FenceBusy, OwnershipError
+from app.reshard.preflight import PreflightError
+from app.reshard.replication import StreamError
+from app.sharding import describe
+
+FAILURES = (
+    document.DocumentError, MoveError, PreflightError, OwnershipError, FenceBusy, StreamError, CredentialsError,
+    OSError, asyncpg.PostgresError, asyncpg.InterfaceError,
+)  # fmt: skip
+
+
+def parse_slots(text: str) -> list[int]:
+    """`300-333,400` as slots. Raises argparse.ArgumentTypeError."""
+    slots: set[int] = set()
+    try:
+        for part in text.split(","):
+            first, _, last = part.partition("-")
+            slots |= set(range(int(first), int(last or first) + 1))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not of the form 300-333,400") from None
+    if not slots or min(slots) < 0 or max(slots) >= SLOTS:
+        raise argparse.ArgumentTypeError(f"{text!r} has no slots, or some outside 0-{SLOTS - 1}")
+    return sorted(slots)
+
+
+def _arguments(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m app.reshard", description="Move slots between shards online.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    texts = {
+        "plan": "what would move, and what stands in the way",
+        "run": "move the slots, or go on with the move that was interrupted",
+        "status": "the moves that are not at their end, or all of them",
+        "abort": "undo a move that has not switched yet",
+        "reverse": "return the slots of a switched move, with every write made since",
+        "finish": "close the way back of a switched move and delete the source's copy",
+    }
+    for name, text in texts.items():
+        command = commands.add_parser(name, help=text)
+        command.add_argument("--document", required=True, help="the deployment document")
+        if name in ("plan", "run"):
+            required = name == "plan"
+            command.add_argument("--from", dest="source", type=int, required=required, help="the source shard's id")
+            command.add_argument("--to", dest="target", type=int, required=required, help="the target shard's id")
+            command.add_argument("--slots", type=parse_slots, required=required, help="such as 300-333,400")
+            command.add_argument("--target-free-gib", type=float, help="the target's free disk")
+        if name == "run":
+            command.add_argument("--finish", action="store_true", help="then close the way back at once")
+        if name == "status":
+            command.add_argument("--all", action="store_true", help="ended moves too")
+    return parser.parse_args(arguments)
+
+
+async def _tell(text: str) -> None:
+    print(f"{time.strftime('%H:%M:%S', time.gmtime())}  {text}", flush=True)
+
+
+async def main(arguments: list[str] | None = None) -> int:
+    """The command line; its exit status."""
+    options = _arguments(arguments)
+    try:
+        deployment = document.load(options.document)
+        if options.command == "plan":
+            return await _plan(deployment, options)
+        if options.command == "status":
+            return await _status(deployment, options.all)
+        return await _move(deployment, options)
+    except FAILURES as error:
+        print(f"app.reshard: {error}", file=sys.stderr)
+        return 1
+
+
+async def _plan(deployment: Deployment, options: argparse.Namespace) -> int:
+    free = None if options.target_free_gib is None else int(options.target_free_gib * 2**30)
+    async with sides(deployment, options.source, options.target) as (source, target):
+        rows, size = await preflight.size_of(source.connection, options.slots)
+        problems = await preflight.check(source, target, options.slots, free)
+    print(
+        f"slots {describe(options.slots)} ({len(options.slots)}) from shard {options.source} to shard "
+        f"{options.target}: {rows} rows, {size / 2**20:.1f} MiB"
+    )
+    for problem in problems:
+        print(f"  in the way: {problem}")
+    return 1 if problems else 0
+
+
+async def _status(deployment: Deployment, everything: bool) -> int:
+    for shard in deployment.sharding.shards:
+        connection = await connect(deployment, shard, application_name="hal9-reshard")
+        try:
+            for record in await journal.find(connection, unfinished=not everything):
+                _show(record)
+        finally:
+            await connection.close()
+    return 0
+
+
+def _show(record: Record) -> None:
+    print(
+        f"move {record.id}: slots {describe(record.slots)}, shard {record.source} to shard {record.target}, "
+        f"epoch {record.epoch}: {record.step}"
+    )
+    for name, value in record.facts.items():
+        print(f"  {name}: {msgspec.json.encode(value).decode()}")
+
+
+async def _move(deployment: Deployment, options: argparse.Namespace) -> int:
+    waiting = await unfinished(deployment)
+    async with contextlib.AsyncExitStack() as stack:
+        if waiting:
+            record = waiting[0]
+            asked = getattr(options, "slots", None)
+            if asked is not None and (asked, options.source, options.target) != (
+                record.slots, record.source, record.target,
+            ):  # fmt: skip
+                raise MoveError(f"move {record.id} ({record.step}) comes first: run, abort, reverse or finish it")
+            source, target = await stack.enter_async_context(sides(deployment, record.source, record.target))
+            # Read again under the lock: its mover may have gone on until now.
+            (record,) = await journal.find(source.connection, record.id)
+            mover = Mover(deployment, source, target, record, _tell)
+        elif options.command == "run" and None not in (options.source, options.target, options.slots):
+            free = None if options.target_free_gib is None else int(options.target_free_gib * 2**30)
+            source, target = await stack.enter_async_context(sides(deployment, options.source, options.target))
+            mover = await begin(deployment, source, target, options.slots, free, _tell)
+        else:
+            raise MoveError("no move is under way; a new one needs --from, --to and --slots")
+        if options.command == "run":
+            await mover.run()
+            if options.finish:
+                await mover.finish()
+        else:
+            await {"abort": mover.abort, "reverse": mover.reverse, "finish": mover.finish}[options.command]()
+        _show(mover.record)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))

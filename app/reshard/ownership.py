@@ -1,0 +1,123 @@
+"""The rows of `slots`: fencing an owner, handing over, and taking back what a dead mover left fenced.
+
+Every change is conditional on what the row says now, and the hand-over is decided by one update on the receiving
+shard (`take_over`). Whoever revokes first (`revoke`) makes that update fail; so a fence may be lifted by anybody
+who has revoked, whatever the mover is still about to do.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+import asyncpg
+
+FENCE_LOCK_SECONDS = 0.25
+"""How long the fence waits for writers in flight. Writers behind it queue meanwhile: it counts as pause."""
+
+
+class OwnershipError(RuntimeError):
+    """A slot's row does not say what this step needs. Nothing was changed."""
+
+
+class FenceBusy(RuntimeError):
+    """A writer kept its slot longer than the fence may wait. Nothing was changed; try again."""
+
+
+async def epoch_of(owner: asyncpg.Connection, slots: list[int]) -> int:
+    """The newest epoch of `slots` where they are owned. Raises OwnershipError unless all are."""
+    row = await owner.fetchrow(
+        "SELECT count(*) AS number, max(epoch) AS epoch FROM slots "
+        "WHERE slot = ANY ($1) AND state IN ('owned', 'fenced')",
+        slots,
+    )
+    if row["number"] != len(slots):
+        raise OwnershipError(f"of {len(slots)} slots {row['number']} are owned by this shard")
+    epoch: int = row["epoch"]
+    return epoch
+
+
+async def arm(receiver: asyncpg.Connection, slots: list[int], move: UUID, peer: int) -> None:
+    """Allow the receiver to take the slots over by `move`. Raises OwnershipError when it owns one already."""
+    async with receiver.transaction():
+        owned = await receiver.fetchval(
+            "SELECT count(*) FROM slots WHERE slot = ANY ($1) AND state IN ('owned', 'fenced')", slots
+        )
+        if owned:
+            raise OwnershipError(f"the receiving shard owns {owned} of the slots already")
+        await receiver.execute(
+            "INSERT INTO slots (slot, epoch, state, move, peer) SELECT unnest($1::smallint[]), 0, 'incoming', $2, $3 "
+            "ON CONFLICT (slot) DO UPDATE SET state = 'incoming', move = $2, peer = $3, changed_at = now()",
+            slots, move, peer,
+        )  # fmt: skip
+
+
+async def fence(owner: asyncpg.Connection, slots: list[int], move: UUID, peer: int) -> None:
+    """Stop writes to the slots, once those in flight have ended. Slots this move fenced already stay so.
+
+    Raises: FenceBusy, OwnershipError.
+    """
+    try:
+        async with owner.transaction():
+            await owner.execute(f"SET LOCAL lock_timeout = {round(FENCE_LOCK_SECONDS * 1000)}")
+            tag = await owner.execute(
+                "UPDATE slots SET state = 'fenced', move = $2, peer = $3, changed_at = clock_timestamp() "
+                "WHERE slot = ANY ($1) AND (state = 'owned' OR (state = 'fenced' AND move = $2))",
+                slots, move, peer,
+            )  # fmt: skip
+            if int(tag.split()[-1]) != len(slots):
+                raise OwnershipError(f"{tag.split()[-1]} of {len(slots)} slots could be fenced")
+    except asyncpg.LockNotAvailableError as error:
+        raise FenceBusy(f"a writer kept its slot for {FENCE_LOCK_SECONDS} s") from error
+
+
+async def lift(owner: asyncpg.Connection, move: UUID) -> int:
+    """Let the owner take writes again; how many slots were fenced. Only after `revoke`, or when nothing was armed."""
+    tag = await owner.execute(
+        "UPDATE slots SET state = 'owned', move = NULL, peer = NULL, changed_at = clock_timestamp() "
+        "WHERE state = 'fenced' AND move = $1",
+        move,
+    )
+    return int(tag.split()[-1])
+
+
+async def revoke(receiver: asyncpg.Connection, move: UUID) -> bool:
+    """Make sure that the receiver cannot take over by `move` any more; False when it already has."""
+    async with receiver.transaction():
+        states = await receiver.fetch("SELECT state FROM slots WHERE move = $1 FOR UPDATE", move)
+        if any(row["state"] in ("owned", "fenced") for row in states):
+            return False
+        await receiver.execute(
+            "UPDATE slots SET state = 'moved', changed_at = now() WHERE move = $1 AND state = 'incoming'", move
+        )
+        return True
+
+
+async def take_over(receiver: asyncpg.Connection, slots: list[int], move: UUID, epoch: int) -> None:
+    """The hand-over: from here on the receiver is the owner. Raises OwnershipError when it was revoked."""
+    async with receiver.transaction():
+        tag = await receiver.execute(
+            "UPDATE slots SET state = 'owned', epoch = $3, changed_at = clock_timestamp() "
+            "WHERE slot = ANY ($1) AND state = 'incoming' AND move = $2",
+            slots, move, epoch,
+        )  # fmt: skip
+        if int(tag.split()[-1]) != len(slots):
+            raise OwnershipError("the hand-over was revoked")
+
+
+async def has_taken_over(receiver: asyncpg.Connection, slots: list[int], move: UUID, epoch: int) -> bool:
+    """Whether `take_over` of this move at `epoch` has happened."""
+    number: int = await receiver.fetchval(
+        "SELECT count(*) FROM slots WHERE slot = ANY ($1) AND move = $2 AND epoch >= $3 "
+        "AND state IN ('owned', 'fenced')",
+        slots, move, epoch,
+    )  # fmt: skip
+    return number == len(slots)
+
+
+async def give_up(owner: asyncpg.Connection, slots: list[int], move: UUID, epoch: int) -> None:
+    """Note on the old owner that the slots are elsewhere, since `epoch`. Only after the hand-over."""
+    await owner.execute(
+        "UPDATE slots SET state = 'moved', epoch = $3, move = $2, changed_at = clock_timestamp() "
+        "WHERE slot = ANY ($1) AND state = 'fenced' AND move = $2",
+        slots, move, epoch,
+    )  # fmt: skip
