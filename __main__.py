@@ -8,6 +8,8 @@ from components.database import ShardDatabase
 from components.document import deployment_documents
 from components.domain import Domain
 from components.edge import Edge
+from components.incluster import Clusters
+from components.naming import GLOBAL
 from components.peering import PeeringMesh
 from components.redis import RegionCache, RegionSessions
 from components.region import RegionCell, aws_provider
@@ -17,7 +19,7 @@ from components.topology import Topology
 topology = Topology.load()
 regions = topology.ordered_regions
 
-global_services = pulumi.ResourceOptions(providers=[aws_provider("edge", catalog.GLOBAL_AWS_REGION, topology)])
+global_services = pulumi.ResourceOptions(providers=[aws_provider(GLOBAL, catalog.GLOBAL_AWS_REGION, topology)])
 domain = Domain(topology, global_services)
 
 cells = {region.name: RegionCell(region, topology, domain) for region in regions}
@@ -30,6 +32,9 @@ shards = [ShardDatabase(shard, topology, cells, vaults) for shard in topology.sh
 caches = {name: RegionCache(cell, topology, vaults) for name, cell in cells.items()}
 sessions = {region.name: RegionSessions(region, topology, cells, vaults) for region in regions}
 documents = deployment_documents(topology, shards, caches, sessions)
+
+data = [peering, keyring, *shards, *caches.values(), *sessions.values()]
+clusters = Clusters(topology, cells, documents, authorities.mesh, data)
 
 edge = Edge(topology, domain, cells, vaults, global_services)
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 PROJECT = "hal9"
+GLOBAL = "global"
+"""What stands in no region of the stack file, in place of a region's name: the edge, and all of us-east-1."""
 CAPACITY_LABEL = "hal9.ai/capacity"
 """A node's label: `on-demand` or `spot`."""
 SPOT_TAINT = ("spot", "true")
@@ -35,7 +37,7 @@ class Names:
         return f"{PROJECT}/{self.stack}/{name}"
 
     def tags(self, component: str, region: str, *, shard: int | None = None, name: str | None = None) -> dict[str, str]:
-        """Tags of one resource. `region` is the specification's name of it, or `global`."""
+        """Tags of one resource. `region` is the specification's name of it, or `GLOBAL`."""
         tags = {
             "project": PROJECT,
             "stack": self.stack,

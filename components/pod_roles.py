@@ -27,13 +27,14 @@ WORKLOADS = {
     "gateway": Workload("hal9-gateway", "hal9-gateway"),
     "cluster-autoscaler": Workload("kube-system", "cluster-autoscaler"),
     "load-balancer-controller": Workload("kube-system", "aws-load-balancer-controller"),
+    "alertmanager": Workload("monitoring", "alertmanager"),
 }
 GATEWAY_SECRETS = ("origin-verify", "gateway-tls")
 """Secrets that nginx reads, and `hal9-server` does not need."""
 
 
 class PodRoles(pulumi.ComponentResource):
-    """The roles of `hal9-server`, nginx, cluster-autoscaler and the load balancer controller in one cluster.
+    """The roles of `hal9-server`, nginx, cluster-autoscaler, the load balancer controller and Alertmanager in one cluster.
 
     A role reads secrets of its own region by name, never another stack's, and decrypts them by way of Secrets Manager
     alone. The controllers may change what carries this cluster's tag, and only look at the rest.
@@ -59,6 +60,7 @@ class PodRoles(pulumi.ComponentResource):
             "gateway": keys.arns["secrets"].apply(lambda key: _reads(gateway, key, aws_region)),
             "cluster-autoscaler": _scales(region, topology, cluster.physical_name),
             "load-balancer-controller": _registers(region, topology),
+            "alertmanager": keys.arns["telemetry"].apply(lambda key: _publishes(region, topology, key)),
         }
         self.roles = {
             name: PodRole(
@@ -127,3 +129,13 @@ def _registers(region: Region, topology: Topology) -> str:
     ]
     registers = ["elasticloadbalancing:RegisterTargets", "elasticloadbalancing:DeregisterTargets"]
     return policy(statement(looks, ["*"]), statement(registers, [f"{groups}"]))
+
+
+def _publishes(region: Region, topology: Topology, key: str) -> str:
+    """Sends to the region's alarm topic, which is encrypted."""
+    topic = f"arn:aws:sns:{region.aws_region}:{topology.account_id}:{topology.names.of(region.name, 'alarms')}"
+    through = {"kms:ViaService": f"sns.{region.aws_region}.amazonaws.com"}
+    return policy(
+        statement(["sns:Publish"], [topic]),
+        statement(["kms:GenerateDataKey*", "kms:Decrypt"], [key], StringEquals=through),
+    )

@@ -171,11 +171,17 @@ class Server(Settings):
 
 
 class Gateway(Settings):
-    """nginx in each region. `image` is a path below the region's registry, as the server's; rates are the specification's."""
+    """nginx in each region. `image` is a whole reference; in production with its digest. Rates are the specification's."""
 
-    image: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9/._-]*(:[\w.-]+)?(@sha256:[0-9a-f]{64})?$")] = (
-        "nginx-unprivileged:1.28.0"
-    )
+    image: Annotated[
+        str,
+        AfterValidator(
+            Like(
+                r"[a-z0-9][a-z0-9.-]*(:\d+)?(/[a-z0-9._-]+)+(:[\w.-]+)?(@sha256:[0-9a-f]{64})?",
+                "an image with a tag or digest, such as public.ecr.aws/nginx/nginx-unprivileged:1.28.0",
+            )
+        ),
+    ] = "public.ecr.aws/nginx/nginx-unprivileged:1.28.0"
     replicas: Annotated[int, Field(ge=2)] = 3
     address_rate: Positive = 100
     address_burst: Positive = 200

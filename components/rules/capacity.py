@@ -148,6 +148,12 @@ def image(topology: Topology) -> Iterator[Mistake]:
             f"{topology.server.image!r} has no digest; `make image STACK={topology.stack}` builds, pushes and writes it",
             rests_on=("protect",),
         )
+    if topology.production and "@sha256:" not in topology.gateway.image:
+        yield Mistake(
+            "gateway.image",
+            f"{topology.gateway.image!r} has no digest; `crane digest {topology.gateway.image}` tells it",
+            rests_on=("protect",),
+        )
 
 
 RULES = (autoscaling_bounds, schedules, resource_bounds, on_demand_floor, spot_pools, image)

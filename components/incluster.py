@@ -1,0 +1,55 @@
+"""What runs in the clusters, all regions together: a pod of any region may use any shard, so all migrate before one serves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pulumi
+
+from components.authorities import RegionAuthority
+from components.gateway import Gateway
+from components.mesh import Mesh
+from components.monitoring import Monitoring
+from components.platform import Platform
+from components.region import RegionCell
+from components.topology import Topology
+from components.workload import Ground, Workload
+
+
+class Clusters(pulumi.ComponentResource):
+    """Every cluster's platform, mesh, monitoring, migrations, `hal9-server` and nginx.
+
+    Inputs: the cells by region; `documents`, the deployment documents by region; `authorities`, the mesh's authority of
+    each region; `data`, the databases, Redis, secrets and peering connections that a pod needs to be there.
+    Outputs: platforms by region.
+    """
+
+    def __init__(
+        self,
+        topology: Topology,
+        cells: Mapping[str, RegionCell],
+        documents: Mapping[str, pulumi.Output[str]],
+        authorities: Mapping[str, RegionAuthority],
+        data: Sequence[pulumi.Resource],
+    ) -> None:
+        super().__init__("hal9:clusters:Clusters", "clusters", {})
+        self.platforms: dict[str, Platform] = {}
+        grounds: dict[str, Ground] = {}
+        options: dict[str, pulumi.ResourceOptions] = {}
+        balancers = {name: cell.load_balancers.internal_dns for name, cell in cells.items()}
+        others = {
+            name: {other.name: balancers[other.name] for other in topology.others(name)} for name in topology.regions
+        }
+        for name, cell in cells.items():
+            platform = Platform(cell, topology, authorities[name], others[name], pulumi.ResourceOptions(parent=self))
+            options[name] = pulumi.ResourceOptions(parent=self, providers=[platform.provider])
+            grounds[name] = Ground(cell, topology, platform, documents[name], data, options[name])
+            Monitoring(cell, topology, platform, options[name])
+            self.platforms[name] = platform
+        migrated = [job for ground in grounds.values() for job in ground.migrations]
+        for name, cell in cells.items():
+            platform = self.platforms[name]
+            mesh = Mesh(cell, topology, platform, others[name], options[name])
+            workload = Workload(cell, topology, grounds[name], [*mesh.ready, *migrated], options[name])
+            Gateway(cell, topology, platform, others[name], [workload.deployment], options[name])
+        self.register_outputs({"regions": list(cells)})

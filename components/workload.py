@@ -1,0 +1,84 @@
+"""`hal9-server` in one cluster: its schema migrations, and the pods that come after every shard's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pulumi
+
+from components.manifests import NAMESPACE, SERVER, network_policies, pods, server
+from components.manifests.autoscaler import autoscaler
+from components.objects import declare
+from components.platform import Platform
+from components.region import RegionCell
+from components.topology import Topology
+
+
+def image(cell: RegionCell, topology: Topology) -> pulumi.Output[str]:
+    """The whole reference of the server's image in the region's own registry."""
+    return cell.registry.url.apply(lambda url: url + topology.server.image.removeprefix(topology.repository))
+
+
+class Ground(pulumi.ComponentResource):
+    """What `hal9-server`'s pods and migrations of one cluster stand on: account, document, secrets, network policies;
+    and the migrations of the shards that are at home here.
+
+    Inputs: `document`, the region's deployment document as JSON; `data`, what must answer before a migration runs.
+    Outputs: sha256 of the document; ready; migrations.
+    """
+
+    def __init__(
+        self,
+        cell: RegionCell,
+        topology: Topology,
+        platform: Platform,
+        document: pulumi.Output[str],
+        data: Sequence[pulumi.Resource],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        region = cell.region
+        super().__init__("hal9:workload:Ground", f"{region.name}-ground", {}, opts)
+        after = [*platform.ready, *platform.namespaces.values()]
+        manifests = [
+            pods.service_account(SERVER, NAMESPACE),
+            server.document(document),
+            server.secrets(region, topology),
+            *network_policies.policies(region, topology),
+        ]
+        self.sha256 = document.apply(server.document_hash)
+        self.ready = [declare(region, manifest, self, after) for manifest in manifests]
+        reference = image(cell, topology)
+        role = cell.pod_roles.ready["server"]
+        self.migrations = [
+            declare(region, server.migration(shard, topology, reference), self, [*self.ready, role, *data])
+            for shard in topology.shards
+            if shard.home == region.name
+        ]
+        self.register_outputs({"migrations": len(self.migrations)})
+
+
+class Workload(pulumi.ComponentResource):
+    """`hal9-server`'s pods in one cluster: Deployment, Service, autoscaler and disruption budget.
+
+    Inputs: `migrated`, the migrations of every shard, wherever they ran: a pod of any region may use any shard.
+    """
+
+    def __init__(
+        self,
+        cell: RegionCell,
+        topology: Topology,
+        ground: Ground,
+        migrated: Sequence[pulumi.Resource],
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        region = cell.region
+        super().__init__("hal9:workload:Workload", f"{region.name}-workload", {}, opts)
+        after = [*ground.ready, cell.pod_roles.ready["server"], *migrated]
+        service = declare(region, server.service(), self, ground.ready)
+        deployment = declare(
+            region, server.deployment(region, topology, image(cell, topology), ground.sha256), self, [service, *after]
+        )
+        declare(region, pods.disruption_budget(SERVER, NAMESPACE, "10%"), self, ground.ready)
+        declare(region, autoscaler(topology), self, [deployment])
+        self.deployment, self.service = deployment, service
+        self.register_outputs({"deployment": SERVER})
