@@ -16,7 +16,7 @@ import logging
 import ssl
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import hiredis
 from redis.exceptions import (
@@ -147,8 +147,7 @@ class _Wire(asyncio.Protocol):
         self._progressed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's are of a class of their own
 
     def ask(self, command: tuple[Any, ...]) -> asyncio.Future[Any]:
         """The future of the answer. A caller that no longer waits cancels it; the answer is then passed over."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+import uvloop
 from redis.exceptions import (
     AuthenticationError,
     NoScriptError,
@@ -140,3 +141,14 @@ async def test_a_close_fails_who_waits(lane: RedisLane) -> None:
     await lane.aclose()
     with pytest.raises(RedisConnectionError):
         await waiting
+
+
+def test_it_works_on_the_loop_that_the_server_runs_on(server: RedisServer) -> None:
+    async def ask() -> object:
+        lane = lane_to(server)
+        try:
+            return await lane.execute_command("PING")
+        finally:
+            await lane.aclose()
+
+    assert uvloop.run(ask()) == b"PONG"
