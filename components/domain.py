@@ -5,6 +5,7 @@ from __future__ import annotations
 import pulumi
 import pulumi_aws as aws
 
+from components.naming import GLOBAL
 from components.topology import Topology
 
 
@@ -20,7 +21,7 @@ class Domain(pulumi.ComponentResource):
     def __init__(self, topology: Topology, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("hal9:edge:Domain", "domain", {}, opts)
         child = pulumi.ResourceOptions(parent=self)
-        tags = topology.names.tags("domain", "global")
+        tags = topology.names.tags("domain", GLOBAL)
         self.name_servers: pulumi.Output[list[str]] | None = None
         if topology.edge.hosted_zone_id:
             self.zone_id = pulumi.Output.from_input(topology.edge.hosted_zone_id)

@@ -13,6 +13,7 @@ from components.domain import Domain
 from components.firewall import Firewall
 from components.keys import RegionKeys
 from components.load_balancers import RegionLoadBalancers
+from components.naming import GLOBAL
 from components.secrets import ReplicatedSecret, Vault, password
 from components.settings import Region
 from components.topology import Topology
@@ -53,7 +54,7 @@ class Edge(pulumi.ComponentResource):
     ) -> None:
         super().__init__("hal9:edge:Edge", "edge", {}, opts)
         self._topology, self._names, self._child = topology, topology.names, pulumi.ResourceOptions(parent=self)
-        self._tags = self._names.tags("edge", "global")
+        self._tags = self._names.tags("edge", GLOBAL)
         proof = password("origin-verify", self)
         ReplicatedSecret(
             "origin-verify",
@@ -63,7 +64,7 @@ class Edge(pulumi.ComponentResource):
             topology=topology,
             opts=self._child,
         )
-        log_key = RegionKeys("edge", catalog.GLOBAL_AWS_REGION, topology, ["telemetry"], self._child).arns["telemetry"]
+        log_key = RegionKeys(GLOBAL, catalog.GLOBAL_AWS_REGION, topology, ["telemetry"], self._child).arns["telemetry"]
         self._origin_records(domain, cells)
         firewall = Firewall(topology, log_key, self._child)
         distribution = self._distribution(domain, firewall, proof)

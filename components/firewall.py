@@ -5,6 +5,7 @@ from __future__ import annotations
 import pulumi
 import pulumi_aws as aws
 
+from components.naming import GLOBAL
 from components.topology import Topology
 
 _MANAGED = {
@@ -30,7 +31,7 @@ class Firewall(pulumi.ComponentResource):
         super().__init__("hal9:edge:Firewall", "firewall", {}, opts)
         self._topology = topology
         child, names = pulumi.ResourceOptions(parent=self), topology.names
-        tags = names.tags("firewall", "global")
+        tags = names.tags("firewall", GLOBAL)
         acl = aws.wafv2.WebAcl(
             "edge",
             name=names.of("edge"),

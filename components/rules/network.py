@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from components import addressing, budget, catalog, naming
 from components.forms import Like
+from components.naming import GLOBAL
 from components.stackfile import Mistake, listed
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ LARGEST_VPC_PREFIX = 16
 def named_well(topology: Topology) -> Iterator[Mistake]:
     """A region's name is part of DNS names, Redis keys and the names of resources."""
     for name in topology.region_names:
+        if name == GLOBAL:
+            yield Mistake(f"regions.{name}", f"{name!r} stands for what is in no region; another name")
         try:
             REGION_NAME(name)
         except ValueError as error:

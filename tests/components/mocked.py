@@ -21,6 +21,7 @@ from components.alarms import RegionAlarms
 from components.database import RegionDatabase
 from components.domain import Domain
 from components.keys import RegionKeys
+from components.naming import GLOBAL
 from components.network import RegionNetwork
 from components.redis import RegionRedis
 from components.region import aws_provider
@@ -249,4 +250,4 @@ def vaults(found: Mapping[str, Cell]) -> dict[str, Vault]:
 
 def domain(topology: Topology) -> Domain:
     """The domain, by a provider of its own."""
-    return Domain(topology, pulumi.ResourceOptions(providers=[aws_provider("edge", "us-east-1", topology)]))
+    return Domain(topology, pulumi.ResourceOptions(providers=[aws_provider(GLOBAL, "us-east-1", topology)]))

@@ -25,7 +25,7 @@ def built(stack: str, *edits: Edit, preview: bool = False) -> Built:
         ground = cells(parsed)
         for region, cell in ground.items():
             cell.load_balancers = _balancers(cell, name, parsed, region)  # type: ignore[attr-defined]
-        opts = pulumi.ResourceOptions(providers=[aws_provider("global", "us-east-1", parsed)])
+        opts = pulumi.ResourceOptions(providers=[aws_provider("edge", "us-east-1", parsed)])
         made = Edge(parsed, name, ground, vaults(ground), opts)  # type: ignore[arg-type]
         return {"domain": made.domain_name, "url": made.url, "servers": name.name_servers}
 
@@ -131,7 +131,7 @@ def test_the_web_acls_log_leaves_out_tokens_and_cookies() -> None:
 
 def test_every_request_is_logged_under_a_key_of_us_east_1() -> None:
     group = edge().one("LogGroup", "edge-requests")
-    assert (group.region, group.inputs["kmsKeyId"]) == ("us-east-1", "arn:Key:edge-telemetry")
+    assert (group.region, group.inputs["kmsKeyId"]) == ("us-east-1", "arn:Key:global-telemetry")
     assert edge().one("LogDelivery").inputs["deliverySourceName"] == edge().one("LogDeliverySource").inputs["name"]
 
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from tests.components.stackfiles import Edit, put, refusal
 
-
-def _renamed(data: dict[str, Any]) -> None:
-    data["regions"]["US_West"] = data["regions"].pop("us-west")
-    data["shards"][0]["home"] = "US_West"
-
-
 MISTAKES: dict[str, tuple[list[Edit], list[str]]] = {
     "a name that cannot be in a DNS name": (
-        [_renamed],
+        [put("regions.SA_East", {"awsRegion": "sa-east-1", "cidr": "10.3.0.0/16", "zones": ["sa-east-1a"]})],
         [
-            "hal9:regions.US_West 'US_West' is not a region's name: 3 to 20 small letters, digits and hyphens",
+            "hal9:regions.SA_East 'SA_East' is not a region's name: 3 to 20 small letters, digits and hyphens",
+        ],
+    ),
+    "the name of what is in no region": (
+        [put("regions.global", {"awsRegion": "sa-east-1", "cidr": "10.3.0.0/16", "zones": ["sa-east-1a"]})],
+        [
+            "hal9:regions.global 'global' stands for what is in no region; another name",
         ],
     ),
     "two regions with one block": (
