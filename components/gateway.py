@@ -32,7 +32,8 @@ class Gateway(pulumi.ComponentResource):
         region = cell.region
         super().__init__("hal9:gateway:Gateway", f"{region.name}-gateway", {}, opts)
         ready = [*platform.ready, platform.namespaces[GATEWAY_NAMESPACE]]
-        files = pulumi.Output.from_input(dict(peers)).apply(lambda known: gateway.files(region, topology, known))
+        # without peers `all` gives a list: `dict` makes a map of both
+        files = pulumi.Output.all(**peers).apply(lambda known: gateway.files(region, topology, dict(known)))
         ground = [
             declare(region, manifest, self, ready)
             for manifest in (
