@@ -42,5 +42,23 @@ image: .venv/program  ## build and push the app's image, and write its digest in
 bench: .venv/program  ## what the program's structure costs and how it grows with the regions, as ratios
 	@.venv/bin/python -m plan.bench
 
+lab: .venv/dev  ## every region on this machine, in the foreground; Ctrl-C ends it
+	@.venv/bin/python -m lab up --stack $(if $(filter command line,$(origin STACK)),$(STACK),prod)
+
+lab-status: .venv/dev  ## a line for each part of the running lab
+	@.venv/bin/python -m lab status
+
+lab-down: .venv/dev  ## end the running lab
+	@.venv/bin/python -m lab down
+
+load: .venv/dev  ## 1000 users against the running lab, every figure beside its target
+	@.venv/bin/python -m lab load $(LOAD)
+
+fault: .venv/dev  ## NAME=... injected under load and healed (python -m lab fault --help lists them)
+	@.venv/bin/python -m lab fault $(NAME) $(LOAD)
+
+test-lab: .venv/dev  ## the lab at a small scale: load, faults, the report in a real browser
+	@.venv/bin/python -m pytest -m lab tests/lab
+
 clean:  ## what was made here, apart from .venv
 	@rm -rf out .build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -29,12 +29,14 @@ from lab.identity import IdentityProvider
 from lab.layout import Layout
 from lab.links import steer
 from lab.parts import Part
-from lab.postgres import DATABASE, SUPERUSER, PostgresServer
+from lab.postgres import DATABASE, SUPERUSER, VOLATILE, PostgresServer
 from lab.process import Process, ProcessError, User
 from lab.redis import RedisServer
 
 Report = Callable[[str, str], None]
 """Told of each part and its state."""
+_KEPT = ("--appendonly", "yes", "--appendfsync", "everysec")
+"""A session store that crashes comes back with its sessions, as ElastiCache's standby has them."""
 _AT_ONCE = 4
 """Parts of one kind that start side by side: more only wait for the cores."""
 
@@ -94,6 +96,10 @@ class Lab:
                 report("schema", "up")
                 continue
             self._start_together([part for part in self.parts.values() if _kind(part.name) == kind], report)
+            if kind == "postgres":
+                for name in self.parts:
+                    if name.endswith("/primary"):
+                        self.synchronous(name)
 
     def _start_together(self, parts: Sequence[Part], report: Report) -> None:
         def start(part: Part) -> None:
@@ -125,6 +131,21 @@ class Lab:
     def link(self, pairs: Iterable[tuple[str, str]], **values: object) -> None:
         """Change the condition of links, each direction by itself. LinkError for one that does not exist."""
         steer(self.control, [{"source": source, "destination": destination, **values} for source, destination in pairs])
+
+    def synchronous(self, primary: str) -> None:
+        """Let a shard's replica at home be its synchronous standby, as RDS has one with Multi-AZ: a commit waits for it."""
+        part = self.parts[primary]
+        assert isinstance(part.server, PostgresServer)
+        server = part.server
+
+        async def name_standby() -> None:
+            connection = await asyncpg.connect(**server.dsn("postgres"))
+            await connection.execute(f"ALTER SYSTEM SET synchronous_standby_names = 'FIRST 1 (\"{part.region}\")'")
+            await connection.execute("SELECT pg_reload_conf()")
+            await connection.close()
+
+        if part.name.replace("/primary", f"/{part.region}") in self.parts:
+            asyncio.run(name_standby())
 
     # -- parts
 
@@ -168,14 +189,22 @@ class Lab:
             source = PostgresServer(
                 folder, lab.seen_from(region, shard.home), lab.primary_port(shard), self._passwords[shard.id]
             )
-            replica = PostgresServer(folder / region, lab.host(region), lab.replica_port(shard), replica_of=source)
+            replica = PostgresServer(
+                folder / region,
+                lab.host(region),
+                lab.replica_port(shard),
+                replica_of=source,
+                settings={**VOLATILE, "cluster_name": region},  # the name that its primary knows it by
+            )
             parts.append(Part(f"postgres/shard-{shard.id}/{region}", region, replica, replica.create))
         return parts
 
     def _redis(self, region: str) -> list[Part]:
         lab, folder = self.layout, self.directory / region
         cache = RedisServer(folder / "cache", lab.host(region), layout.CACHE, self._redis_password)
-        sessions = RedisServer(folder / "sessions", lab.host(region), layout.SESSIONS, self._redis_password)
+        sessions = RedisServer(
+            folder / "sessions", lab.host(region), layout.SESSIONS, self._redis_password, settings=_KEPT
+        )
         parts = [Part(f"redis/{region}/cache", region, cache), Part(f"redis/{region}/sessions", region, sessions)]
         for where in self.topology.session_replica_regions(self.topology.regions[region]):
             source = RedisServer(folder, lab.seen_from(where, region), layout.SESSIONS, self._redis_password)
@@ -266,9 +295,8 @@ class Lab:
             connection = await asyncpg.connect(**primary.dsn("postgres"))
             await connection.execute(f"CREATE DATABASE {DATABASE}")
             await connection.close()
-        for number, shard in enumerate(self.topology.shards):
-            document = self.documents[shard.home]
-            await migrate_shard(document, document.sharding.shards[number])
+        homes = [self.documents[shard.home] for shard in self.topology.shards]
+        await asyncio.gather(*(migrate_shard(home, home.sharding.shards[n]) for n, home in enumerate(homes)))
 
     def _write_secrets(self) -> None:
         folder = self.directory / "secrets"
