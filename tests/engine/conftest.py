@@ -10,7 +10,7 @@ with `engine.environment`: there the CLI starts the pack through `pulumi-analyze
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -27,6 +27,16 @@ class EngineOn(Protocol):
     """Makes the backend and the stack for a project, and gives its engine."""
 
     def __call__(self, project: Path, stack: str = "dev", language_host: bool = True) -> Engine: ...
+
+
+Say = Callable[[str], None]
+
+
+@pytest.fixture(scope="session")
+def say(request: pytest.FixtureRequest) -> Say:
+    """Writes a line on the terminal while the tests run."""
+    terminal = request.config.pluginmanager.get_plugin("terminalreporter")
+    return (lambda line: terminal.write_line(f"  {line}")) if terminal else print
 
 
 @pytest.fixture(scope="session")

@@ -145,8 +145,14 @@ def _database(_identity: Identity, outputs: Values) -> dict[str, Any]:
     return {"port": port, "endpoint": f"{outputs['address']}:{port}"}
 
 
+def _repository(identity: Identity, outputs: Values) -> dict[str, Any]:
+    registry = f"{identity.account}.dkr.ecr.{identity.region}.amazonaws.com"
+    return {"repositoryUrl": f"{registry}/{outputs['name']}"}
+
+
 SPECIAL: dict[str, Callable[[Identity, Values], dict[str, Any]]] = {
     "aws:acm/certificate:Certificate": _certificate,
+    "aws:ecr/repository:Repository": _repository,
     "aws:eks/cluster:Cluster": _cluster,
     "aws:rds/instance:Instance": _database,
     "aws:route53/zone:Zone": _zone,

@@ -33,6 +33,10 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
         self._package, self._cloud = package, cloud
         self._config: dict[str, Any] = {}
 
+    def Handshake(self, request: Any, context: Any) -> Any:
+        # Secrets are the engine's business here: it opens them before a call and closes them after.
+        return provider_pb2.ProviderHandshakeResponse(accept_secrets=False, accept_resources=False)
+
     def GetPluginInfo(self, request: Any, context: Any) -> Any:
         return plugin_pb2.PluginInfo(version=importlib.metadata.version(f"pulumi-{self._package.name}"))
 
@@ -48,7 +52,6 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
 
     def Configure(self, request: Any, context: Any) -> Any:
         self._config = _plain(request.args)
-        # Secrets are the engine's business here: it opens them before a call and closes them after.
         return provider_pb2.ConfigureResponse(acceptSecrets=False, supportsPreview=True, acceptResources=False)
 
     def Check(self, request: Any, context: Any) -> Any:

@@ -1,0 +1,100 @@
+"""An `up` whose machine dies half-way, and the operator's way back (docs/runbooks/interrupted-up.md)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+
+from tests.engine.conftest import Say
+from tests.engine.engine import Done, Engine, copy_of_repository
+from tests.engine.standins.server import Providers
+
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600), pytest.mark.xdist_group("engine")]
+
+UP = ("up", "--yes", "--skip-preview")
+CREATES_BEFORE = {"dev": 90, "prod": 150}
+"""How many creates the cloud lets through before the machine dies."""
+
+
+@dataclass
+class Rescue:
+    """What happened, step by step."""
+
+    engine: Engine
+    killed: Done
+    pending: list[dict[str, Any]]
+    locked: Done
+    refreshed: Done
+    repeated: Done
+    again: Done
+
+
+@pytest.fixture(scope="module", params=sorted(CREATES_BEFORE))
+def rescue(request: pytest.FixtureRequest, cli: None, say: Say) -> Iterator[Rescue]:  # noqa: ARG001 - asked for its skip
+    """A stack whose first `up` was killed in the midst of creates, brought back as the runbook says."""
+    stack = request.param
+    with TemporaryDirectory() as name, Providers(Path(name)) as providers:
+        engine, cloud = Engine(copy_of_repository(Path(name)), stack, providers), providers.cloud
+        engine.init()
+
+        def told(step: str, done: Done) -> Done:
+            say(f"{stack:<5} {step:<28} {done}")
+            return done
+
+        cloud.hold_after(CREATES_BEFORE[stack])
+        with engine.started(*UP) as end:
+            assert cloud.wait_until_held(240), "no create was ever held"
+            killed = told("up, killed half-way", end(kill=True))
+        cloud.release()
+        while not cloud.settled():  # AWS finishes what it has begun, whoever asked for it
+            time.sleep(0.05)
+
+        locked = told("up, still locked", engine.run(*UP, check=False))
+        engine.run("cancel", "--yes", events=False)
+        pending = engine.pending()
+        ids = {live.urn: live.id for live in cloud.resources()}
+        found = [text for entry in pending for text in (entry["resource"]["urn"], ids[entry["resource"]["urn"]])]
+        imports = [argument for text in found for argument in ("--import-pending-creates", text)]
+        refreshed = told("refresh, creates imported", engine.run("refresh", "--yes", "--skip-preview", *imports))
+        repeated = told("up, repeated", engine.run(*UP))
+        again = told("up again", engine.run(*UP))
+        yield Rescue(engine, killed, pending, locked, refreshed, repeated, again)
+
+
+def test_the_machine_dies_in_the_midst_of_creates(rescue: Rescue) -> None:
+    assert rescue.killed.status < 0
+    assert {entry["type"] for entry in rescue.pending} == {"creating"}
+
+
+def test_the_dead_updates_lock_keeps_others_out(rescue: Rescue) -> None:
+    assert rescue.locked.status
+    assert "pulumi cancel" in rescue.locked.output
+    assert not rescue.locked.operations
+
+
+def test_what_was_being_created_is_found_and_not_made_twice(rescue: Rescue) -> None:
+    pending = {entry["resource"]["urn"] for entry in rescue.pending}
+    created = [operation.urn for operation in rescue.repeated.operations if operation.kind == "create"]
+    assert pending
+    assert not pending & set(created)
+
+
+def test_the_repeated_up_makes_the_rest_and_nothing_else(rescue: Rescue) -> None:
+    assert set(rescue.repeated.changes) <= {"create", "same"}
+    urns = [live.urn for live in rescue.engine.providers.cloud.resources()]
+    assert len(urns) == len(set(urns))
+    assert set(urns) == {entry["urn"] for entry in rescue.engine.state() if _made_by_a_cloud(entry)}
+
+
+def test_after_that_every_resource_is_the_same(rescue: Rescue) -> None:
+    assert set(rescue.again.changes) == {"same"}
+
+
+def _made_by_a_cloud(entry: dict[str, Any]) -> bool:
+    return bool(entry.get("custom")) and "::pulumi:providers:" not in entry["urn"].replace("$", "::")
