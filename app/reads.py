@@ -120,12 +120,12 @@ class Reads(Shards):
         self, slot: int, preference: ReadPreference | None, floor: Floor | None
     ) -> list[InstancePool]:
         """Where a read of `slot` at `floor` may go, best first."""
-        if floor is not None and floor.epoch != self.map.epoch_of(slot):
+        if floor is not None and floor[:2] != (self.map.owner(slot), self.map.epoch_of(slot)):
             if floor.epoch > self.map.epoch_of(slot):
                 # The floor knows of a move that this process has not heard of.
                 self.map = self.map.with_owners([Ownership(slot, floor.shard, floor.epoch)])
                 await self.refresh("floor")
-            if (floor.shard, floor.epoch) != (self.map.owner(slot), self.map.epoch_of(slot)):
+            if floor[:2] != (self.map.owner(slot), self.map.epoch_of(slot)):
                 preference = ReadPreference.PRIMARY  # another shard's or epoch's position says nothing here
         return self.pools[self.map.owner(slot)].candidates(preference or self._preference)
 
