@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import asyncpg
+import msgspec
+import pytest
+
+from app.deployment import KeyRange
+from app.migrate import DIRECTORY, MigrationError, migrate, migrate_shard, migrations, seed_slots
+from app.reshard.replication import TABLES
+
+
+@pytest.fixture
+async def empty(postgres):
+    """An empty database of its own on shard 3, as asyncpg arguments."""
+    server, name = postgres.primaries[3], f"migrate_{uuid.uuid4().hex}"
+    admin = await asyncpg.connect(**server.dsn("postgres"))
+    await admin.execute(f"CREATE DATABASE {name}")
+    yield server.dsn(name)
+    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await admin.close()
+
+
+@pytest.fixture
+async def connection(empty):
+    connection = await asyncpg.connect(**empty)
+    yield connection
+    await connection.close()
+
+
+async def test_an_empty_database_gets_everything_and_a_second_run_nothing(connection):
+    names = [migration.name for migration in migrations()]
+    assert await migrate(connection) == names
+    assert await migrate(connection) == []
+
+
+async def test_many_at_once_apply_each_migration_once(empty):
+    connections = [await asyncpg.connect(**empty) for _ in range(4)]
+    applied = await asyncio.gather(*(migrate(connection) for connection in connections))
+    assert sorted(name for names in applied for name in names) == [migration.name for migration in migrations()]
+    for connection in connections:
+        await connection.close()
+
+
+def copy_of_migrations(path: Path, **changed: str) -> Path:
+    for file in DIRECTORY.glob("*.sql"):
+        (path / file.name).write_text(file.read_text())
+    for name, text in changed.items():
+        (path / f"{name.replace('m', '', 1)}.sql").write_text(text)
+    return path
+
+
+async def test_a_migration_that_fails_leaves_those_before_it_and_can_be_repeated(connection, tmp_path):
+    broken = copy_of_migrations(tmp_path, m0003_next="CREATE TABLE extra (id int PRIMARY KEY); SELECT nonsense")
+    with pytest.raises(asyncpg.UndefinedColumnError):
+        await migrate(connection, broken)
+    assert await connection.fetchval("SELECT to_regclass('extra')") is None
+    copy_of_migrations(tmp_path, m0003_next="CREATE TABLE extra (id int PRIMARY KEY)")
+    assert await migrate(connection, tmp_path) == ["0003_next"]
+
+
+async def test_a_migration_changed_after_its_run_is_refused(connection, tmp_path):
+    await migrate(connection)
+    changed = copy_of_migrations(tmp_path, m0001_schema="SELECT 1")
+    with pytest.raises(MigrationError, match="0001_schema was changed after it was applied"):
+        await migrate(connection, changed)
+
+
+async def test_a_database_ahead_of_the_code_is_refused(connection, tmp_path):
+    await migrate(connection, copy_of_migrations(tmp_path, m0003_next="SELECT 1"))
+    with pytest.raises(MigrationError, match="has migration 3, which this version does not know"):
+        await migrate(connection)
+
+
+def test_a_gap_in_the_numbers_is_refused(tmp_path):
+    copy_of_migrations(tmp_path, m0004_late="SELECT 1")
+    with pytest.raises(MigrationError, match="0004_late: number 0003 was expected"):
+        migrations(tmp_path)
+
+
+async def test_every_table_can_be_replicated(connection):
+    await migrate(connection)
+    rows = await connection.fetch(
+        "SELECT c.relname FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace "
+        "AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary)"
+    )
+    assert [row["relname"] for row in rows] == []
+
+
+async def test_every_table_with_a_slot_moves_with_it(connection):
+    await migrate(connection)
+    rows = await connection.fetch(
+        "SELECT table_name FROM information_schema.columns WHERE table_schema = 'public' AND column_name = 'slot'"
+    )
+    assert {row["table_name"] for row in rows} == {*TABLES, "slots"}
+
+
+async def test_slots_are_seeded_once(connection):
+    await migrate(connection)
+    assert await seed_slots(connection, [1, 2, 3], 1) == 3
+    assert await seed_slots(connection, [1, 2, 3, 4], 2) == 0
+    assert [tuple(row) for row in await connection.fetch("SELECT slot, epoch, state FROM slots ORDER BY slot")] == [
+        (1, 1, "owned"), (2, 1, "owned"), (3, 1, "owned"),
+    ]  # fmt: skip
+
+
+async def test_a_new_shard_is_not_given_slots_that_another_owns(deployment, postgres):
+    first, second, third = deployment.sharding.shards
+    first = msgspec.structs.replace(first, key_ranges=(KeyRange(start=0, end=299),))
+    third = msgspec.structs.replace(third, key_ranges=(KeyRange(start=300, end=333), *third.key_ranges))
+    sharding = msgspec.structs.replace(deployment.sharding, shards=(first, second, third))
+    connection = await asyncpg.connect(**postgres.primaries[3].dsn())
+    await connection.execute("DELETE FROM slots")
+    await connection.close()
+    with pytest.raises(MigrationError, match="gives shard 3 the slots 300-333, which shard 1 owns"):
+        await migrate_shard(msgspec.structs.replace(deployment, sharding=sharding), third)
+
+
+async def test_the_command_migrates_and_says_so(deployment, tmp_path):
+    path = tmp_path / "deployment.json"
+    path.write_bytes(deployment.encode())
+    command = [sys.executable, "-m", "app.migrate", "--document", str(path), "--shard"]
+    done = await asyncio.to_thread(subprocess.run, [*command, "all"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.splitlines()) == (0, [f"shard {n}: up to date" for n in (1, 2, 3)])
+    done = await asyncio.to_thread(subprocess.run, [*command, "9"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "app.migrate: the document has no shard 9\n")
