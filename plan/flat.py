@@ -44,7 +44,7 @@ def _constructor(resource: Resource, variable: str, variables: Mapping[str, str]
     arguments = [
         f"{python_names[name]}={_literal(_given(resource, value), _source(resource, name, variables))}"
         for name, value in resource.inputs.items()
-        if name in python_names and not (resource.package == "kubernetes" and name in ("apiVersion", "kind"))
+        if name in python_names and not (name in ("apiVersion", "kind") and _says_itself(resource))
     ]
     options = [f"provider={variables[resource.provider]}"] if resource.provider in variables else []
     options += [f"protect={resource.protect}"] if resource.protect else []
@@ -53,6 +53,11 @@ def _constructor(resource: Resource, variable: str, variables: Mapping[str, str]
     options += [f"depends_on=[{', '.join(after)}]"] if after else []
     arguments.append(f"opts=pulumi.ResourceOptions({', '.join(options)})")
     return f"{_path_of(cls)}({f'{resource.name}-{variable}'!r}, {', '.join(arguments)})"
+
+
+def _says_itself(resource: Resource) -> bool:
+    """Whether a class gives its objects' version and kind itself: Kubernetes' own do."""
+    return resource.package == "kubernetes" and not schema.is_custom_object(resource.type)
 
 
 def _path_of(cls: type) -> str:

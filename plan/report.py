@@ -11,6 +11,8 @@ from plan.record import Plan, Resource
 from plan.values import unknown_paths
 
 WIDTH = 100
+TYPE_WIDTH = 36
+NOWHERE = "none"
 
 
 class Style:
@@ -111,25 +113,35 @@ def _kind(resource: Resource) -> str:
 
 
 def _table(made: list[Resource], style: Style) -> Iterator[str]:
-    regions = list(dict.fromkeys(sorted(r.region for r in made if r.region)))
-    regions += ["none"] if any(not r.region for r in made) else []
-    counts = Counter((_type(r), r.region or "none") for r in made)
-    types = sorted({kind for kind, _ in counts})
-    width = min(max((len(kind) for kind in types), default=4), WIDTH - 4 - 8 - sum(len(r) + 2 for r in regions))
-    yield style.faint("  " + "type".ljust(width) + "".join(f"  {region}" for region in regions) + "   total")
-    for kind in types:
-        row = [counts[kind, region] for region in regions]
-        cells = "".join(f"  {count or '-':>{len(region)}}" for region, count in zip(regions, row, strict=True))
-        yield f"  {kind[:width]:<{width}}{cells}{sum(row):>8}"
+    """Counts by type, a column for each region: as many side by side as there is room for, the totals with the last."""
+    counts = Counter((_type(r), r.region or NOWHERE) for r in made)
+    totals = Counter(map(_type, made))
+    types = sorted(totals)
+    width = min(max(map(len, types), default=0), TYPE_WIDTH)
+    blocks: list[list[str]] = [[]]
+    for region in sorted({region for _, region in counts}, key=lambda name: (name == NOWHERE, name)):
+        if sum(len(name) + 2 for name in [*blocks[-1], region]) > WIDTH - len("  ") - width - len("   total"):
+            blocks.append([])
+        blocks[-1].append(region)
+    for block in blocks:
+        last = block is blocks[-1]
+        header = "".join(f"  {region}" for region in block) + ("   total" if last else "")
+        yield style.faint(f"  {'type':<{width}}{header}")
+        for kind in types:
+            row = [counts[kind, region] for region in block]
+            cells = "".join(f"  {count or '-':>{len(region)}}" for region, count in zip(block, row, strict=True))
+            total = f"{totals[kind]:>8}" if last else ""
+            if any(row) or last:
+                yield f"  {kind[:width]:<{width}}{cells}{total}"
 
 
 def _type(resource: Resource) -> str:
-    """`aws:ec2 Subnet` of `aws:ec2/subnet:Subnet`; Kubernetes keeps its version."""
+    """`aws:ec2 Subnet` of `aws:ec2/subnet:Subnet`; a Kubernetes object goes by its kind."""
     if resource.is_provider:
         return f"provider {resource.kind}"
     package, module, kind = resource.type.split(":")
-    place = module if package == "kubernetes" else module.split("/")[0]
-    return f"{package} {kind}" if place == "index" else f"{package}:{place} {kind}"
+    place = module.split("/")[0]
+    return f"{package} {kind}" if package == "kubernetes" or place == "index" else f"{package}:{place} {kind}"
 
 
 def _outputs(outputs: Any, indent: str) -> list[str]:

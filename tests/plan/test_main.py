@@ -69,6 +69,16 @@ def test_a_preview_fits_a_hundred_columns(program: Programs, capsys: pytest.Capt
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 100
 
 
+def test_many_regions_fit_too(program: Programs, capsys: pytest.CaptureFixture[str]) -> None:
+    regions = {f"region-{n}": f"ap-southeast-{n}" for n in range(14)}
+    assert preview(program(CELLS, {"sample:regions": regions})) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 100
+    subnets = [line.split()[2:] for line in lines if line.startswith("  aws:ec2 Subnet")]
+    assert len(subnets) == 4
+    assert [count for line in subnets for count in line] == ["3"] * 14 + ["-", "42"]
+
+
 def test_there_are_no_colours_where_no_terminal_is(program: Programs, capsys: pytest.CaptureFixture[str]) -> None:
     preview(program(CELLS, REGIONS))
     output = capsys.readouterr()
