@@ -79,7 +79,7 @@ class InstancePool:
         self._settings = deployment.pools
         size = self._settings.primary_size if role == "primary" else self._settings.replica_size
         self.size = min(size, self._settings.max_connections)
-        self._failures = 0
+        self.failures = 0
         self._passed_over_until = 0.0
         self._pool: asyncpg.Pool | None = None
 
@@ -135,13 +135,13 @@ class InstancePool:
     @property
     def available(self) -> bool:
         """Whether it may be tried: it works, or its time of being passed over is up."""
-        return self._failures == 0 or time.monotonic() >= self._passed_over_until
+        return self.failures == 0 or time.monotonic() >= self._passed_over_until
 
     def failed(self) -> None:
         """Note a failure: pass it over for a while, longer each time."""
         longest = MAX_PENALTY_SECONDS[self.role]
-        self._passed_over_until = time.monotonic() + min(longest, FIRST_PENALTY_SECONDS * 2**self._failures)
-        self._failures = min(self._failures + 1, 16)
+        self._passed_over_until = time.monotonic() + min(longest, FIRST_PENALTY_SECONDS * 2**self.failures)
+        self.failures = min(self.failures + 1, 16)
 
     async def acquire(self, timeout: float) -> Connection:
         """A connection, within `timeout` seconds.
@@ -150,7 +150,7 @@ class InstancePool:
         """
         if self._pool is None:
             raise DatabaseUnavailable(f"{self} is closed")
-        if self._failures:
+        if self.failures:
             if not self.available:
                 raise DatabaseUnavailable(f"{self} failed a moment ago")
             # One caller finds out whether it is back; the others go on passing it over meanwhile.
@@ -168,7 +168,7 @@ class InstancePool:
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, CredentialsError) as error:
             self.failed()
             raise DatabaseUnavailable(f"{self} cannot be reached: {error}") from error
-        self._failures = 0
+        self.failures = 0
         connection: Connection = lease.itself
         connection.lease = lease
         return connection
@@ -223,6 +223,9 @@ class OptimizedConnectionPool:
             pool = InstancePool(deployment, shard, replica, "replica")
             self.read_pools.setdefault(replica.region, []).append(pool)
         self._region = deployment.region
+        self._pools = list(self)
+        self._ordered: list[InstancePool] = []
+        self._ordered_for: tuple[object, ...] = ()
 
     async def open(self) -> None:
         """Make the pools. Nothing is connected yet."""
@@ -248,7 +251,11 @@ class OptimizedConnectionPool:
         """
         if preference is ReadPreference.PRIMARY:
             return [self.primary_pool]
-        return sorted(self, key=lambda pool: self._rank(pool, preference))
+        known = (preference, *[pool.distance for pool in self._pools])
+        if known != self._ordered_for or any(pool.failures for pool in self._pools):
+            self._ordered = sorted(self._pools, key=lambda pool: self._rank(pool, preference))
+            self._ordered_for = known if not any(pool.failures for pool in self._pools) else ()
+        return self._ordered.copy()
 
     def _rank(self, pool: InstancePool, preference: ReadPreference) -> tuple[bool, bool, bool, float, bool]:
         is_primary = pool.role == "primary"

@@ -31,13 +31,22 @@ class Reads(Shards):
 
         Raises: DatabaseUnavailable (PoolExhausted), and what Postgres says of the query itself.
         """
-        return await self._read(slot_of(user_id), None, floor, timeout, lambda c: c.fetch(query, *arguments))
+
+        async def run(connection: Any, left: float) -> list[asyncpg.Record]:
+            rows: list[asyncpg.Record] = await connection.fetch(query, *arguments, timeout=left)
+            return rows
+
+        return await self._read(slot_of(user_id), None, floor, timeout, run)
 
     async def fetchrow(
         self, user_id: UUID, query: str, *arguments: Any, floor: Floor | None = None, timeout: float | None = None
     ) -> asyncpg.Record | None:
         """As `fetch`; the first row."""
-        return await self._read(slot_of(user_id), None, floor, timeout, lambda c: c.fetchrow(query, *arguments))
+
+        async def run(connection: Any, left: float) -> asyncpg.Record | None:
+            return await connection.fetchrow(query, *arguments, timeout=left)
+
+        return await self._read(slot_of(user_id), None, floor, timeout, run)
 
     async def fetch_owned(
         self, user_id: UUID, query: str, *arguments: Any, floor: Floor | None = None, timeout: float | None = None
@@ -51,8 +60,8 @@ class Reads(Shards):
         """
         slot = slot_of(user_id)
 
-        async def run(connection: Any) -> list[asyncpg.Record]:
-            found: list[asyncpg.Record] = await connection.fetch(query, slot, *arguments)
+        async def run(connection: Any, left: float) -> list[asyncpg.Record]:
+            found: list[asyncpg.Record] = await connection.fetch(query, slot, *arguments, timeout=left)
             return found
 
         rows = await self._read(slot, None, floor, timeout, run)
@@ -88,7 +97,7 @@ class Reads(Shards):
         preference: ReadPreference | None,
         floor: Floor | None,
         timeout: float | None,
-        query: Callable[[Any], Awaitable[T]],
+        query: Callable[[Any, float], Awaitable[T]],
     ) -> T:
         give_up = time.monotonic() + remaining(timeout or self._timeout)
         candidates = await self._candidates(slot, preference, floor)
@@ -96,8 +105,8 @@ class Reads(Shards):
         while True:
             pool, connection = await self._take(candidates, floor, give_up)
             try:
-                async with asyncio.timeout(give_up - time.monotonic()):
-                    result = await query(connection)
+                # asyncpg's own time-out: it ends the query on the server, and costs nothing beside its command_timeout.
+                result = await query(connection, max(0.001, give_up - time.monotonic()))
             except BaseException as error:
                 if connection_lost(error, connection):
                     await pool.lost(connection)

@@ -41,9 +41,9 @@ SETTINGS: Mapping[str, str] = {
     "password_encryption": "scram-sha-256",
     # What makes a dozen of them light on one machine.
     "shared_buffers": "16MB",
-    "wal_keep_size": "256MB",
+    "wal_keep_size": "64MB",
     "min_wal_size": "32MB",
-    "max_wal_size": "512MB",
+    "max_wal_size": "128MB",
     "autovacuum_naptime": "60s",
     "unix_socket_directories": "",
     "wal_retrieve_retry_interval": "100ms",
