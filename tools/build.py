@@ -15,6 +15,7 @@ import contextlib
 import dataclasses
 import fcntl
 import hashlib
+import json
 import os
 import platform
 import re
@@ -83,8 +84,7 @@ def tools() -> dict[str, Tool]:
     """The table, by name."""
     rows = tomllib.loads((HERE / "tools.toml").read_text())
     return {
-        name: Tool(name, **{key: tuple(value) if isinstance(value, list) else value for key, value in row.items()})
-        for name, row in rows.items()
+        name: Tool(name=name, **{**row, "companions": tuple(row.get("companions", ()))}) for name, row in rows.items()
     }
 
 
@@ -119,7 +119,7 @@ def _build(tool: Tool, target: Path) -> None:
         if tool.package or tool.test:
             _compile(tool, unfinished / tool.name)
         for companion in tool.companions:
-            source = Path(_go(tool, "list", "-m", "-f", "{{.Dir}}", tool.pin).strip()) / companion
+            source = Path(json.loads(_go(tool, "mod", "download", "-json", tool.pin))["Dir"]) / companion
             shutil.copyfile(source, unfinished / source.name)
         for file in unfinished.iterdir():
             file.chmod(0o755)

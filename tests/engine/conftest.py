@@ -35,8 +35,17 @@ Say = Callable[[str], None]
 @pytest.fixture(scope="session")
 def say(request: pytest.FixtureRequest) -> Say:
     """Writes a line on the terminal while the tests run."""
-    terminal = request.config.pluginmanager.get_plugin("terminalreporter")
-    return (lambda line: terminal.write_line(f"  {line}")) if terminal else print
+    plugins = request.config.pluginmanager
+    terminal, capture = plugins.get_plugin("terminalreporter"), plugins.get_plugin("capturemanager")
+
+    def write(line: str) -> None:
+        if terminal and capture:
+            with capture.global_and_fixture_disabled():
+                terminal.write_line(f"  {line}")
+        else:
+            print(line)
+
+    return write
 
 
 @pytest.fixture(scope="session")

@@ -191,15 +191,14 @@ class Engine:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
-    def state(self) -> list[dict[str, Any]]:
-        """The resources of the stack's state, secrets still closed."""
-        exported = json.loads(self.run("stack", "export", events=False).output)
-        return list(exported["deployment"].get("resources") or [])
+    def export(self) -> dict[str, Any]:
+        """The stack as `pulumi stack export` gives it, secrets still closed."""
+        exported: dict[str, Any] = json.loads(self.run("stack", "export", events=False).output)
+        return exported
 
-    def pending(self) -> list[dict[str, Any]]:
-        """Operations that the engine had begun when it was killed."""
-        exported = json.loads(self.run("stack", "export", events=False).output)
-        return list(exported["deployment"].get("pending_operations") or [])
+    def state(self) -> list[dict[str, Any]]:
+        """The resources of the stack's state."""
+        return list(self.export()["deployment"].get("resources") or [])
 
     def edit(self, change: Callable[[dict[str, Any]], object]) -> None:
         """Changes the copy's stack file in place."""
