@@ -5,7 +5,7 @@ PYTHON ?= python3
 PIP    := .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help preview manifests test lint image clean
+.PHONY: help preview policy manifests test lint image clean
 
 help:  ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ help:  ## what there is
 
 preview: .venv/program  ## what `pulumi up` would build for STACK=dev|prod; no cloud, no credentials
 	@.venv/bin/python -m plan preview --stack $(STACK)
+
+policy: .venv/program  ## every policy asked of the plan of STACK=dev|prod, as a table and as out/policy-STACK.xml
+	@.venv/bin/python -m policies.cli --stack $(STACK) --junit out/policy-$(STACK).xml
 
 manifests: .venv/program  ## each cluster's Kubernetes objects, into out/manifests/STACK
 	@.venv/bin/python -m plan preview --stack $(STACK) --manifests out/manifests/$(STACK) --quiet
@@ -59,6 +62,10 @@ fault: .venv/dev  ## NAME=... injected under load and healed (python -m lab faul
 
 test-lab: .venv/dev  ## the lab at a small scale: load, faults, the report in a real browser
 	@.venv/bin/python -m pytest -m lab tests/lab
+
+test-engine: .venv/dev  ## both stacks in the real Pulumi engine: up, again, grow, killed half-way, destroy
+	@.venv/bin/python -m tools.build --lane engine pulumi pulumi-language-python pulumi-analyzer-policy-python
+	@.venv/bin/python -m pytest -m engine -rs tests/engine
 
 clean:  ## what was made here, apart from .venv
 	@rm -rf out .build .pytest_cache .mypy_cache .ruff_cache .hypothesis
