@@ -1,17 +1,18 @@
 """What a policy is: a rule, what it prevents, and what of it can be set. A rule knows nothing of how it is run.
 
-    @resource_policy(RDS, days=Setting(7, "fewest days of backups"))
-    def rds_retention_explicit(db: Resource, days: int) -> Iterator[Finding]:
-        '''What it prevents. (references)
+@resource_policy(RDS, days=Setting(7, "fewest days of backups"))
+def rds_retention_explicit(db: Resource, days: int) -> Iterator[Finding]:
+    '''What it prevents. (references)
 
-        Fix: what to change.
-        '''
+    Fix: what to change.
+    '''
 """
 
 from __future__ import annotations
 
 import enum
 import fnmatch
+import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -107,7 +108,11 @@ class Policy:
 
     def about(self, resource: Resource) -> bool:
         """Whether a resource is one that this policy judges."""
-        return any(resource.type == t or ("*" in t and fnmatch.fnmatchcase(resource.type, t)) for t in self.types)
+        return self.judges(resource.type)
+
+    def judges(self, token: str) -> bool:
+        """Whether this policy is about resources of a type."""
+        return any(token == t or ("*" in t and fnmatch.fnmatchcase(token, t)) for t in self.types)
 
     def of_resource(self, resource: Resource, settings: Mapping[str, Any]) -> Iterator[Finding]:
         """What a resource policy finds in one resource."""
@@ -149,9 +154,11 @@ def _maker(
     types: tuple[str, ...], of_stack: bool, level: Level, settings: Mapping[str, Setting]
 ) -> Callable[[Rule], Policy]:
     def make(rule: Rule) -> Policy:
-        told = _DOCSTRING.fullmatch((rule.__doc__ or "").strip())
+        told = _DOCSTRING.fullmatch(inspect.getdoc(rule) or "")
         if told is None:
-            raise ValueError(f"{rule.__module__}.{rule.__name__}: a docstring says what it prevents, (references), Fix:")
+            raise ValueError(
+                f"{rule.__module__}.{rule.__name__}: a docstring says what it prevents, (references), Fix:"
+            )
         text = {name: " ".join(value.split()).rstrip(".") for name, value in told.groupdict().items()}
         name = rule.__name__.replace("_", "-")
         return Policy(name, rule, types, of_stack, level, settings, **{**text, "prevents": f"{text['prevents']}."})

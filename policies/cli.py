@@ -1,0 +1,75 @@
+"""`python -m policies.cli --stack prod`: every policy asked of the embedded plan; no cloud, no credentials, no CLI."""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from plan import Plan, PlanError, files, run
+from plan.program import REPOSITORY
+from plan.project import read_project
+from policies import configuration
+from policies.exceptions import exceptions_of
+from policies.judge import Judgement, judge
+from policies.registry import POLICIES
+from policies.report import junit, report
+from policies.stack import Stack
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Plans and judges a stack; 0 where it may be deployed, 1 where not."""
+    options = _parser().parse_args(arguments)
+    try:
+        configured = configuration.read(options.settings or configuration.file_of(options.stack), POLICIES)
+        plan = run(options.stack, stack_file=options.config)
+        begun = time.perf_counter()
+        config = read_project(REPOSITORY, options.stack, options.config).config
+        judgement = judge_plan(plan, config, configured, options.today)
+        if options.junit:
+            files.write(options.junit, junit(judgement))
+    except (PlanError, configuration.ConfigurationError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except Exception as error:
+        if type(error).__name__ != "StackFileError":  # the program's own: its text is the whole message
+            raise
+        print(error, file=sys.stderr)
+        return 1
+    print(report(judgement))
+    print(f"planned in {plan.seconds:.1f} s, judged in {time.perf_counter() - begun:.1f} s")
+    return int(judgement.stopped)
+
+
+def judge_plan(
+    plan: Plan, config: Mapping[str, str], configured: Mapping[str, configuration.Configured], today: date
+) -> Judgement:
+    """What every policy says of a plan. `config` is the stack's flat configuration."""
+    return judge(plan.stack, Stack(plan.resources, config), configured, exceptions_of(config), today)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m policies.cli", description=__doc__)
+    parser.add_argument("--stack", required=True, help="the stack, such as dev or prod")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="a stack file in place of Pulumi.STACK.yaml")
+    parser.add_argument(
+        "--settings", type=Path, metavar="FILE", help="levels and thresholds in place of policies/config.STACK.json"
+    )
+    parser.add_argument("--junit", type=Path, metavar="FILE", help="write the result as JUnit XML")
+    parser.add_argument(
+        "--today",
+        type=date.fromisoformat,
+        default=datetime.now(UTC).date(),
+        metavar="DAY",
+        help="the day that exceptions are judged by (default: today, UTC)",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    gc.disable()  # a short life: what it makes goes with it
+    sys.exit(main())
