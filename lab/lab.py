@@ -29,12 +29,14 @@ from lab.identity import IdentityProvider
 from lab.layout import Layout
 from lab.links import steer
 from lab.parts import Part
-from lab.postgres import DATABASE, SUPERUSER, VOLATILE, PostgresServer
+from lab.postgres import DATABASE, SUPERUSER, PostgresServer
 from lab.process import Process, ProcessError, User
 from lab.redis import RedisServer
 
 Report = Callable[[str, str], None]
 """Told of each part and its state."""
+_DURABILITY = {"fsync": "off"}
+"""A killed server loses nothing by it, only a dead machine would; full pages are written, as pg_rewind asks for them."""
 _KEPT = ("--appendonly", "yes", "--appendfsync", "everysec")
 """A session store that crashes comes back with its sessions, as ElastiCache's standby has them."""
 _AT_ONCE = 4
@@ -181,7 +183,11 @@ class Lab:
     def _shard(self, shard: Shard) -> list[Part]:
         folder, lab = self.directory / f"shard-{shard.id}", self.layout
         primary = PostgresServer(
-            folder / "primary", lab.host(shard.home), lab.primary_port(shard), self._passwords[shard.id]
+            folder / "primary",
+            lab.host(shard.home),
+            lab.primary_port(shard),
+            self._passwords[shard.id],
+            settings=_DURABILITY,
         )
         parts = [Part(f"postgres/shard-{shard.id}/primary", shard.home, primary, primary.create)]
         for region in self.topology.replica_regions(shard):
@@ -194,7 +200,7 @@ class Lab:
                 lab.host(region),
                 lab.replica_port(shard),
                 replica_of=source,
-                settings={**VOLATILE, "cluster_name": region},  # the name that its primary knows it by
+                settings={**_DURABILITY, "cluster_name": region},  # the name that its primary knows it by
             )
             parts.append(Part(f"postgres/shard-{shard.id}/{region}", region, replica, replica.create))
         return parts

@@ -81,7 +81,7 @@ class Client:
             "session": "/v1/session",
         }
         known = user.written.get(item, 0)
-        status, body, error = await self._send("GET", f"{self.bases[region]}{path[route]}", user)
+        status, body, error = await self._send("GET", region, path[route], user)
         if route == "read" and status == HTTPStatus.OK and item not in user.busy and json.loads(body)["n"] < known:
             self.stale += 1
             error = "stale read"
@@ -95,7 +95,7 @@ class Client:
         try:
             body = json.dumps({"n": number, "pad": "x" * self.item_bytes})
             key = {"Idempotency-Key": f"{user.id}-{number}", "Content-Type": "application/json"}
-            status, _, error = await self._send("PUT", f"{self.bases[region]}/v1/me/items/{item}", user, body, key)
+            status, _, error = await self._send("PUT", region, f"/v1/me/items/{item}", user, body, key)
             outcome: Outcome = "indeterminate"
             if not error and status in (HTTPStatus.OK, HTTPStatus.CREATED):
                 outcome = "ok"
@@ -130,17 +130,36 @@ class Client:
                 await asyncio.sleep(1)  # its server is gone; a user's browser would try again too
 
     async def _send(
-        self, method: str, url: str, user: User, body: str | None = None, more: Mapping[str, str] | None = None
+        self,
+        method: str,
+        region: str,
+        path: str,
+        user: User,
+        body: str | None = None,
+        more: Mapping[str, str] | None = None,
     ) -> tuple[int, bytes, str]:
-        """Status, body, and what went wrong where there was no whole answer."""
+        """Status, body, and what went wrong where there was no whole answer.
+
+        As the edge does, a gateway that cannot be reached is passed over for the next region's: nothing was sent, so
+        any request may go there. One that breaks off is asked again elsewhere only for what changes nothing.
+        """
         headers = {**self._headers(user), **(more or {})}
-        try:
-            async with self.http.request(method, url, headers=headers, data=body, ssl=False) as answer:
-                return answer.status, await answer.read(), ""
-        except TimeoutError:
-            return 0, b"", f"no answer within {TIMEOUT_SECONDS:g} s"
-        except (aiohttp.ClientError, OSError) as error:
-            return 0, b"", type(error).__name__
+        regions = list(self.bases)
+        first = regions.index(region)
+        error_name = ""
+        for base in (self.bases[name] for name in regions[first:] + regions[:first]):
+            try:
+                async with self.http.request(method, base + path, headers=headers, data=body, ssl=False) as answer:
+                    return answer.status, await answer.read(), ""
+            except TimeoutError:
+                return 0, b"", f"no answer within {TIMEOUT_SECONDS:g} s"
+            except aiohttp.ClientConnectorError as error:
+                error_name = type(error).__name__
+            except (aiohttp.ClientError, OSError) as error:
+                error_name = type(error).__name__
+                if method != "GET":
+                    break
+        return 0, b"", error_name
 
     def _headers(self, user: User) -> dict[str, str]:
         return {"Host": self.host, "Cookie": f"{COOKIE}={user.cookie}"}

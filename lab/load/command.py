@@ -52,7 +52,9 @@ def _command(options: argparse.Namespace, fault: str) -> int:
     try:
         made = asyncio.run(drive(lab, about, plan, fault))
     except (aiohttp.ClientError, TimeoutError) as error:
-        raise station.StationError(f"the load could not be driven: {error or type(error).__name__}; `make lab-status` tells more") from None
+        raise station.StationError(
+            f"the load could not be driven: {error or type(error).__name__}; `make lab-status` tells more"
+        ) from None
     print(report.text(made))
     for path in report.write(made, options.out):
         print(f"wrote {path.relative_to(HERE) if path.is_relative_to(HERE) else path}")
