@@ -5,7 +5,7 @@ PYTHON ?= python3
 PIP    := .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help preview policy manifests test lint image clean
+.PHONY: help preview policy manifests test lint image clean bench-app
 
 help:  ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ image: .venv/program  ## build and push the app's image, and write its digest in
 
 bench: .venv/program  ## what the program's structure costs and how it grows with the regions, as ratios
 	@.venv/bin/python -m plan.bench
+
+bench-app: .venv/dev  ## what the app's parts cost next to their peers, as ratios, on real PostgreSQL and Redis
+	@.venv/bin/python -m app.bench
 
 lab: .venv/dev  ## every region on this machine, in the foreground; Ctrl-C ends it
 	@.venv/bin/python -m lab up --stack $(if $(filter command line,$(origin STACK)),$(STACK),prod)
