@@ -76,13 +76,11 @@ def _istio(region: Region, topology: Topology, facts: Facts) -> list[Chart]:
     istiod = {
         "global": settings,
         "meshConfig": mesh.mesh_config(),
-        "pilot": {
-            "autoscaleMin": 2,
-            "autoscaleMax": 5,
-            "resources": _requests("500m", "1Gi", "2Gi"),
-            "cni": {"enabled": True},
-            "env": {"ENABLE_NATIVE_SIDECARS": "true"},
-        },
+        "autoscaleMin": 2,
+        "autoscaleMax": 5,
+        "resources": _requests("500m", "1Gi", "2Gi"),
+        "cni": {"enabled": True},
+        "env": {"ENABLE_NATIVE_SIDECARS": "true"},
     }
     # The CNI node agent sets up the pods' redirection, so that no pod of ours needs a privilege for it.
     cni = {"resources": _requests("50m", "100Mi", "200Mi")}

@@ -63,8 +63,8 @@ def test_no_value_is_misspelt(clusters: Clusters, tool: Callable[[str], Path], s
 def test_a_misspelt_value_fails(clusters: Clusters, tool: Callable[[str], Path]) -> None:
     tool("helm")
     release = copy.deepcopy(clusters("prod")["us-west"].release("istiod"))
-    release["values"]["pilot"]["autoscaleMinn"] = 2
-    assert helm.misspelt(release) == ["pilot.autoscaleMinn"]
+    release["values"] |= {"autoscaleMinn": 2, "cni": {"enabledd": True}, "pilot": {"cni": {"enabled": True}}}
+    assert helm.misspelt(release) == ["cni.enabledd", "autoscaleMinn", "pilot"]
 
 
 def test_a_value_of_the_wrong_form_is_refused_by_the_charts_schema(
