@@ -49,7 +49,7 @@ SETTINGS: Mapping[str, str] = {
     "wal_retrieve_retry_interval": "100ms",
     "log_checkpoints": "off",
 }
-VOLATILE: Mapping[str, str] = {"fsync": "off", "full_page_writes": "off"}
+VOLATILE: Mapping[str, str] = {"fsync": "off"}
 """For servers whose data need not outlive the machine; a killed process still loses nothing."""
 
 
