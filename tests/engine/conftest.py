@@ -42,6 +42,7 @@ def say(request: pytest.FixtureRequest) -> Say:
         if terminal and capture:
             with capture.global_and_fixture_disabled():
                 terminal.write_line(f"  {line}")
+                terminal.flush()
         else:
             print(line)
 

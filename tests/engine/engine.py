@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pulumi import automation
 
 from plan.program import REPOSITORY
 from plan.project import read_yaml
@@ -136,6 +137,14 @@ class Engine:
         for folder in ("backend", "home"):
             (self.project.parent / folder).mkdir(exist_ok=True)
         self.run("stack", "init", self.stack, events=False)
+
+    def inline(self, program: Callable[[], None]) -> automation.Stack:
+        """The stack with a program given as a function, for `preview`, `up` and `destroy` without a language host."""
+        command = automation.PulumiCommand(str(build.binary("pulumi").parent.parent))
+        options = automation.LocalWorkspaceOptions(
+            work_dir=str(self.project), env_vars=self.environment, pulumi_command=command
+        )
+        return automation.select_stack(self.stack, project_name="hal9", program=program, opts=options)
 
     def run(self, *arguments: str, check: bool = True, events: bool = True, checkpoints: bool = False) -> Done:
         """One `pulumi` command to its end. Raises where it fails, unless not `check`.
