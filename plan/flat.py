@@ -13,7 +13,7 @@ from typing import Any
 
 from pulumi import _types
 
-from plan import files, schema
+from plan import files, sdk
 from plan.record import Plan, Resource
 from plan.values import Secret, Unknown, UnknownSecret
 
@@ -29,7 +29,7 @@ def _program(plan: Plan) -> Iterator[str]:
     made = {resource.urn: resource for resource in plan.resources if resource.custom}
     order = TopologicalSorter({urn: sorted({*r.dependencies, r.provider} & made.keys()) for urn, r in made.items()})
     variables = {urn: f"r{index}" for index, urn in enumerate(order.static_order())}
-    packages = sorted({schema.resource_class(r.type).__module__.split(".")[0] for r in made.values()})
+    packages = sorted({sdk.resource_class(r.type).__module__.split(".")[0] for r in made.values()})
     yield from ("import pulumi", *(f"import {package}" for package in packages), "")
     for urn, variable in variables.items():
         yield f"{variable} = {_constructor(made[urn], variable, variables)}"
@@ -37,9 +37,9 @@ def _program(plan: Plan) -> Iterator[str]:
 
 def _constructor(resource: Resource, variable: str, variables: Mapping[str, str]) -> str:
     """One call of the SDK's class, as an author would write it."""
-    cls = schema.resource_class(resource.type)
+    cls = sdk.resource_class(resource.type)
     python_names = {
-        pulumi_name: name for name, pulumi_name, _ in _types._py_properties(schema.inputs_class(resource.type))
+        pulumi_name: name for name, pulumi_name, _ in _types._py_properties(sdk.inputs_class(resource.type))
     }
     arguments = [
         f"{python_names[name]}={_literal(_given(resource, value), _source(resource, name, variables))}"
@@ -57,7 +57,7 @@ def _constructor(resource: Resource, variable: str, variables: Mapping[str, str]
 
 def _says_itself(resource: Resource) -> bool:
     """Whether a class gives its objects' version and kind itself: Kubernetes' own do."""
-    return resource.package == "kubernetes" and not schema.is_custom_object(resource.type)
+    return resource.package == "kubernetes" and not sdk.is_custom_object(resource.type)
 
 
 def _path_of(cls: type) -> str:

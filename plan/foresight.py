@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from plan import schema
+from plan import schema, sdk
 from plan.values import SECRET_SIGNATURE, SENTINEL, SIGNATURE, is_secret, reveal, wrap_secret
 
 
@@ -20,10 +20,10 @@ def outputs_of(request: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
     cluster that is not there yet), the real engine gives nothing back of that provider's resources. Here they are
     known as ever, so that a cluster's objects can be shown and judged before there is a cluster.
     """
-    if request.type.startswith(schema.PROVIDER):
+    if request.type.startswith(sdk.PROVIDER):
         return dict(inputs)
     try:
-        hints = schema.members(schema.resource_class(request.type))
+        hints = sdk.members(sdk.resource_class(request.type))
     except LookupError:
         return {}
     known: dict[str, Any] = {}
@@ -47,7 +47,7 @@ def _completed(value: Any, hint: Any) -> Any:
         return value
     if isinstance(value, list):
         return [_completed(item, hint) for item in value]
-    hints = schema.members(classes[0])
+    hints = sdk.members(classes[0])
     if not isinstance(value, Mapping) or not value.keys() <= hints.keys():
         return value  # a map with objects inside, or of another shape: as given
     return {name: _completed(value[name], hints[name]) if name in value else SENTINEL for name in hints}

@@ -9,7 +9,7 @@ from typing import Any
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import engine_pb2, provider_pb2, resource_pb2
 
-from plan import schema
+from plan import schema, sdk
 from plan.errors import Refusal
 from plan.foresight import outputs_of
 from plan.masking import Vault
@@ -151,7 +151,7 @@ class Monitor:
             )
         if not request.custom:
             return
-        if not request.type.startswith(schema.PROVIDER):
+        if not request.type.startswith(sdk.PROVIDER):
             self._judge_provider(urn, request)
         for problem in schema.check_inputs(request.type, inputs):
             self._refuse(urn, request, problem.message, problem.path)

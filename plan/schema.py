@@ -11,10 +11,8 @@ import collections.abc
 import difflib
 import enum
 import functools
-import importlib
 import json
 import re
-import sys
 import types
 import typing
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,11 +21,23 @@ from typing import Any, Literal
 
 import pulumi
 from pulumi import _types
-from pulumi.runtime import rpc
 
+from plan.sdk import PROVIDER, inputs_class, is_custom_object, members, resource_class
 from plan.values import is_asset, is_unknown, reveal
 
-PROVIDER = "pulumi:providers:"
+__all__ = [
+    "PROVIDER",
+    "Problem",
+    "alternatives",
+    "check_inputs",
+    "element_classes",
+    "expected",
+    "fits",
+    "inputs_class",
+    "is_custom_object",
+    "members",
+    "resource_class",
+]
 
 
 @dataclass(frozen=True, order=True)
@@ -64,45 +74,6 @@ def expected(token: str, name: str) -> str:
     known = members(inputs_class(token))
     hint = known[name if name in known else _camel(name)]
     return _or(dict.fromkeys(map(_named, _takes(hint))))
-
-
-@functools.cache
-def inputs_class(token: str) -> type:
-    """The SDK's class of inputs of a resource type or provider. Raises LookupError, with what is unknown."""
-    if is_custom_object(token):
-        return _args_of(_member("pulumi_kubernetes.apiextensions", "CustomResource"))
-    return _args_of(resource_class(token))
-
-
-@functools.cache
-def resource_class(token: str) -> type:
-    """The SDK's resource class of a type (`aws:ec2/vpc:Vpc`) or provider (`pulumi:providers:aws`); else LookupError."""
-    if is_custom_object(token):
-        return _member("pulumi_kubernetes.apiextensions", "CustomResource")
-    package = token.removeprefix(PROVIDER).split(":")[0]
-    _load(package)
-    if token.startswith(PROVIDER):
-        return _member(*_provider_class(package))
-    for module in rpc._RESOURCE_MODULES.get(token.rpartition(":")[0], []):
-        name = module.mod_info["classes"].get(token)  # type: ignore[attr-defined]
-        if name:
-            return _member(module.mod_info["fqn"], name)  # type: ignore[attr-defined]
-    raise LookupError(f"the {package} SDK has no resource type {token}")
-
-
-def is_custom_object(token: str) -> bool:
-    """Whether a token is a Kubernetes object of a CRD, which the SDK has no class for: its group has a domain."""
-    package, _, rest = token.partition(":")
-    if package != "kubernetes" or token.count(":") != 2:
-        return False
-    _load(package)
-    return "." in rest.split("/")[0] and token.rpartition(":")[0] not in rpc._RESOURCE_MODULES
-
-
-@functools.cache
-def members(cls: type) -> Mapping[str, Any]:
-    """The properties of an SDK class of inputs or outputs: camelCase name to annotation."""
-    return _types._raw_return_hints(cls)
 
 
 @functools.cache
@@ -159,11 +130,19 @@ def _value(value: Any, hint: Any, path: str, whole: bool = True) -> Iterator[Pro
     choices = _takes(hint) if whole else alternatives(hint)
     if not choices or Any in choices:
         return
-    alike = [choice for choice in choices if _same_kind(value, choice)]
+    kind = _kind(value)
+    alike = _of_kind(choices, kind)
     if not alike:
-        yield Problem(path, f"expected {_or(dict.fromkeys(map(_named, choices)))}, got {_kind(value)}")
-        return
-    yield from min(([*_inside(value, choice, path, whole)] for choice in alike), key=len)
+        yield Problem(path, f"expected {_or(dict.fromkeys(map(_named, choices)))}, got {kind}")
+    elif len(alike) == 1:
+        yield from _inside(value, alike[0], path, whole)
+    else:
+        yield from min(([*_inside(value, choice, path, whole)] for choice in alike), key=len)
+
+
+@functools.cache
+def _of_kind(choices: tuple[Any, ...], kind: str) -> tuple[Any, ...]:
+    return tuple(choice for choice in choices if kind in _kinds(choice))
 
 
 def _inside(value: Any, choice: Any, path: str, whole: bool) -> Iterator[Problem]:
@@ -171,7 +150,7 @@ def _inside(value: Any, choice: Any, path: str, whole: bool) -> Iterator[Problem
     origin = typing.get_origin(choice) or choice
     arguments = typing.get_args(choice)
     if origin is Literal or _is_enum(choice):
-        allowed = arguments if origin is Literal else [member.value for member in choice]
+        allowed = _samples(choice)
         if value not in allowed:
             yield Problem(path, f"must be {_or(map(repr, allowed))}")
     elif _is_object(choice):
@@ -186,26 +165,41 @@ def _inside(value: Any, choice: Any, path: str, whole: bool) -> Iterator[Problem
         yield Problem(path, "expected a whole number, got a fraction")
 
 
-def _same_kind(value: Any, choice: Any) -> bool:
+def _kinds(choice: Any) -> set[str]:
+    """The kinds of value, in words, that a type takes."""
     origin = typing.get_origin(choice) or choice
     if origin is Literal or _is_enum(choice):
-        samples = typing.get_args(choice) if origin is Literal else [member.value for member in choice]
-        return any(_kind(value) == _kind(sample) for sample in samples)
+        return set(map(_kind, _samples(choice)))
     if _is_object(choice) or origin in (dict, collections.abc.Mapping):
-        return isinstance(value, Mapping) and not is_asset(value)
+        return {"an object"}
     if origin in (list, collections.abc.Sequence):
-        return isinstance(value, (list, tuple))
-    if choice in (str, bool, int, float):
-        return _kind(value) == _named(choice if choice is not float else int)
+        return {"a list"}
     if isinstance(choice, type) and issubclass(choice, (pulumi.Asset, pulumi.Archive)):
-        return is_asset(value) or isinstance(value, (pulumi.Asset, pulumi.Archive))
-    return True
+        return {"a file or archive"}
+    return _PLAIN.get(
+        choice, {"a string", "true or false", "a whole number", "a list", "a file or archive", "an object"}
+    )
 
 
+_PLAIN: dict[Any, set[str]] = {
+    str: {"a string"},
+    bool: {"true or false"},
+    int: {"a whole number"},
+    float: {"a whole number"},
+}
+
+
+def _samples(choice: Any) -> Sequence[Any]:
+    """The values of a Literal or an enum."""
+    return typing.get_args(choice) or [member.value for member in choice]
+
+
+@functools.cache
 def _is_object(choice: Any) -> bool:
     return isinstance(choice, type) and (_types.is_input_type(choice) or _types.is_output_type(choice))
 
 
+@functools.cache
 def _is_enum(choice: Any) -> bool:
     return isinstance(choice, type) and issubclass(choice, enum.Enum)
 
@@ -222,7 +216,7 @@ def _kind(value: Any) -> str:
 def _named(choice: Any) -> str:
     origin = typing.get_origin(choice) or choice
     if origin is Literal or _is_enum(choice):
-        return _or(map(repr, typing.get_args(choice) if origin is Literal else [member.value for member in choice]))
+        return _or(map(repr, _samples(choice)))
     if origin in (list, collections.abc.Sequence):
         return "a list"
     plain: dict[Any, str] = {str: "a string", bool: "true or false", int: "a whole number", float: "a number"}
@@ -264,34 +258,6 @@ def _decoded(inputs: Mapping[str, Any], cls: type) -> dict[str, Any]:
         result[name] = plain
     result.pop("version", None)  # the engine's own: the plugin's version
     return result
-
-
-def _args_of(cls: type) -> type:
-    """The class of a resource class's inputs: `VpcArgs`, or Kubernetes' `ConfigMapInitArgs`."""
-    module = sys.modules[cls.__module__]
-    found = getattr(module, f"{cls.__name__}InitArgs", None) or getattr(module, f"{cls.__name__}Args", None)
-    if not isinstance(found, type):
-        raise LookupError(f"{cls.__module__}.{cls.__name__} has no class of inputs")
-    return found
-
-
-def _member(module: str, name: str) -> type:
-    return typing.cast(type, getattr(importlib.import_module(module), name))
-
-
-@functools.cache
-def _load(package: str) -> None:
-    if package not in rpc._RESOURCE_PACKAGES:
-        try:
-            importlib.import_module(f"pulumi_{package.replace('-', '_')}")
-        except ModuleNotFoundError:
-            raise LookupError(f"no SDK is installed for the package {package}") from None
-
-
-def _provider_class(package: str) -> tuple[str, str]:
-    for found in rpc._RESOURCE_PACKAGES.get(package, []):
-        return found.pkg_info["fqn"], found.pkg_info["class"]  # type: ignore[attr-defined]
-    raise LookupError(f"no SDK is installed for the package {package}")
 
 
 def element_classes(hint: Any) -> Sequence[type]:
