@@ -137,5 +137,5 @@ def _publishes(region: Region, topology: Topology, key: str) -> str:
     through = {"kms:ViaService": f"sns.{region.aws_region}.amazonaws.com"}
     return policy(
         statement(["sns:Publish"], [topic]),
-        statement(["kms:GenerateDataKey*", "kms:Decrypt"], [key], StringEquals=through),
+        statement(["kms:GenerateDataKey", "kms:Decrypt"], [key], StringEquals=through),
     )

@@ -154,6 +154,16 @@ def test_nodes_wait_for_the_network_add_on_and_coredns_for_the_nodes() -> None:
     assert "NodeGroup us-west-on-demand" in above(found, found.one("Addon", "us-west-aws-ebs-csi-driver"))
 
 
+def test_nodes_and_control_plane_share_one_group_that_takes_itself_alone() -> None:
+    """The load balancers' rules, which let nginx and the mesh be reached, come on top."""
+    found = cluster()
+    assert found.one("Cluster").inputs["vpcConfig"]["securityGroupIds"] == ["us-west-nodes-id"]
+    assert {tuple(t.inputs["vpcSecurityGroupIds"]) for t in found.of("LaunchTemplate")} == {("us-west-nodes-id",)}
+    (rule,) = [r for r in found.of("SecurityGroupIngressRule") if r.inputs["securityGroupId"] == "us-west-nodes-id"]
+    assert rule.inputs["referencedSecurityGroupId"] == "us-west-nodes-id"
+    assert not {"cidrIpv4", "cidrIpv6", "prefixListId"} & rule.inputs.keys()
+
+
 def test_nodes_wait_for_their_roles_policies() -> None:
     found = cluster()
     assert "RolePolicyAttachment us-west-node-AmazonEKSWorkerNodePolicy" in above(found, group(found, "spot"))

@@ -93,42 +93,6 @@ def test_the_distribution_has_the_web_acl_and_both_live_in_us_east_1() -> None:
     assert edge().one("Certificate", "edge").region == "us-east-1"
 
 
-def test_the_web_acl_refuses_countries_and_floods_and_what_is_known_to_be_bad() -> None:
-    rules = {r["name"]: r for r in edge().one("WebAcl").inputs["rules"]}
-    assert rules["countries-not-served"]["statement"]["geoMatchStatement"]["countryCodes"] == ["CU", "IR", "KP", "SY"]
-    limit = rules["limit-by-address"]["statement"]["rateBasedStatement"]
-    assert (limit["limit"], limit["aggregateKeyType"]) == (30_000, "IP")
-    assert {name for name in rules if name.startswith("AWSManaged")} == {
-        "AWSManagedRulesAmazonIpReputationList", "AWSManagedRulesCommonRuleSet", "AWSManagedRulesKnownBadInputsRuleSet",
-    }  # fmt: skip
-
-
-def test_who_is_limited_is_answered_429() -> None:
-    rules = {r["name"]: r for r in edge().one("WebAcl").inputs["rules"]}
-    assert rules["limit-by-address"]["action"]["block"]["customResponse"]["responseCode"] == 429
-
-
-@pytest.mark.parametrize("found", [edge, given_zone])
-def test_each_rule_has_a_priority_of_its_own(found: Any) -> None:
-    priorities = [r["priority"] for r in found().one("WebAcl").inputs["rules"]]
-    assert len(set(priorities)) == len(priorities)
-
-
-def test_a_stack_that_blocks_no_country_has_no_rule_for_it() -> None:
-    assert "countries-not-served" not in {r["name"] for r in given_zone().one("WebAcl").inputs["rules"]}
-
-
-def test_the_limit_is_the_stack_files() -> None:
-    rules = {r["name"]: r for r in given_zone().one("WebAcl").inputs["rules"]}
-    assert rules["limit-by-address"]["statement"]["rateBasedStatement"]["limit"] == 1000
-
-
-def test_the_web_acls_log_leaves_out_tokens_and_cookies() -> None:
-    logging = edge().one("WebAclLoggingConfiguration").inputs
-    assert {f["singleHeader"]["name"] for f in logging["redactedFields"]} == {"authorization", "cookie"}
-    assert edge().one("LogGroup", "firewall").inputs["name"].startswith("aws-waf-logs-")
-
-
 def test_every_request_is_logged_under_a_key_of_us_east_1() -> None:
     group = edge().one("LogGroup", "edge-requests")
     assert (group.region, group.inputs["kmsKeyId"]) == ("us-east-1", "arn:Key:global-telemetry")
@@ -158,27 +122,9 @@ def test_the_domain_leads_to_the_distribution_by_both_protocols() -> None:
         assert (record["name"], record["aliases"][0]["name"]) == ("hal9.ai", "d1.cloudfront.net")
 
 
-def test_the_zone_is_made_where_none_is_given() -> None:
-    assert edge().one("Zone").inputs["name"] == "hal9.ai"
-    assert edge().value["servers"] == ["ns-1.example", "ns-2.example"]
-
-
-def test_a_given_zone_is_used_and_none_is_made() -> None:
-    assert given_zone().of("Zone") == []
-    assert {r.inputs["zoneId"] for r in given_zone().of("Record")} == {"Z123"}
-    assert given_zone().value["servers"] is None
-
-
 def test_shield_advanced_is_behind_a_flag() -> None:
     assert edge().of("Protection") == []
     assert given_zone().one("Protection").inputs["resourceArn"] == "arn:Distribution:edge"
-
-
-def test_a_certificate_is_proved_in_the_zone_and_waited_for() -> None:
-    record = edge().one("Record", "certificate-proof").inputs
-    assert (record["name"], record["type"], record["records"]) == ("_proof.hal9.ai", "CNAME", ["_value.aws"])
-    valid = edge().one("CertificateValidation", "edge").inputs
-    assert (valid["certificateArn"], valid["validationRecordFqdns"]) == ("arn:Certificate:edge", ["record.hal9.ai"])
 
 
 @pytest.mark.parametrize(("stack", "kept"), [("prod", True), ("dev", False)])

@@ -90,7 +90,7 @@ def test_a_balancer_reaches_the_pods_and_the_pods_take_it() -> None:
     into = {
         (r.inputs["referencedSecurityGroupId"], r.inputs["fromPort"])
         for r in balancers().of("SecurityGroupIngressRule")
-        if r.inputs["securityGroupId"] == "us-west.pods"
+        if r.inputs["securityGroupId"] == "us-west-nodes-id" and r.name != "us-west-nodes-each-other"
     }
     assert out == into
     assert {port for _, port in out} == {

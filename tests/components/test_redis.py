@@ -21,7 +21,7 @@ INHERITED = {
 
 
 @functools.cache
-def redis(stack: str = "prod", replicas_per_shard: int = 1) -> Built:
+def redis(stack: str = "prod", preview: bool = False, replicas_per_shard: int = 1) -> Built:
     def make() -> Any:
         parsed = topology(stack, put("redis.cache.replicasPerShard", replicas_per_shard))
         ground = cells(parsed)
@@ -29,7 +29,7 @@ def redis(stack: str = "prod", replicas_per_shard: int = 1) -> Built:
         sessions = {r.name: RegionSessions(r, parsed, ground, vaults(ground)).store for r in parsed.ordered_regions}
         return {"caches": caches, "sessions": sessions}
 
-    return build(make, stack=stack)
+    return build(make, stack=stack, preview=preview)
 
 
 def groups(built: Built, ending: str) -> list[Registered]:

@@ -18,7 +18,7 @@ REGIONS = {"us-west": "us-west-2", "eu-central": "eu-central-1", "ap-south": "ap
 
 
 @functools.cache
-def registries(stack: str = "prod") -> Built:
+def registries(stack: str = "prod", preview: bool = False) -> Built:
     def make() -> Any:
         parsed = topology(stack)
         urls = {}
@@ -28,7 +28,7 @@ def registries(stack: str = "prod") -> Built:
             urls[region.name] = RegionRegistry(region, parsed, keys, opts).url
         return urls
 
-    return build(make, stack=stack)
+    return build(make, stack=stack, preview=preview)
 
 
 def test_each_region_has_the_images_repository() -> None:
