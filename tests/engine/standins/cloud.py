@@ -29,6 +29,11 @@ class Operation:
     ended: int | None = None
     error: str = ""
 
+    @property
+    def type(self) -> str:
+        """The resource's type: `aws:ec2/vpc:Vpc`."""
+        return self.urn.split("::")[2].rpartition("$")[2]
+
 
 @dataclass(frozen=True)
 class Live:
