@@ -17,8 +17,18 @@ from typing import Any, Protocol, TypeAlias
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import (
+    BusyLoadingError,
+    ClusterDownError,
+    MasterDownError,
+    NoScriptError,
+    ReadOnlyError,
+    RedisClusterException,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from app.deployment import Deployment, Endpoint, RegionConfig
 from app.redis_lane import RedisLane
@@ -29,6 +39,9 @@ REMOTE_SECONDS = 1.0
 """Longest wait for a server of another region; four round trips between the farthest two (220 ms)."""
 MAX_CONNECTIONS = 512
 """Connections to one server that a process may hold; above it a call fails at once instead of queueing."""
+
+_NOT_NOW = BusyLoadingError | ClusterDownError | MasterDownError | ReadOnlyError | TryAgainError
+"""Answers of a server that cannot serve at this moment; redis-py takes the code off their messages."""
 
 CacheClient: TypeAlias = "Redis | RedisCluster"
 
@@ -52,11 +65,9 @@ def is_away(error: BaseException) -> bool:
 
     A server that is loading, without its cluster, or read-only after a failover counts as away too.
     """
-    if isinstance(error, OSError | TimeoutError | RedisConnectionError):
+    if isinstance(error, OSError | TimeoutError | RedisConnectionError | RedisClusterException | _NOT_NOW):
         return True
-    return (isinstance(error, RedisError) and not isinstance(error, ResponseError | NoScriptError)) or str(
-        error
-    ).startswith(("LOADING", "CLUSTERDOWN", "MASTERDOWN", "READONLY", "TRYAGAIN"))
+    return isinstance(error, RedisError) and not isinstance(error, ResponseError | NoScriptError)
 
 
 class Script:

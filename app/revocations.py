@@ -13,7 +13,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
 
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from app.breakers import BreakerOpen
 from app.redis_clients import RedisClients
@@ -25,7 +25,7 @@ POLL_SECONDS = 1.0
 OVERLAP_MS = 30_000
 """How far each reading looks back behind the newest it has seen: the pods' clocks and the copies' lag differ."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
-AWAY = (RedisError, OSError, TimeoutError, BreakerOpen)
+AWAY = (RedisError, RedisClusterException, OSError, TimeoutError, BreakerOpen)
 
 
 class Pending:

@@ -30,7 +30,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
 import msgspec
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from app.breakers import BreakerOpen, Breakers
 from app.cache import records
@@ -56,7 +56,7 @@ POLL_SECONDS = 0.01
 POLL_MOST_SECONDS = 0.1
 
 Unavailable = tuple[type[BaseException], ...]
-_AWAY = (RedisError, OSError, TimeoutError, BreakerOpen)
+_AWAY = (RedisError, RedisClusterException, OSError, TimeoutError, BreakerOpen)
 
 _floors: contextvars.ContextVar[dict[int, tuple[int, int]]] = contextvars.ContextVar("required_floors")
 

@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 from redis.asyncio import Redis, RedisCluster
-from redis.exceptions import RedisError
+from redis.exceptions import RedisClusterException, RedisError
 
 from app.cache.records import CHANNEL
 from app.redis_clients import RedisClients
@@ -146,7 +146,7 @@ class Coherence:
         while True:
             try:
                 nodes = await self._nodes()
-            except (RedisError, OSError) as error:
+            except (RedisError, RedisClusterException, OSError) as error:
                 log.warning("the cache's nodes are not known: %s", error)
                 nodes = set(self._feeds)
             for gone in set(self._feeds) - nodes:
@@ -191,7 +191,7 @@ class _Feed:
             began = time.monotonic()
             try:
                 await self._subscribed()
-            except (RedisError, OSError, TimeoutError) as error:
+            except (RedisError, RedisClusterException, OSError, TimeoutError) as error:
                 log.warning("cache invalidations of %s:%s: %s", self._host, self._port, error)
             finally:
                 self.trusted_until = 0.0
@@ -267,7 +267,7 @@ class _Feed:
                     for channel, answer in batch:
                         pipeline.publish(channel, answer)
                     await pipeline.execute()
-            except (RedisError, OSError) as error:
+            except (RedisError, RedisClusterException, OSError) as error:
                 log.warning("writers were not answered: %s", error)
 
     async def drop_silent(self, applied: set[str]) -> None:
