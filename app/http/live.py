@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app.http.problem import Problem, unavailable
@@ -24,6 +24,7 @@ PATH = "/v1/live"
 MAX_SOCKETS = 4096
 MAX_MESSAGE = 64
 CHECK_SECONDS = 15.0
+CLOSE_SECONDS = 2.0
 
 SESSION_ENDED, RESTART, FULL, TOO_LARGE, NOT_TEXT, UNEXPECTED = 4401, 1012, 1013, 1009, 1003, 1008
 
@@ -44,7 +45,7 @@ class Live:
         self._explain = explain
         self._presence = presence
         self._check_seconds = check_seconds
-        self._open: set[WebSocket] = set()
+        self._open: set[_Conversation] = set()
         self._leaving = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,20 +57,24 @@ class Live:
             await _refuse(socket, request, self._explain(error, request))
             return
         await socket.accept(headers=[(b"x-request-id", request.id.encode())])
+        conversation = _Conversation(socket)
         self._presence.opened(visit.user_id)
-        self._open.add(socket)
+        self._open.add(conversation)
         try:
-            code = await self._converse(socket, request)
+            await conversation.hold(self._check_seconds, lambda: self._ended(request))
         finally:
-            self._open.discard(socket)
+            self._open.discard(conversation)
             self._presence.closed(visit.user_id)
-        if code is not None:
-            await _close(socket, code)
 
     async def close_all(self) -> None:
         """Close every socket because this process is leaving, and refuse new ones."""
         self._leaving = True
-        await asyncio.gather(*(_close(socket, RESTART) for socket in list(self._open)))
+        for conversation in list(self._open):
+            conversation.end(RESTART)
+        with contextlib.suppress(TimeoutError):  # who does not take the close is cut with the process
+            async with asyncio.timeout(CLOSE_SECONDS):
+                while self._open:
+                    await asyncio.sleep(0.01)
 
     async def _admitted(self, request: Request) -> Visit:
         request.check_head()
@@ -78,29 +83,6 @@ class Live:
         if self._leaving or len(self._open) >= MAX_SOCKETS:
             raise unavailable("overloaded", "This server takes no more connections; ask again.")
         return await self._sign_in(request)
-
-    async def _converse(self, socket: WebSocket, request: Request) -> int | None:
-        """Answer until somebody ends it; the code to close with, None where the socket is closed already."""
-        receiving = asyncio.ensure_future(socket.receive())
-        try:
-            while True:
-                done, _ = await asyncio.wait({receiving}, timeout=self._check_seconds)
-                if not done:
-                    if await self._ended(request):
-                        return SESSION_ENDED
-                    continue
-                message = receiving.result()
-                if message["type"] == "websocket.disconnect":
-                    return None
-                wrong = _wrong(message.get("text"))
-                if wrong is not None:
-                    return wrong
-                await socket.send_text("pong")
-                receiving = asyncio.ensure_future(socket.receive())
-        except (WebSocketDisconnect, RuntimeError):
-            return None  # it was closed while we were answering
-        finally:
-            receiving.cancel()
 
     async def _ended(self, request: Request) -> bool:
         """Whether the session is over. A store that cannot be asked ends no socket."""
@@ -121,14 +103,52 @@ def _wrong(text: str | None) -> int | None:
     return None if text == "ping" else UNEXPECTED
 
 
-async def _close(socket: WebSocket, code: int) -> None:
-    with contextlib.suppress(WebSocketDisconnect, RuntimeError, OSError):  # it may have gone by itself
-        await socket.close(code)
-
-
 async def _refuse(socket: WebSocket, request: Request, problem: Problem) -> None:
     """Answer the handshake with a problem, as any other request."""
     body = problem.body(request.id)
     headers = [PROBLEM, (b"x-request-id", request.id.encode()), *problem.headers]
     await socket.send({"type": "websocket.http.response.start", "status": problem.status, "headers": headers})
     await socket.send({"type": "websocket.http.response.body", "body": body})
+
+
+class _Conversation:
+    """One accepted socket, until somebody ends it.
+
+    Granian cannot close a socket while a receive waits on it (2.8.7: both take one lock), so whoever ends it cancels
+    the receive first and the holder closes.
+    """
+
+    def __init__(self, socket: WebSocket) -> None:
+        self._socket = socket
+        self._code: int | None = None
+        self._receiving = self._receive()
+
+    def end(self, code: int) -> None:
+        """Have it closed with `code`."""
+        self._code = code
+        self._receiving.cancel()
+
+    async def hold(self, check_seconds: float, ended: Callable[[], Awaitable[bool]]) -> None:
+        """Answer pings until it ends; `ended` is asked every `check_seconds` without a message."""
+        with contextlib.suppress(WebSocketDisconnect, RuntimeError, OSError):  # the client has gone
+            while self._code is None:
+                done, _ = await asyncio.wait({self._receiving}, timeout=check_seconds)
+                if self._code is not None:
+                    break
+                if not done:
+                    if await ended():
+                        self.end(SESSION_ENDED)
+                    continue
+                message = self._receiving.result()
+                if message["type"] == "websocket.disconnect":
+                    return
+                self._code = _wrong(message.get("text"))
+                if self._code is None:
+                    await self._socket.send_text("pong")
+                    self._receiving = self._receive()
+            self._receiving.cancel()
+            await asyncio.gather(self._receiving, return_exceptions=True)
+            await self._socket.close(self._code or RESTART)
+
+    def _receive(self) -> asyncio.Task[Message]:
+        return asyncio.create_task(self._socket.receive())
