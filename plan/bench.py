@@ -89,6 +89,12 @@ def _in_its_own_process(project: Path, source: Path) -> Measured:
     return Measured(**json.loads(done.stdout))
 
 
+def _say(text: str) -> None:
+    """Progress, where somebody is looking."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
 def _ratio(over: Sequence[float], under: Sequence[float]) -> str:
     ratios = [a / b for a, b in zip(over, under, strict=True)]
     return f"{statistics.median(ratios):5.2f}  ({min(ratios):.2f} to {max(ratios):.2f})"
@@ -111,9 +117,9 @@ def bench(rounds: int) -> str:
         taken: dict[str, list[Measured]] = {name: [] for name in todo}
         for turn in range(rounds):
             for name, (project, source) in todo.items():
-                print(f"\rturn {turn + 1} of {rounds}: {name}   ", end="", file=sys.stderr, flush=True)
+                _say(f"turn {turn + 1} of {rounds}: {name}")
                 taken[name].append(_in_its_own_process(project, source))
-        print("\r\033[K" if sys.stderr.isatty() else "", end="", file=sys.stderr)
+        _say("")
     return "\n".join(_table(taken))
 
 
