@@ -400,6 +400,27 @@ async def test_two_movers_do_not_work_at_once(deployment):
                 pass
 
 
+async def test_the_hand_over_waits_for_the_last_write_to_arrive(deployment, writers, databases, monkeypatch):
+    lock = await asyncpg.connect(**target_dsn(deployment))
+    arm = ownership.arm
+
+    async def hold_the_stream_up(*arguments) -> None:
+        await arm(*arguments)
+        monkeypatch.setattr(ownership, "arm", arm)
+        await lock.execute("BEGIN; LOCK TABLE items IN SHARE ROW EXCLUSIVE MODE")
+        await writers.more(10)  # the source has them, the target cannot apply them
+        asyncio.get_running_loop().call_later(0.3, lock.terminate)
+
+    monkeypatch.setattr(ownership, "arm", hold_the_stream_up)
+    async with mover(deployment) as move:
+        record = await move.run()
+        await writers.more()
+        await move.finish()
+    await writers.__aexit__()
+    await writers.check(databases)
+    assert record.facts["switch"]["pause_milliseconds"] > 200
+
+
 async def test_a_revoked_hand_over_never_happens(deployment):
     async with sides(deployment, SOURCE, TARGET) as (source, target):
         move = uuid.uuid4()
