@@ -28,7 +28,15 @@ from redis.exceptions import (
     ResponseError,
     TryAgainError,
 )
+from redis.exceptions import (
+    ClusterDownError,
+    NoScriptError,
+    ReadOnlyError,
+    RedisClusterException,
+    TryAgainError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app.deployment import Deployment, Endpoint, RegionConfig
 from app.redis_lane import RedisLane
@@ -60,14 +68,25 @@ def secret(deployment: Deployment, name: str) -> str | None:
     return None
 
 
-def is_away(error: BaseException) -> bool:
-    """Whether `error` says that the server could not be asked, as against an answer that is an error.
+AWAY: tuple[type[Exception], ...] = (
+    OSError,
+    TimeoutError,
+    RedisConnectionError,
+    RedisTimeoutError,
+    RedisClusterException,
+    ClusterDownError,
+    ReadOnlyError,
+    TryAgainError,
+)
+"""Errors that say that the server could not be asked, as against an answer that is an error.
 
-    A server that is loading, without its cluster, or read-only after a failover counts as away too.
-    """
-    if isinstance(error, OSError | TimeoutError | RedisConnectionError | RedisClusterException | _NOT_NOW):
-        return True
-    return isinstance(error, RedisError) and not isinstance(error, ResponseError | NoScriptError)
+A server that is loading, without its cluster, or read-only after a failover is away too.
+"""
+
+
+def is_away(error: BaseException) -> bool:
+    """Whether `error` is one of `AWAY`."""
+    return isinstance(error, AWAY)
 
 
 class Script:
@@ -185,8 +204,6 @@ class RedisClients:
             "socket_connect_timeout": patience,
             "max_connections": MAX_CONNECTIONS,
             "protocol": 2,
-            "lib_name": None,
-            "lib_version": None,
         }
         if endpoint.tls:
             options |= {

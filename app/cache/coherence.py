@@ -78,9 +78,12 @@ class Coherence:
         """Leave every node."""
         tasks = [task for task in (self._layout, *(feed.task for feed in self._feeds.values())) if task is not None]
         self._layout, self._feeds = None, {}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        running = set(tasks)
+        while running:
+            for task in running:
+                task.cancel()
+            # More than once: a cancellation that meets a reading's own time-out may be lost in the client.
+            _, running = await asyncio.wait(running, timeout=0.2)
         self._trust()
 
     def message(self, key: str) -> tuple[str, str]:
