@@ -85,7 +85,7 @@ def destination_rule(topology: Topology) -> Manifest:
 
     A subset holds every endpoint and puts its own region's first. With the specification's label as a filter it would
     hold that region's alone, and answer 503 for as long as the region is dead: neither Envoy's retries nor its locality
-    failover leave the subset. So the label decides the priority instead.
+    failover leave the subset. So the region decides the priority instead.
     """
     policy = {
         "connectionPool": {
@@ -107,7 +107,8 @@ def destination_rule(topology: Topology) -> Manifest:
 
 
 def _subset(region: Region) -> dict[str, Any]:
-    first = {"enabled": True, "failoverPriority": [f"region={region.name}"]}
+    # By network, not by our own label: another region's endpoint is its gateway, which has no label of a pod.
+    first = {"enabled": True, "failoverPriority": [f"topology.istio.io/network={region.name}"]}
     return {
         "name": region.name,
         "labels": {"app": SERVER},
@@ -138,7 +139,7 @@ def remote_endpoints(region: Region, topology: Topology, gateways: Mapping[str, 
                 "network": other.name,
                 "locality": other.aws_region,
                 "serviceAccount": SERVER,
-                "weight": topology.autoscaling.min_replicas,
+                "weight": 1,  # of what is left when a region is dead, nearly all to the pods next door
             },
         )
         for other in topology.others(region.name)

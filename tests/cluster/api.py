@@ -32,7 +32,10 @@ class Api:
         self.port, self.folder = port, folder
         context = ssl.create_default_context(cafile=str(folder / "apiserver.crt"))
         self._http = httpx.Client(
-            base_url=f"https://127.0.0.1:{port}", headers={"Authorization": f"Bearer {TOKEN}"}, verify=context, timeout=30
+            base_url=f"https://127.0.0.1:{port}",
+            headers={"Authorization": f"Bearer {TOKEN}"},
+            verify=context,
+            timeout=30,
         )
         self._resources: dict[tuple[str, str], tuple[str, bool]] = {}
 
@@ -86,13 +89,18 @@ class Api:
         if answer.status_code not in (200, 201):
             name = f"{manifest['kind']} {manifest['metadata'].get('namespace', '')}/{manifest['metadata']['name']}"
             raise Refused(f"{name}: {answer.json()['message']}")
-        warnings = [text.split('"', 1)[1].rstrip('"') for text in answer.headers.get_list("warning", split_commas=False)]
+        warnings = [
+            text.split('"', 1)[1].rstrip('"') for text in answer.headers.get_list("warning", split_commas=False)
+        ]
         return answer.json(), warnings
 
     def kubeconfig(self) -> Path:
         """A kubeconfig of the administrator, for the programs that want a file."""
         path = self.folder / "kubeconfig"
-        cluster = {"server": f"https://127.0.0.1:{self.port}", "certificate-authority": str(self.folder / "apiserver.crt")}
+        cluster = {
+            "server": f"https://127.0.0.1:{self.port}",
+            "certificate-authority": str(self.folder / "apiserver.crt"),
+        }
         config = {
             "apiVersion": "v1",
             "kind": "Config",

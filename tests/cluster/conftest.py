@@ -12,12 +12,12 @@ import pytest
 import yaml
 
 from components.manifests import gateway
+from components.topology import Topology
 from plan.manifests import manifests
 from tests.cluster import sources
 from tests.cluster.api import Api, Object, api_server
 from tests.components.stackfiles import DATA
 from tests.conftest import PlanOf
-from components.topology import Topology
 from tools import build
 
 UNKNOWN = "[unknown]"
@@ -142,7 +142,10 @@ def _wait_for_definitions(server: Api) -> None:
         waiting = [
             one["metadata"]["name"]
             for one in found
-            if not any(c["type"] == "Established" and c["status"] == "True" for c in one.get("status", {}).get("conditions") or ())
+            if not any(
+                c["type"] == "Established" and c["status"] == "True"
+                for c in one.get("status", {}).get("conditions") or ()
+            )
         ]
         if not waiting:
             return

@@ -13,7 +13,18 @@ import yaml
 from tests.cluster import sources
 
 Object = dict[str, Any]
-FREE = {"annotations", "labels", "config", "meshConfig", "extraArgs", "expanderPriorities", "meshNetworks", "env", "resources", "tolerations"}
+FREE = {
+    "annotations",
+    "labels",
+    "config",
+    "meshConfig",
+    "extraArgs",
+    "expanderPriorities",
+    "meshNetworks",
+    "env",
+    "resources",
+    "tolerations",
+}
 """Values that a chart takes as they are: what is in them is the reader's business, not the chart's."""
 
 
@@ -21,7 +32,9 @@ class ChartError(AssertionError):
     """helm could not render a chart with our values; the message is helm's own."""
 
 
-def template(helm: Path, release: Mapping[str, Any], folder: Path, values: Mapping[str, Any] | None = None) -> list[Object]:
+def template(
+    helm: Path, release: Mapping[str, Any], folder: Path, values: Mapping[str, Any] | None = None
+) -> list[Object]:
     """What the real chart renders with a release's values. Raises ChartError."""
     chart = sources.chart(release["chart"])
     assert chart is not None
@@ -50,7 +63,10 @@ def misspelt(release: Mapping[str, Any]) -> list[str]:
     defaults = yaml.safe_load((chart / "values.yaml").read_text()) or {}
     inner = defaults.get("_internal_defaults_do_not_set")
     if inner is not None:
-        defaults = {**copy.deepcopy(inner), **{k: v for k, v in defaults.items() if k != "_internal_defaults_do_not_set"}}
+        defaults = {
+            **copy.deepcopy(inner),
+            **{k: v for k, v in defaults.items() if k != "_internal_defaults_do_not_set"},
+        }
     return list(_unknown(release["values"], defaults, ""))
 
 

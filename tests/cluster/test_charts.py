@@ -12,7 +12,14 @@ from tests.cluster import helm, sources
 from tests.cluster.api import Api
 from tests.cluster.conftest import Cluster, Clusters
 
-JUDGED = ("istio-base", "istio-cni", "istiod", "metrics-server", "aws-load-balancer-controller", "secrets-store-csi-driver")
+JUDGED = (
+    "istio-base",
+    "istio-cni",
+    "istiod",
+    "metrics-server",
+    "aws-load-balancer-controller",
+    "secrets-store-csi-driver",
+)
 EAST_WEST = "istio-eastwest"
 STACKS = [("dev", "us-west"), ("prod", "us-west"), ("prod", "ap-south")]
 
@@ -34,7 +41,11 @@ def test_every_chart_that_a_module_carries_takes_our_values_and_the_server_what_
             if rendered["kind"] == "CustomResourceDefinition":
                 continue  # the server has them already
             rendered["metadata"].setdefault("namespace", release["namespace"])
-            if rendered["kind"].startswith("Cluster") or "webhook" in rendered["apiVersion"] or rendered["kind"] in CLUSTER_WIDE:
+            if (
+                rendered["kind"].startswith("Cluster")
+                or "webhook" in rendered["apiVersion"]
+                or rendered["kind"] in CLUSTER_WIDE
+            ):
                 del rendered["metadata"]["namespace"]
             api.apply(rendered)
 

@@ -1,10 +1,4 @@
-// Package discovery runs Istio's own control plane on one cluster's objects and writes the configuration that
-// it would send to Envoy: what a proxy would really do, without a proxy.
-//
-// Input (JSON, path in HAL9_DISCOVERY_INPUT): the cluster's Kubernetes objects and Istio objects as YAML, the mesh
-// networks, and the proxies to ask for. Output (JSON, path in HAL9_DISCOVERY_OUTPUT): by proxy name its listeners,
-// routes, clusters and endpoints, in Envoy's own JSON form.
-package discovery
+package tools
 
 import (
 	"encoding/json"
@@ -17,10 +11,12 @@ import (
 
 	core "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	meshconfig "istio.io/api/mesh/v1alpha1"
+	"istio.io/istio/pilot/pkg/config/kube/crd"
 	"istio.io/istio/pilot/pkg/features"
 	"istio.io/istio/pilot/pkg/model"
 	"istio.io/istio/pilot/test/xds"
 	"istio.io/istio/pkg/cluster"
+	"istio.io/istio/pkg/config/constants"
 	"istio.io/istio/pkg/config/mesh"
 	"istio.io/istio/pkg/config/mesh/meshwatcher"
 	"istio.io/istio/pkg/network"
@@ -42,10 +38,17 @@ type member struct {
 	Address   string            `json:"address"`
 	Labels    map[string]string `json:"labels"`
 	Network   string            `json:"network"`
+	View      []string          `json:"view"`
 	Region    string            `json:"region"`
 	Zone      string            `json:"zone"`
 }
 
+// TestDump runs Istio's own control plane on one cluster's objects and writes the configuration that
+// it would send to Envoy: what a proxy would really do, without a proxy.
+//
+// Input (JSON, path in HAL9_DISCOVERY_INPUT): the cluster's Kubernetes objects and Istio objects as YAML, the mesh
+// networks, and the proxies to ask for. Output (JSON, path in HAL9_DISCOVERY_OUTPUT): by proxy name its listeners,
+// routes, clusters and endpoints, in Envoy's own JSON form.
 func TestDump(t *testing.T) {
 	raw, err := os.ReadFile(os.Getenv("HAL9_DISCOVERY_INPUT"))
 	if err != nil {
@@ -68,10 +71,18 @@ func TestDump(t *testing.T) {
 		t.Fatal(err)
 	}
 	features.ClusterName = given.Cluster
+	// As istiod does when it reads objects: a short host name is one of the cluster's domain.
+	configs, _, err := crd.ParseInputs(given.Istio)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range configs {
+		configs[i].Domain = constants.DefaultClusterLocalDomain
+	}
 	server := xds.NewFakeDiscoveryServer(t, xds.FakeOptions{
 		DefaultClusterName:     cluster.ID(given.Cluster),
 		KubernetesObjectString: given.Kubernetes,
-		ConfigString:           given.Istio,
+		Configs:                configs,
 		MeshConfig:             config,
 		NetworksWatcher:        meshwatcher.NewFixedNetworksWatcher(networks),
 	})
@@ -91,7 +102,9 @@ func TestDump(t *testing.T) {
 				Labels:         asked.Labels,
 				ClusterID:      cluster.ID(given.Cluster),
 				Network:        network.ID(asked.Network),
-				IstioVersion:   "1.30.0",
+				// What ISTIO_META_REQUESTED_NETWORK_VIEW says: the networks whose endpoints the proxy sees.
+				RequestedNetworkView: asked.View,
+				IstioVersion:         "1.30.0",
 			},
 		})
 		result[name] = map[string][]json.RawMessage{
