@@ -30,7 +30,7 @@ from pulumi import automation
 
 from plan.program import REPOSITORY
 from plan.project import read_yaml
-from tests.engine.standins.cloud import Operation
+from tests.engine.standins.cloud import Cloud, Operation
 from tests.engine.standins.server import Providers
 from tools import build
 
@@ -97,6 +97,39 @@ class Done:
         return f"engine: {engine:<38} providers: {providers:<24} {self.seconds:5.1f} s"
 
 
+@dataclass(frozen=True)
+class Running:
+    """A `pulumi` command that has been started."""
+
+    arguments: Sequence[str]
+    process: subprocess.Popen[bytes]
+    log: Path
+    output: Path
+    begin: float
+    cloud: Cloud
+    mark: int
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self.process.poll() is None
+
+    def end(self, kill: bool = False) -> Done:
+        """Waits for the end; with `kill` kills the CLI first, and it alone, as its machine's death would."""
+        if kill:
+            self.process.kill()
+        status = self.process.wait(SECONDS)
+        lines = self.log.read_text().splitlines() if self.log.exists() else []
+        return Done(
+            self.arguments,
+            status,
+            self.output.read_text(),
+            time.monotonic() - self.begin,
+            [event for event in map(_event, lines) if event is not None],
+            self.cloud.since(self.mark),
+        )
+
+
 @dataclass
 class Engine:
     """One stack of one project. Commands run one after the other; see the module for use."""
@@ -153,15 +186,14 @@ class Engine:
         does; without them only at the end, which takes a third of the time.
         """
         with self.started(*arguments, events=events, checkpoints=checkpoints) as running:
-            done = running()
+            done = running.end()
         if check and done.status:
             raise AssertionError(f"pulumi {' '.join(arguments)} failed:\n{done.problems[-6000:]}")
         return done
 
     @contextmanager
-    def started(self, *arguments: str, events: bool = True, checkpoints: bool = True) -> Iterator[Callable[..., Done]]:
-        """A running `pulumi` command, for a test that breaks into it. Calling what this gives waits for the end;
-        with `kill=True` it kills the CLI first, as the machine's death would. On leaving nothing is left running."""
+    def started(self, *arguments: str, events: bool = True, checkpoints: bool = True) -> Iterator[Running]:
+        """A running `pulumi` command, for a test that breaks into it. On leaving nothing is left running."""
         log = self.project.parent / f"events-{next(self._logs)}.json"
         output = log.with_suffix(".txt")
         command = [str(build.binary("pulumi")), *arguments, "--non-interactive", "--color", "never"]
@@ -178,22 +210,8 @@ class Engine:
                 start_new_session=True,
             )
 
-        def end(kill: bool = False) -> Done:
-            if kill:
-                process.kill()
-            status = process.wait(SECONDS)
-            lines = log.read_text().splitlines() if log.exists() else []
-            return Done(
-                arguments,
-                status,
-                output.read_text(),
-                time.monotonic() - begin,
-                [event for event in map(_event, lines) if event is not None],
-                self.providers.cloud.since(mark),
-            )
-
         try:
-            yield end
+            yield Running(arguments, process, log, output, begin, self.providers.cloud, mark)
         finally:
             # The program and its host outlive a killed CLI for a moment.
             with suppress(ProcessLookupError):

@@ -50,9 +50,10 @@ def rescue(request: pytest.FixtureRequest, cli: None, say: Say) -> Iterator[Resc
             return done
 
         cloud.hold_after(CREATES_BEFORE[stack])
-        with engine.started(*UP) as end:
-            assert cloud.wait_until_held(240), "no create was ever held"
-            killed = told("up, killed half-way", end(kill=True))
+        with engine.started(*UP) as running:
+            while not cloud.wait_until_held(0.2):
+                assert running.alive, running.end().problems
+            killed = told("up, killed half-way", running.end(kill=True))
         cloud.release()
         while not cloud.settled():  # AWS finishes what it has begun, whoever asked for it
             time.sleep(0.05)
