@@ -123,7 +123,7 @@ class Writes(Shards):
                 self._metrics.db_commits_unknown.labels(str(pool.shard_id)).inc()
                 raise CommitUnknown(f"{pool} did not confirm the commit") from error
             if lost or isinstance(error, TimeoutError):
-                raise DatabaseUnavailable(f"{pool} was lost in a transaction") from error
+                raise DatabaseUnavailable(f"{pool} was lost in a transaction, or its time was up") from error
             raise
         await pool.release(connection)
 

@@ -17,10 +17,11 @@ from app.credentials import CredentialsError
 from app.deployment import SLOTS, Deployment
 from app.reshard import journal, preflight
 from app.reshard.journal import Record
-from app.reshard.move import MoveError, Mover, begin, sides, unfinished
+from app.reshard.move import MoveError, Mover
 from app.reshard.ownership import FenceBusy, OwnershipError
 from app.reshard.preflight import PreflightError
 from app.reshard.replication import StreamError
+from app.reshard.start import begin, sides, unfinished
 from app.sharding import describe
 
 FAILURES = (

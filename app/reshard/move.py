@@ -12,13 +12,9 @@ import asyncpg
 
 from app.connect import connect
 from app.deployment import Deployment
-from app.reshard import checksums, journal, ownership, preflight
+from app.reshard import checksums, journal, ownership
 from app.reshard.journal import BEFORE_SWITCH, ENDS, Record, Step
 from app.reshard.replication import TABLES, Side, Stream, StreamError
-from app.sharding import ShardMap, describe
-
-ADVISORY_LOCK = 0x4A11_9002
-"""Held on both shards by whoever moves slots: one mover at a time. Safety does not rest on it."""
 
 PAUSE_SECONDS = 0.6
 """The longest write pause: a drain that takes longer is broken off, the fence lifted, and tried again later."""
@@ -300,49 +296,3 @@ class Mover:
                     await connection.execute(f"DELETE FROM {table} WHERE slot = ANY ($1)", some)
         for shard in (self._source, self._target):
             await shard.connection.execute("DELETE FROM move_markers WHERE move = $1", self.record.id)
-
-
-@contextlib.asynccontextmanager
-async def sides(deployment: Deployment, source_id: int, target_id: int) -> AsyncIterator[tuple[Side, Side]]:
-    """Connections to the primaries of two shards, with the movers' lock on both.
-
-    Raises: MoveError for shards the document does not name, or when another mover is at work.
-    """
-    shards = {shard.id: shard for shard in deployment.sharding.shards}
-    if source_id == target_id or not {source_id, target_id} <= shards.keys():
-        raise MoveError(f"the shards {source_id} and {target_id} are not two of {', '.join(map(str, shards))}")
-    async with contextlib.AsyncExitStack() as stack:
-        connections = {}
-        for number in sorted((source_id, target_id)):
-            connection = await connect(deployment, shards[number], application_name="hal9-reshard")
-            stack.push_async_callback(connection.close)
-            if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", ADVISORY_LOCK):
-                raise MoveError(f"another mover is at work on shard {number}")
-            connections[number] = connection
-        yield Side(shards[source_id], connections[source_id]), Side(shards[target_id], connections[target_id])
-
-
-async def begin(
-    deployment: Deployment, source: Side, target: Side, slots: list[int], free_bytes: int | None,
-    progress: Progress = silent,
-) -> Mover:  # fmt: skip
-    """Check everything and record a new move. Raises: PreflightError with all that stands in the way."""
-    problems = await preflight.check(source, target, slots, free_bytes)
-    if problems:
-        raise preflight.PreflightError("nothing was changed:\n" + "\n".join(f"  {problem}" for problem in problems))
-    epoch = await ownership.epoch_of(source.connection, slots) + 1
-    record = await journal.begin(source.connection, source.shard.id, target.shard.id, slots, epoch)
-    await progress(f"move {record.id}: slots {describe(slots)}, shard {source.shard.id} to shard {target.shard.id}")
-    return Mover(deployment, source, target, record, progress)
-
-
-async def unfinished(deployment: Deployment) -> list[Record]:
-    """Every move of the deployment that is not at its end."""
-    found: list[Record] = []
-    for shard in ShardMap(deployment.sharding).config.shards:
-        connection = await connect(deployment, shard, application_name="hal9-reshard")
-        try:
-            found += await journal.find(connection, unfinished=True)
-        finally:
-            await connection.close()
-    return found

@@ -9,7 +9,8 @@ import sys
 
 from app import document
 from app.reshard import journal
-from app.reshard.move import Mover, begin, sides, unfinished
+from app.reshard.move import Mover
+from app.reshard.start import begin, sides, unfinished
 
 SOURCE, TARGET, SLOTS = 1, 2, list(range(300, 334))
 

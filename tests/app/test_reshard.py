@@ -21,8 +21,9 @@ from app.deployment import Deployment
 from app.items import ItemRepository
 from app.reshard import journal, ownership
 from app.reshard.journal import Step
-from app.reshard.move import MoveError, Mover, begin, sides, unfinished
+from app.reshard.move import MoveError, Mover
 from app.reshard.preflight import PreflightError
+from app.reshard.start import begin, sides, unfinished
 from app.sharding import slot_of
 from app.users import UserRepository
 from tests.app.reshard_killed import SLOTS, SOURCE, TARGET

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from app.databases import CommitUnknown, Databases, DatabaseUnavailable, KeyReused, SlotFenced, WrongEpoch
+from app.deadlines import deadline
 from app.deployment import Deployment
 from app.items import ItemRepository
 from app.users import UserRepository
@@ -40,16 +41,20 @@ async def cut(deployment: Deployment, postgres, make_databases):
 
 
 @pytest.fixture
-async def counter(databases: Databases, user: UUID):
+async def counter(databases: Databases, user: UUID, postgres):
     async with databases.write(user) as transaction:
-        await transaction.execute("CREATE TABLE IF NOT EXISTS counters (id int PRIMARY KEY, n int)")
+        await transaction.execute("CREATE TABLE counters (id int PRIMARY KEY, n int)")
         await transaction.execute("INSERT INTO counters VALUES (1, 0)")
 
     async def value() -> int:
         async with databases.write(user) as transaction:
             return await transaction.fetchval("SELECT n FROM counters")
 
-    return value
+    yield value
+    # Gone again: resharding refuses shards whose tables differ.
+    connection = await asyncpg.connect(**postgres.primaries[1].dsn())
+    await connection.execute("DROP TABLE counters")
+    await connection.close()
 
 
 async def test_a_block_that_raises_leaves_nothing(databases: Databases, user: UUID, counter):
@@ -206,6 +211,15 @@ async def test_a_slot_fenced_for_too_long_is_told_as_such(databases: Databases, 
     with pytest.raises(SlotFenced):
         async with databases.write(user, timeout=0.2):
             pass
+
+
+async def test_a_write_waits_no_longer_than_its_request_lives(databases: Databases, make_databases, user):
+    await set_slots(await make_databases(), 1, "fenced", 1)
+    began = time.monotonic()
+    with deadline(0.2), pytest.raises(SlotFenced):
+        async with databases.write(user, timeout=30):
+            pass
+    assert time.monotonic() - began < 1
 
 
 async def test_a_fence_waits_for_the_writer_in_flight(databases: Databases, make_databases, user):
