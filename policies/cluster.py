@@ -186,7 +186,8 @@ def disruption_by_max_unavailable(stack: Stack) -> Iterator[Finding]:
     Fix: components/manifests/pods.py, disruption_budget with maxUnavailable.
     """
     for budget in stack.of(types.DISRUPTION_BUDGET):
-        if at(budget, "spec.minAvailable") is not None or at(budget, "spec.maxUnavailable") in (None, 0, "0%", "100%"):
+        highest = at(budget, "spec.maxUnavailable")
+        if at(budget, "spec.minAvailable") is not None or is_unknown(highest) or highest in (None, 0, "0%", "100%"):
             found = f"maxUnavailable is {shown(at(budget, 'spec.maxUnavailable'))}"
             if at(budget, "spec.minAvailable") is not None:
                 found = f"minAvailable is {shown(at(budget, 'spec.minAvailable'))}"

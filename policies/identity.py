@@ -199,7 +199,7 @@ def tags_owner_region(resource: Resource, tags: tuple[str, ...]) -> Iterator[Fin
 
 def _taggable(token: str) -> bool:
     try:
-        return "tags" in schema.members(schema.inputs_class(token)) and "string" in schema.expected(token, "tags")
+        return "tags" in schema.members(schema.inputs_class(token))
     except LookupError:
         return False
 

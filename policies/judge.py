@@ -102,7 +102,7 @@ def judge(
 
 def _verdict(stack: Stack, configured: Configured, exceptions: tuple[PolicyException, ...], today: date) -> Verdict:
     policy = configured.policy
-    seen = tuple(resource for resource in stack.resources if policy.about(resource) and resource.custom)
+    seen = tuple(policy.subjects(stack))
     if configured.level is Level.DISABLED:
         return Verdict(configured, seen)
     violations: list[tuple[Violation, str]] = []

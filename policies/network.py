@@ -11,7 +11,7 @@ from plan.record import Resource
 from plan.values import is_unknown
 from policies import types
 from policies.expect import at, items, shown, wants, wants_any
-from policies.policy import Finding, Level, Setting, Violation, resource_policy, stack_policy
+from policies.policy import Finding, Later, Level, Setting, Violation, resource_policy, stack_policy
 from policies.stack import Stack
 
 ANYWHERE = ("0.0.0.0/0", "::/0")
@@ -106,7 +106,7 @@ def three_azs_nat_per_az(stack: Stack, zones: int, natPerZone: bool) -> Iterator
             at(subnet, "availabilityZone") for subnet in subnets if stack.users(subnet, types.NAT_GATEWAY, "subnetId")
         }
         if missing := found - exits:
-            yield Violation(vpc, f"no NAT gateway in {', '.join(sorted(missing))}", "one in each zone")
+            yield Violation(vpc, f"no NAT gateway in {', '.join(sorted(map(shown, missing)))}", "one in each zone")
         for subnet in subnets:
             for gateway in _nat_of(stack, subnet):
                 places = {at(place, "availabilityZone") for place in stack.sources(gateway, "subnetId", types.SUBNET)}
@@ -215,7 +215,7 @@ def no_world_ingress_except_80_443(resource: Resource, ports: tuple[str, ...]) -
         ]
         for block in blocks:
             if is_unknown(block):
-                yield Violation(resource, f"{path}source is {shown(block)}", "a source that is known in a preview")
+                yield Later(resource, f"{path}source")
             elif block is not None and (parsed := _block(block)) is not None and parsed.prefixlen == 0:
                 span = (at(rule, "fromPort"), at(rule, "toPort"))
                 if span[0] != span[1] or shown(span[0]) not in ports or _protocol(rule) not in ("tcp", "udp"):

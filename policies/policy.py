@@ -106,25 +106,24 @@ class Policy:
         """The module that the rule is in: `data` of `policies.data`."""
         return self.rule.__module__.rpartition(".")[2]
 
-    def about(self, resource: Resource) -> bool:
-        """Whether a resource is one that this policy judges."""
-        return self.judges(resource.type)
-
     def judges(self, token: str) -> bool:
         """Whether this policy is about resources of a type."""
         return any(token == t or ("*" in t and fnmatch.fnmatchcase(token, t)) for t in self.types)
 
+    def subjects(self, stack: Stack) -> list[Resource]:
+        """The resources of a stack that this policy is about."""
+        return [resource for token in stack.types if self.judges(token) for resource in stack.of(token)]
+
     def of_resource(self, resource: Resource, settings: Mapping[str, Any]) -> Iterator[Finding]:
-        """What a resource policy finds in one resource."""
-        if not self.of_stack and self.about(resource):
-            yield from self.rule(resource, **settings)
+        """What a resource policy finds in one resource, which must be of its types."""
+        yield from self.rule(resource, **settings)
 
     def of(self, stack: Stack, settings: Mapping[str, Any]) -> Iterator[Finding]:
         """What the policy finds in a stack."""
         if self.of_stack:
             yield from self.rule(stack, **settings)
             return
-        for resource in stack.resources:
+        for resource in self.subjects(stack):
             yield from self.of_resource(resource, settings)
 
     def message(self, violation: Violation) -> str:

@@ -44,6 +44,11 @@ class Stack:
                     found[resource.type, name, urn].append(resource)
         return found
 
+    @property
+    def types(self) -> list[str]:
+        """The types of the stack's resources."""
+        return list(self._by_type)
+
     def of(self, *wanted: str) -> list[Resource]:
         """The resources of these types."""
         return [resource for one in wanted for resource in self._by_type.get(one, ())]

@@ -1,0 +1,317 @@
+"""One way to break each policy on prod's own plan, and nothing else with it.
+
+A mutation puts a wrong value in one input; the tests also make the same input unknown, and take it out. `unknown` and
+`absent` say what must follow: the policies that then fire, by default the broken one.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from policies import types
+from tests.policies.edits import Path
+
+REGIONS = ("us-west", "eu-central", "ap-south")
+SERVER = tuple(f"{region}-deployment-hal9-hal9-server" for region in REGIONS)
+GATEWAY = ("us-west-deployment-hal9-gateway-hal9-gateway",)
+SCALERS = tuple(f"{region}-horizontalpodautoscaler-hal9-hal9-server-hpa" for region in REGIONS)
+RULES = tuple(f"{region}-destinationrule-hal9-hal9-server" for region in REGIONS)
+PARAMETERS = tuple(f"{region}-database" for region in REGIONS)
+POD: Path = ("spec", "template", "spec")
+BOX: Path = (*POD, "containers", 0)
+ENFORCE = "pod-security.kubernetes.io/enforce"
+WILD = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]})
+ADMITS_ALL = {"rules": [{"from": [{"source": {"principals": ["cluster.local/ns/hal9/sa/hal9-server"]}}]}]}
+NOTHING: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """`wrong` in the input at `path` of the resources `names` of a type must make `policy` fire, alone."""
+
+    policy: str
+    type: str
+    names: tuple[str, ...]
+    path: Path
+    wrong: Any
+    unknown: frozenset[str] | None = None
+    absent: frozenset[str] | None = None
+    also: frozenset[str] = NOTHING
+    """Policies that cannot but fire as well, for the reason in `why`."""
+    why: str = ""
+
+
+MUTATIONS = (
+    Mutation(
+        "vpc-cidrs-disjoint",
+        types.VPC,
+        ("us-west",),
+        ("cidrBlock",),
+        "10.1.0.0/16",
+        also=frozenset({"peering-mesh-complete"}),
+        why="the routes of the other regions name a VPC's block, so no block changes without them",
+    ),
+    Mutation(
+        "peering-mesh-complete",
+        types.ROUTE,
+        ("us-west-data-to-eu-central",),
+        ("destinationCidrBlock",),
+        "10.9.0.0/16",
+    ),
+    Mutation(
+        "three-azs-nat-per-az",
+        types.SUBNET,
+        ("us-west-public-us-west-2b",),
+        ("availabilityZone",),
+        "us-west-2a",
+    ),
+    Mutation(
+        "subnets-give-no-public-address",
+        types.SUBNET,
+        ("us-west-public-us-west-2b",),
+        ("mapPublicIpOnLaunch",),
+        True,
+    ),
+    Mutation(
+        "datastore-sg-source-restricted",
+        types.INGRESS,
+        ("us-west-database-from-eu-central-1a",),
+        ("cidrIpv4",),
+        "10.0.0.0/8",
+    ),
+    Mutation(
+        "no-world-ingress-except-80-443",
+        types.INGRESS,
+        ("us-west-public-at-pods-8443",),
+        ("cidrIpv4",),
+        "0.0.0.0/0",
+        unknown=NOTHING,  # judged at the deployment
+        absent=NOTHING,
+    ),
+    Mutation(
+        "default-security-group-closed",
+        types.DEFAULT_SECURITY_GROUP,
+        ("us-west-default",),
+        ("ingress",),
+        [{"protocol": "-1", "fromPort": 0, "toPort": 0, "self": True}],
+    ),
+    Mutation("flow-logs-on-every-vpc", types.FLOW_LOG, ("us-west",), ("trafficType",), "REJECT"),
+    Mutation("replica-source-is-primary", types.RDS, ("shard-0-replica-us-west",), ("tags", "shard"), "1"),
+    Mutation("replica-promotable", types.RDS, ("shard-0-replica-eu-central",), ("instanceClass",), "db.r6g.large"),
+    Mutation("rds-private-encrypted-protected", types.RDS, ("shard-0-primary",), ("publiclyAccessible",), True),
+    Mutation("rds-watched", types.RDS, ("shard-0-primary",), ("monitoringInterval",), 0),
+    Mutation("rds-retention-explicit", types.RDS, ("shard-0-replica-ap-south",), ("backupRetentionPeriod",), 0),
+    Mutation("rds-tls-and-statement-log", types.RDS_PARAMETERS, PARAMETERS, ("parameters", 0, "value"), "0"),
+    Mutation(
+        "rds-backups-in-another-region",
+        types.RDS_BACKUPS_ELSEWHERE,
+        ("shard-0-backups-eu-central",),
+        ("retentionPeriod",),
+        1,
+    ),
+    Mutation("redis-tls-auth-multiaz", types.REDIS, ("us-west-cache",), ("transitEncryptionEnabled",), False),
+    Mutation(
+        "datastore-secondary-inherits",
+        types.REDIS,
+        ("eu-central-sessions-in-us-west",),
+        ("nodeType",),
+        "cache.r6g.large",
+        absent=NOTHING,
+    ),
+    Mutation("global-datastore-parity", types.REDIS, ("eu-central-sessions-in-us-west",), ("numCacheClusters",), 1),
+    Mutation("kms-keys-rotate", types.KEY, ("us-west-database",), ("enableKeyRotation",), False),
+    Mutation("logs-kept-encrypted", types.LOG_GROUP, ("us-west-flows",), ("retentionInDays",), 1),
+    Mutation("alarms-encrypted", types.TOPIC, ("us-west-alarms",), ("kmsMasterKeyId",), "", unknown=NOTHING),
+    Mutation("secrets-under-customer-key", types.SECRET, ("shard-0-in-us-west",), ("recoveryWindowInDays",), 0),
+    Mutation(
+        "secret-inputs-marked",
+        types.RDS,
+        ("shard-0-primary",),
+        ("password",),
+        "hunter2",
+        unknown=NOTHING,
+        absent=NOTHING,
+    ),
+    Mutation("registry-immutable-scanned", types.REPOSITORY, ("us-west",), ("imageTagMutability",), "MUTABLE"),
+    Mutation(
+        "spot-pools-diversified",
+        types.NODE_GROUP,
+        tuple(f"{region}-spot" for region in REGIONS),
+        ("instanceTypes",),
+        ["m6i.2xlarge"],
+    ),
+    Mutation(
+        "on-demand-floor",
+        types.NODE_GROUP,
+        tuple(f"{region}-on-demand" for region in REGIONS),
+        ("scalingConfig", "minSize"),
+        1,
+    ),
+    Mutation(
+        "region-capacity-n-minus-1",
+        types.AUTOSCALER,
+        SCALERS,
+        ("spec", "minReplicas"),
+        5,
+        unknown=frozenset({"region-capacity-n-minus-1", "on-demand-floor"}),  # both ask for the minimum
+        absent=frozenset({"region-capacity-n-minus-1", "on-demand-floor"}),
+    ),
+    Mutation("connection-budget", types.RDS_PARAMETERS, PARAMETERS, ("parameters", 4, "value"), "100"),
+    Mutation("eks-private-logged-encrypted", types.EKS, ("us-west",), ("vpcConfig", "endpointPublicAccess"), True),
+    Mutation("nodes-hardened", types.LAUNCH_TEMPLATE, ("us-west-spot",), ("metadataOptions", "httpTokens"), "optional"),
+    Mutation("single-autoscaler-per-workload", types.DEPLOYMENT, SERVER[:1], ("spec", "replicas"), 10, absent=NOTHING),
+    Mutation(
+        "listener-tls13", types.LISTENER, ("us-west-public",), ("sslPolicy",), "ELBSecurityPolicy-TLS13-1-2-2021-06"
+    ),
+    Mutation("edge-firewalled", types.WEB_ACL, ("edge",), ("scope",), "REGIONAL"),
+    Mutation(
+        "edge-sets-security-headers",
+        types.DISTRIBUTION,
+        ("edge",),
+        ("defaultCacheBehavior", "responseHeadersPolicyId"),
+        "",
+        unknown=NOTHING,
+    ),
+    Mutation(
+        "edge-covers-all-regions",
+        types.RECORD,
+        ("origin-us-west",),
+        ("latencyRoutingPolicies", 0, "region"),
+        "us-east-1",
+    ),
+    Mutation("origin-only-through-edge", types.INGRESS, ("us-west-public-https",), ("prefixListId",), "pl-00000000"),
+    Mutation(
+        "no-wildcard-iam",
+        types.ROLE_POLICY,
+        ("us-west-cluster-autoscaler",),
+        ("policy",),
+        WILD,
+        unknown=NOTHING,  # judged at the deployment
+    ),
+    Mutation("tags-owner-region", types.TOPIC, ("us-west-alarms",), ("tags", "owner"), "", unknown=NOTHING),
+    Mutation("region-config-parity", types.ADD_ON, ("us-west-coredns",), ("addonVersion",), "v1.0.0-eksbuild.1"),
+    Mutation(
+        "namespace-pss-restricted",
+        types.NAMESPACE,
+        ("us-west-namespace-hal9",),
+        ("metadata", "labels", ENFORCE),
+        "baseline",
+    ),
+    Mutation(
+        "pods-restricted",
+        types.DEPLOYMENT,
+        SERVER[:1],
+        (*BOX, "securityContext", "readOnlyRootFilesystem"),
+        False,
+    ),
+    Mutation(
+        "no-host-mounts",
+        types.DEPLOYMENT,
+        SERVER[:1],
+        (*POD, "volumes", 0, "hostPath"),
+        {"path": "/"},
+        absent=NOTHING,
+    ),
+    Mutation(
+        "image-digest",
+        types.DEPLOYMENT,
+        GATEWAY,
+        (*BOX, "image"),
+        "nginx:1.28",
+        unknown=NOTHING,  # judged at the deployment
+    ),
+    Mutation(
+        "containers-request-resources",
+        types.DEPLOYMENT,
+        GATEWAY,
+        (*BOX, "resources", "requests", "memory"),
+        "lots",
+    ),
+    Mutation("probes-apart", types.DEPLOYMENT, SERVER[:1], (*BOX, "livenessProbe"), {}, unknown=NOTHING),
+    Mutation("drains-before-it-ends", types.DEPLOYMENT, SERVER[:1], (*POD, "terminationGracePeriodSeconds"), 1),
+    Mutation(
+        "disruption-by-max-unavailable",
+        types.DISRUPTION_BUDGET,
+        ("us-west-poddisruptionbudget-hal9-hal9-server",),
+        ("spec", "maxUnavailable"),
+        "0%",
+    ),
+    Mutation(
+        "spread-over-zones-and-hosts",
+        types.DEPLOYMENT,
+        SERVER[:1],
+        (*POD, "topologySpreadConstraints", 0, "topologyKey"),
+        "rack",
+    ),
+    Mutation(
+        "no-plaintext-secret",
+        types.CONFIG_MAP,
+        ("us-west-configmap-monitoring-hal9-dashboard-service",),
+        ("data", "extra"),
+        "postgres://hal9:hunter2@db/hal9",
+        unknown=NOTHING,
+        absent=NOTHING,
+    ),
+    Mutation(
+        "network-default-deny",
+        "kubernetes:networking.k8s.io/v1:NetworkPolicy",
+        ("us-west-networkpolicy-hal9-default-deny",),
+        ("spec", "policyTypes"),
+        ["Ingress"],
+    ),
+    Mutation(
+        "network-policy-names-peers",
+        types.NETWORK_POLICY,
+        ("us-west-networkpolicy-hal9-hal9-server",),
+        ("spec", "ingress", 0, "from"),
+        [],
+    ),
+    Mutation(
+        "mesh-mtls-strict",
+        types.PEER_AUTHENTICATION,
+        ("us-west-peerauthentication-istio-system-default",),
+        ("spec", "mtls", "mode"),
+        "PERMISSIVE",
+    ),
+    Mutation(
+        "mesh-calls-with-mtls",
+        types.DESTINATION_RULE,
+        RULES,
+        ("spec", "trafficPolicy", "tls", "mode"),
+        "DISABLE",
+        absent=NOTHING,  # the mesh then uses mutual TLS by itself
+    ),
+    Mutation(
+        "mesh-default-deny",
+        types.AUTHORIZATION,
+        ("us-west-authorizationpolicy-istio-system-default-deny",),
+        ("spec",),
+        ADMITS_ALL,
+        absent=NOTHING,  # no spec denies as well as an empty one
+    ),
+    Mutation(
+        "mesh-admits-named-callers",
+        types.AUTHORIZATION,
+        ("us-west-authorizationpolicy-hal9-hal9-server",),
+        ("spec", "rules", 0, "from", 0, "source", "principals"),
+        ["*"],
+    ),
+    Mutation(
+        "cluster-access-named",
+        types.ACCESS_ENTRY,
+        ("us-west-hal9-deployer",),
+        ("principalArn",),
+        "arn:aws:iam::123456789012:user/someone",
+    ),
+    Mutation(
+        "no-way-in-beside-the-edge",
+        types.SERVICE,
+        ("us-west-service-hal9-hal9-server",),
+        ("spec", "type"),
+        "LoadBalancer",
+        absent=NOTHING,
+    ),
+    Mutation("charts-pinned", "kubernetes:helm.sh/v3:Release", ("us-west-istiod",), ("version",), ">=1.20"),
+)
