@@ -5,7 +5,7 @@ PYTHON ?= python3
 PIP    := .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help preview policy manifests test lint image clean bench-app
+.PHONY: help preview policy manifests test lint image clean bench-app run-app fuzz
 
 help:  ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,12 @@ image: .venv/program  ## build and push the app's image, and write its digest in
 
 bench: .venv/program  ## what the program's structure costs and how it grows with the regions, as ratios
 	@.venv/bin/python -m plan.bench
+
+run-app: .venv/dev  ## the app alone on real servers of this machine, with a session for curl; Ctrl-C ends it
+	@.venv/bin/python -m lab.alone
+
+fuzz: .venv/dev  ## random requests from the app's own OpenAPI document, for some minutes
+	@HAL9_FUZZ_EXAMPLES=$${HAL9_FUZZ_EXAMPLES:-300} .venv/bin/python -m pytest -x tests/app/test_fuzz.py
 
 bench-app: .venv/dev  ## what the app's parts cost next to their peers, as ratios, on real PostgreSQL and Redis
 	@.venv/bin/python -m app.bench
