@@ -1,8 +1,7 @@
 """Connections to Redis: each region's cache and session store, and this region's copies of the others' stores.
 
 Times are short and nothing is retried behind the caller's back: a breaker stands above each client, and a retry
-below it would multiply the load on a server that is already late. The one exception is the cluster client, which
-asks once more after it has learned the cluster's new layout.
+below it would multiply the load on a server that is already late. A cluster's redirections alone are followed.
 """
 
 from __future__ import annotations
@@ -14,20 +13,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
-from redis.asyncio import Redis, RedisCluster
+from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import (
-    BusyLoadingError,
-    ClusterDownError,
-    MasterDownError,
-    NoScriptError,
-    ReadOnlyError,
-    RedisClusterException,
-    RedisError,
-    ResponseError,
-    TryAgainError,
-)
 from redis.exceptions import (
     ClusterDownError,
     NoScriptError,
@@ -39,6 +27,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app.deployment import Deployment, Endpoint, RegionConfig
+from app.redis_cluster_lanes import RedisClusterLanes
 from app.redis_lane import RedisLane
 
 LOCAL_SECONDS = 0.25
@@ -48,10 +37,7 @@ REMOTE_SECONDS = 1.0
 MAX_CONNECTIONS = 512
 """Connections to one server that a process may hold; above it a call fails at once instead of queueing."""
 
-_NOT_NOW = BusyLoadingError | ClusterDownError | MasterDownError | ReadOnlyError | TryAgainError
-"""Answers of a server that cannot serve at this moment; redis-py takes the code off their messages."""
-
-CacheClient: TypeAlias = "Redis | RedisCluster"
+CacheClient: TypeAlias = RedisClusterLanes | RedisLane
 
 
 class Commands(Protocol):
@@ -133,10 +119,18 @@ class RedisClients:
         """The client of `region`'s cache. Raises: KeyError where there is no such region."""
         found = self._caches.get(region)
         if found is None:
-            config = self._region(region)
-            build = self._cluster if config.cache_cluster else self._single
-            found = self._caches[region] = build(config.cache, f"cache-{region}", self._patience(region))
+            config, patience = self._region(region), self._patience(region)
+
+            def lane(endpoint: Endpoint) -> RedisLane:
+                return self._lane(endpoint, f"cache-{region}", patience)
+
+            found = RedisClusterLanes(config.cache, lane) if config.cache_cluster else lane(config.cache)
+            self._caches[region] = found
         return found
+
+    def cache_endpoint(self, region: str) -> Endpoint:
+        """Where `region`'s cache is configured."""
+        return self._region(region).cache
 
     def cache_node(self, region: str, host: str, port: int) -> Redis:
         """A client of one node of `region`'s cache. The caller closes it."""
@@ -148,7 +142,7 @@ class RedisClients:
         found = self._lanes.get((region, "primary"))
         if found is None:
             endpoint = self._region(region).sessions.primary
-            found = self._lanes[region, "primary"] = self._lane(endpoint, region, self._patience(region))
+            found = self._lanes[region, "primary"] = self._lane(endpoint, f"sessions-{region}", self._patience(region))
         return found
 
     def session_copy(self, region: str) -> RedisLane:
@@ -158,7 +152,7 @@ class RedisClients:
             here = [copy for copy in self._region(region).sessions.replicas if copy.region == self.region]
             if not here or region == self.region:
                 return self.sessions(region)
-            found = self._lanes[region, "copy"] = self._lane(here[0].endpoint, region, LOCAL_SECONDS)
+            found = self._lanes[region, "copy"] = self._lane(here[0].endpoint, f"sessions-{region}", LOCAL_SECONDS)
         return found
 
     def has_copy(self, region: str) -> bool:
@@ -188,12 +182,12 @@ class RedisClients:
     def _patience(self, region: str) -> float:
         return LOCAL_SECONDS if region == self.region else REMOTE_SECONDS
 
-    def _lane(self, endpoint: Endpoint, region: str, patience: float) -> RedisLane:
+    def _lane(self, endpoint: Endpoint, password_file: str, patience: float) -> RedisLane:
         tls: ssl.SSLContext | None = None
         if endpoint.tls:
             tls = ssl.create_default_context(cafile=self.deployment.ca_file or None)
             tls.minimum_version = ssl.TLSVersion.TLSv1_3
-        return RedisLane(endpoint, lambda: secret(self.deployment, f"sessions-{region}"), patience, tls)
+        return RedisLane(endpoint, lambda: secret(self.deployment, password_file), patience, tls)
 
     def _options(self, endpoint: Endpoint, password_file: str, patience: float) -> dict[str, Any]:
         options: dict[str, Any] = {
@@ -216,6 +210,3 @@ class RedisClients:
 
     def _single(self, endpoint: Endpoint, password_file: str, patience: float) -> Redis:
         return Redis(retry=Retry(NoBackoff(), 0), **self._options(endpoint, password_file, patience))
-
-    def _cluster(self, endpoint: Endpoint, password_file: str, patience: float) -> RedisCluster:
-        return RedisCluster(retry=Retry(NoBackoff(), 1), **self._options(endpoint, password_file, patience))

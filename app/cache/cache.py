@@ -42,7 +42,7 @@ from app.cache.local import LocalCache
 from app.cache.records import Floors
 from app.deployment import CacheConfig
 from app.metrics import CacheSample
-from app.redis_clients import AWAY, RedisClients
+from app.redis_clients import RedisClients
 
 log = logging.getLogger(__name__)
 

@@ -20,11 +20,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from redis.asyncio import Redis, RedisCluster
+from redis.asyncio import Redis
 from redis.exceptions import RedisClusterException, RedisError
 
 from app.cache.records import CHANNEL
 from app.redis_clients import RedisClients
+from app.redis_cluster_lanes import RedisClusterLanes
 
 log = logging.getLogger(__name__)
 
@@ -161,12 +162,12 @@ class Coherence:
             await asyncio.sleep(LAYOUT_SECONDS if self._feeds else PING_SECONDS)
 
     async def _nodes(self) -> set[tuple[str, int]]:
-        client = self._clients.cache(self._clients.region)
-        if isinstance(client, RedisCluster):
-            await client.initialize()
-            return {(str(node.host), int(node.port)) for node in client.get_primaries()}
-        options = client.connection_pool.connection_kwargs
-        return {(options["host"], options["port"])}
+        region = self._clients.region
+        client = self._clients.cache(region)
+        if isinstance(client, RedisClusterLanes):
+            return await client.nodes()
+        endpoint = self._clients.cache_endpoint(region)
+        return {(endpoint.host, endpoint.port)}
 
     async def _drop_silent(self, node: str, applied: set[str]) -> None:
         """Have Redis close the subscriptions that did not answer; they come back with an empty L1."""
@@ -286,9 +287,9 @@ class _Feed:
 async def _node_id(client: Redis) -> str:
     """The node's id in its cluster; `single` for a server without one, as the scripts say it."""
     try:
-        found = await client.execute_command("CLUSTER", "MYID")
+        found: Any = await client.execute_command("CLUSTER", "MYID")  # type: ignore[no-untyped-call]
     except RedisError as error:
         if "cluster support disabled" not in str(error):
             raise
         return "single"
-    return found.decode() if isinstance(found, bytes) else str(found)
+    return str(found.decode() if isinstance(found, bytes) else found)

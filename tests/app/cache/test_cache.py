@@ -324,7 +324,8 @@ async def test_a_region_that_was_away_is_told_when_it_comes_back(
         server.process.suspend()
     source.value = User(1, "new")
     reach = await here.invalidate("user:1")
-    assert (reach.here, reach.pending) == (True, ("ap-south",))
+    assert reach.here
+    assert "ap-south" in reach.pending
     for server in redis_regions.caches["ap-south"].servers:
         server.process.resume()
     await until(lambda: here.stats.undelivered == 0, 20)
