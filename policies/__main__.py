@@ -6,13 +6,13 @@ Only here is a `PolicyPack` made: its constructor starts the server that the eng
 import sys
 from pathlib import Path
 
-from pulumi_policy import EnforcementLevel, PolicyPack, policy
+# The engine runs this folder as a program: its files would be top-level modules. `policies` is a package instead.
+_HERE = Path(__file__).resolve().parent
+sys.path[:] = [str(_HERE.parent), *(entry for entry in sys.path if Path(entry or ".").resolve() != _HERE)]
 
-sys.path[0] = str(
-    Path(__file__).resolve().parents[1]
-)  # the repository instead of this folder: `policies` is the package
+from pulumi_policy import EnforcementLevel, PolicyPack, policy  # noqa: E402
 
-from policies import pack  # noqa: E402 - found by the line above
+from policies import pack  # noqa: E402
 
 setattr(policy, "deserialize_properties", pack.deserialized)  # noqa: B010 - it is not the module's to give away
 PolicyPack(pack.NAME, pack.policies(), enforcement_level=EnforcementLevel.MANDATORY)

@@ -8,7 +8,7 @@ from typing import Any
 
 from plan.record import Resource
 from plan.values import Secret, is_unknown, strings_at
-from policies import pods, types
+from policies import pods, tokens
 from policies.expect import at, items, shown, wants, wants_any
 from policies.policy import Finding, Later, Setting, Violation, resource_policy, stack_policy
 from policies.stack import Stack
@@ -16,13 +16,13 @@ from policies.stack import Stack
 DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
 _SECRET_NAME = re.compile(r"(password|passwd|secret|token|api_?key|private_?key|credential)", re.I)
 _SECRET_VALUE = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|://[^/\s:@]+:[^/\s:@]+@")
-_LONG_RUNNING = (types.DEPLOYMENT, types.STATEFUL_SET, types.DAEMON_SET)
+_LONG_RUNNING = (tokens.DEPLOYMENT, tokens.STATEFUL_SET, tokens.DAEMON_SET)
 _STANDARD = "pod-security.kubernetes.io/enforce"
 RELEASE = "kubernetes:helm.sh/v3:Release"
 
 
 @resource_policy(
-    types.NAMESPACE,
+    tokens.NAMESPACE,
     baseline=Setting((), "namespaces that may hold pods of the baseline standard"),
     privileged=Setting(
         ("istio-system", "monitoring"), "namespaces whose charts need the node itself: Istio's CNI agent, node-exporter"
@@ -45,7 +45,8 @@ def namespace_pss_restricted(
 
 
 @resource_policy(
-    *types.WORKLOADS, lowestUser=Setting(100, "lowest numeric user of a container; 101 is the user of nginx's image", 1)
+    *tokens.WORKLOADS,
+    lowestUser=Setting(100, "lowest numeric user of a container; 101 is the user of nginx's image", 1),
 )
 def pods_restricted(workload: Resource, lowestUser: int) -> Iterator[Finding]:
     """A container with privileges, root's id, a writable root or the host's own namespaces turns a hole in the app into the
@@ -90,7 +91,7 @@ def pods_restricted(workload: Resource, lowestUser: int) -> Iterator[Finding]:
                 yield Violation(workload, f"{path}.ports[{index}].hostPort is {shown(at(port, 'hostPort'))}", "none")
 
 
-@resource_policy(*types.WORKLOADS)
+@resource_policy(*tokens.WORKLOADS)
 def no_host_mounts(workload: Resource) -> Iterator[Finding]:
     """A pod that mounts the node's disk reads every other pod's secrets, and writes what the node runs. (Pod Security
     Standards, baseline; CKV_K8S_27)
@@ -105,7 +106,7 @@ def no_host_mounts(workload: Resource) -> Iterator[Finding]:
             )
 
 
-@resource_policy(*types.WORKLOADS, required=Setting(True, "whether an image must be named by digest"))
+@resource_policy(*tokens.WORKLOADS, required=Setting(True, "whether an image must be named by digest"))
 def image_digest(workload: Resource, required: bool) -> Iterator[Finding]:
     """A tag that is moved changes what runs at the next restart, in one pod after the other, and no rollback brings the old
     image back. (CKV_K8S_14, CKV_K8S_43; controls.md 14)
@@ -121,7 +122,7 @@ def image_digest(workload: Resource, required: bool) -> Iterator[Finding]:
             yield Violation(workload, f"{path}.image is {shown(image)}", wanted)
 
 
-@resource_policy(*types.WORKLOADS)
+@resource_policy(*tokens.WORKLOADS)
 def containers_request_resources(workload: Resource) -> Iterator[Finding]:
     """Without requests the scheduler overfills nodes and the autoscaler's CPU utilisation is undefined; without a memory limit
     one leak takes the node's other pods along. (CKV_K8S_10, CKV_K8S_12, CKV_K8S_13; controls.md 9)
@@ -135,7 +136,7 @@ def containers_request_resources(workload: Resource) -> Iterator[Finding]:
                 yield Violation(workload, f"{path}.resources.{what} is {shown(value)}", f"a {what}")
 
 
-@resource_policy(types.DEPLOYMENT, types.STATEFUL_SET)
+@resource_policy(tokens.DEPLOYMENT, tokens.STATEFUL_SET)
 def probes_apart(workload: Resource) -> Iterator[Finding]:
     """Without readiness traffic reaches pods that cannot answer; where liveness asks what readiness asks, a slow database
     restarts every pod at once. (CKV_K8S_8, CKV_K8S_9; EKS Best Practices; controls.md 11)
@@ -157,7 +158,7 @@ def probes_apart(workload: Resource) -> Iterator[Finding]:
             )
 
 
-@resource_policy(types.DEPLOYMENT, types.STATEFUL_SET)
+@resource_policy(tokens.DEPLOYMENT, tokens.STATEFUL_SET)
 def drains_before_it_ends(workload: Resource) -> Iterator[Finding]:
     """A pod that is killed before the load balancer has forgotten it, or before its requests end, fails them in every rolling
     deploy. (EKS Best Practices; pitfalls.md 27; controls.md 11)
@@ -178,14 +179,14 @@ def drains_before_it_ends(workload: Resource) -> Iterator[Finding]:
             yield Violation(workload, found, f"more than preStop's {shown(pause)} s")
 
 
-@stack_policy(types.DEPLOYMENT, types.DISRUPTION_BUDGET)
+@stack_policy(tokens.DEPLOYMENT, tokens.DISRUPTION_BUDGET)
 def disruption_by_max_unavailable(stack: Stack) -> Iterator[Finding]:
     """A drain without a budget takes every pod of a node group at once; minAvailable at the minimum blocks every drain, and so
     every upgrade. (Polaris; kube-score; controls.md 10)
 
     Fix: components/manifests/pods.py, disruption_budget with maxUnavailable.
     """
-    for budget in stack.of(types.DISRUPTION_BUDGET):
+    for budget in stack.of(tokens.DISRUPTION_BUDGET):
         highest = at(budget, "spec.maxUnavailable")
         if at(budget, "spec.minAvailable") is not None or is_unknown(highest) or highest in (None, 0, "0%", "100%"):
             found = f"maxUnavailable is {shown(at(budget, 'spec.maxUnavailable'))}"
@@ -193,18 +194,18 @@ def disruption_by_max_unavailable(stack: Stack) -> Iterator[Finding]:
                 found = f"minAvailable is {shown(at(budget, 'spec.minAvailable'))}"
             yield Violation(budget, found, "maxUnavailable, between nothing and everything")
         yield from wants(budget, "spec.unhealthyPodEvictionPolicy", "AlwaysAllow")
-    for workload in stack.of(types.DEPLOYMENT):
+    for workload in stack.of(tokens.DEPLOYMENT):
         labels = at(workload, "spec.template.metadata.labels")
         covered = any(
             (b.provider, pods.namespace(b)) == (workload.provider, pods.namespace(workload))
             and pods.selects(at(b, "spec.selector"), labels)
-            for b in stack.of(types.DISRUPTION_BUDGET)
+            for b in stack.of(tokens.DISRUPTION_BUDGET)
         )
         if not covered:
             yield Violation(workload, "no PodDisruptionBudget selects its pods", "one by maxUnavailable")
 
 
-@resource_policy(types.DEPLOYMENT)
+@resource_policy(tokens.DEPLOYMENT)
 def spread_over_zones_and_hosts(workload: Resource) -> Iterator[Finding]:
     """Pods that the scheduler may pack together die together, with their host or their zone. (kube-score; Well-Architected
     REL10-BP01; controls.md 10)
@@ -219,14 +220,14 @@ def spread_over_zones_and_hosts(workload: Resource) -> Iterator[Finding]:
             )
 
 
-@resource_policy(types.CONFIG_MAP, *types.WORKLOADS)
+@resource_policy(tokens.CONFIG_MAP, *tokens.WORKLOADS)
 def no_plaintext_secret(resource: Resource) -> Iterator[Finding]:
     """A password in a ConfigMap or in an environment variable is in every backup, log and `kubectl describe`. (CKV_K8S_35;
     CIS-EKS 4.4.1; controls.md 14)
 
     Fix: components/manifests/pods.py, secret_files: a file from Secrets Manager.
     """
-    for path, container in pods.containers(resource) if resource.type in types.WORKLOADS else ():
+    for path, container in pods.containers(resource) if resource.type in tokens.WORKLOADS else ():
         for index, variable in enumerate(items(container, "env")):
             place = f"{path}.env[{index}] {shown(at(variable, 'name'))}"
             if at(variable, "valueFrom.secretKeyRef") is not None:
@@ -241,28 +242,28 @@ def no_plaintext_secret(resource: Resource) -> Iterator[Finding]:
             yield Violation(resource, f"{path} holds a secret", "a file from Secrets Manager")
 
 
-@stack_policy(types.NAMESPACE, types.NETWORK_POLICY)
+@stack_policy(tokens.NAMESPACE, tokens.NETWORK_POLICY)
 def network_default_deny(stack: Stack) -> Iterator[Finding]:
     """In a namespace without a default deny, any pod that is taken over reaches every other, and the internet. (CIS-EKS 4.3.2;
     CKV2_K8S_6; controls.md 13)
 
     Fix: components/manifests/network_policies.py.
     """
-    for provider, name in sorted({(w.provider, pods.namespace(w)) for w in stack.of(*types.WORKLOADS)}):
+    for provider, name in sorted({(w.provider, pods.namespace(w)) for w in stack.of(*tokens.WORKLOADS)}):
         denied: set[Any] = set()
-        for policy in stack.of(types.NETWORK_POLICY):
+        for policy in stack.of(tokens.NETWORK_POLICY):
             mine = (policy.provider, pods.namespace(policy)) == (provider, name)
             if mine and at(policy, "spec.podSelector") == {}:
                 ways = set(items(policy, "spec.policyTypes"))
                 denied |= {way for way in ways if not items(policy, f"spec.{str(way).lower()}")}
         if missing := {"Ingress", "Egress"} - denied:
-            about = next(w for w in stack.of(*types.WORKLOADS) if (w.provider, pods.namespace(w)) == (provider, name))
+            about = next(w for w in stack.of(*tokens.WORKLOADS) if (w.provider, pods.namespace(w)) == (provider, name))
             yield Violation(
                 about, f"namespace {name} denies no {' and no '.join(sorted(missing))}", "a default deny both ways"
             )
 
 
-@resource_policy(types.NETWORK_POLICY)
+@resource_policy(tokens.NETWORK_POLICY)
 def network_policy_names_peers(policy: Resource) -> Iterator[Finding]:
     """A network policy that opens a port to everybody is as good as none. (CIS-EKS 4.3.2; controls.md 13)
 
@@ -276,14 +277,14 @@ def network_policy_names_peers(policy: Resource) -> Iterator[Finding]:
                 yield Violation(policy, f"spec.{way}[{index}].ports is every port", "named ports")
 
 
-@stack_policy(types.PEER_AUTHENTICATION)
+@stack_policy(tokens.PEER_AUTHENTICATION)
 def mesh_mtls_strict(stack: Stack) -> Iterator[Finding]:
     """Where the mesh takes plaintext, whoever is on the network reads and forges requests as any service. (Istio security,
     mutual TLS; controls.md 17)
 
     Fix: components/manifests/mesh.py, PeerAuthentication STRICT.
     """
-    for policy in stack.of(types.PEER_AUTHENTICATION):
+    for policy in stack.of(tokens.PEER_AUTHENTICATION):
         yield from wants(policy, "spec.mtls.mode", "STRICT")
         ports = at(policy, "spec.portLevelMtls")
         for port, setting in ports.items() if isinstance(ports, dict) else ():
@@ -292,7 +293,7 @@ def mesh_mtls_strict(stack: Stack) -> Iterator[Finding]:
     for provider in _meshes(stack):
         whole = [
             p
-            for p in stack.of(types.PEER_AUTHENTICATION)
+            for p in stack.of(tokens.PEER_AUTHENTICATION)
             if p.provider == provider and pods.namespace(p) == "istio-system" and not at(p, "spec.selector")
         ]
         if not whole:
@@ -300,7 +301,7 @@ def mesh_mtls_strict(stack: Stack) -> Iterator[Finding]:
             yield Violation(about, "no PeerAuthentication holds for the whole mesh", "one in istio-system, STRICT")
 
 
-@resource_policy(types.DESTINATION_RULE)
+@resource_policy(tokens.DESTINATION_RULE)
 def mesh_calls_with_mtls(rule: Resource) -> Iterator[Finding]:
     """A DestinationRule that turns TLS off sends users' requests in clear, or is refused by every STRICT pod. (Istio security,
     mutual TLS; controls.md 17)
@@ -317,7 +318,7 @@ def mesh_calls_with_mtls(rule: Resource) -> Iterator[Finding]:
             yield Violation(rule, f"{path}.tls.mode is {shown(mode)}", "ISTIO_MUTUAL")
 
 
-@stack_policy(types.AUTHORIZATION)
+@stack_policy(tokens.AUTHORIZATION)
 def mesh_default_deny(stack: Stack) -> Iterator[Finding]:
     """Without a default deny every service of the mesh may call every other: one that is taken over calls all. (Istio security
     best practices; controls.md 17)
@@ -327,7 +328,7 @@ def mesh_default_deny(stack: Stack) -> Iterator[Finding]:
     for provider in _meshes(stack):
         denies = [
             p
-            for p in stack.of(types.AUTHORIZATION)
+            for p in stack.of(tokens.AUTHORIZATION)
             if p.provider == provider and pods.namespace(p) == "istio-system" and not at(p, "spec")
         ]
         if not denies:
@@ -335,14 +336,14 @@ def mesh_default_deny(stack: Stack) -> Iterator[Finding]:
             yield Violation(about, "no AuthorizationPolicy denies by default", "one with an empty spec in istio-system")
 
 
-@stack_policy(types.AUTHORIZATION)
+@stack_policy(tokens.AUTHORIZATION)
 def mesh_admits_named_callers(stack: Stack) -> Iterator[Finding]:
     """An ALLOW without a caller's identity lets strangers in: anybody who reaches the port. (Istio security best practices;
     controls.md 17)
 
     Fix: components/manifests/mesh.py, from.source.principals.
     """
-    for policy in stack.of(types.AUTHORIZATION):
+    for policy in stack.of(tokens.AUTHORIZATION):
         if at(policy, "spec.action") not in (None, "ALLOW"):
             continue
         for index, rule in enumerate(items(policy, "spec.rules")):
@@ -369,17 +370,17 @@ def _passes_through(stack: Stack, policy: Resource) -> bool:
 
 def _meshes(stack: Stack) -> list[str]:
     """The clusters (by provider) that have a mesh: those with any of Istio's objects, or that a server runs in."""
-    kinds = (types.PEER_AUTHENTICATION, types.AUTHORIZATION, types.DESTINATION_RULE, types.AUTOSCALER)
+    kinds = (tokens.PEER_AUTHENTICATION, tokens.AUTHORIZATION, tokens.DESTINATION_RULE, tokens.AUTOSCALER)
     return sorted({resource.provider for resource in stack.of(*kinds)})
 
 
 @resource_policy(
-    types.ACCESS_ENTRY,
-    types.ACCESS_POLICY,
-    types.ROLE_OBJECT,
-    types.CLUSTER_ROLE,
-    types.ROLE_BINDING,
-    types.CLUSTER_ROLE_BINDING,
+    tokens.ACCESS_ENTRY,
+    tokens.ACCESS_POLICY,
+    tokens.ROLE_OBJECT,
+    tokens.CLUSTER_ROLE,
+    tokens.ROLE_BINDING,
+    tokens.CLUSTER_ROLE_BINDING,
 )
 def cluster_access_named(resource: Resource) -> Iterator[Finding]:
     """Whoever has a user's key, or takes over a pod that may do anything, has the cluster. (CIS-EKS 4.1.1, 4.1.3, 5.5.1;
@@ -387,7 +388,7 @@ def cluster_access_named(resource: Resource) -> Iterator[Finding]:
 
     Fix: hal9:cluster.adminRoleArns, roles that people assume; components/manifests, named verbs and resources.
     """
-    if resource.type in (types.ACCESS_ENTRY, types.ACCESS_POLICY):
+    if resource.type in (tokens.ACCESS_ENTRY, tokens.ACCESS_POLICY):
         yield from wants(
             resource, "principalArn", None, lambda arn: ":role/" in str(arn), "principalArn a role, that people assume"
         )
@@ -404,14 +405,14 @@ def cluster_access_named(resource: Resource) -> Iterator[Finding]:
             yield Violation(resource, f"subjects[{index}] is {shown(at(subject, 'name'))}", "a named account")
 
 
-@resource_policy(types.SERVICE, types.INGRESS_OBJECT)
+@resource_policy(tokens.SERVICE, tokens.INGRESS_OBJECT)
 def no_way_in_beside_the_edge(resource: Resource) -> Iterator[Finding]:
     """A Service of type LoadBalancer, or a node port, is a way in past the edge, its firewall and its limits, and a load balancer
     that Pulumi does not know. (design.md, Edge; controls.md 19)
 
     Fix: components/manifests, type ClusterIP behind the region's own load balancers.
     """
-    if resource.type == types.INGRESS_OBJECT:
+    if resource.type == tokens.INGRESS_OBJECT:
         yield Violation(resource, "an Ingress", "the gateway's Service, behind the region's load balancer")
     elif at(resource, "spec.type") not in (None, "ClusterIP"):
         yield Violation(resource, f"spec.type is {shown(at(resource, 'spec.type'))}", "ClusterIP")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from components import catalog
 from plan.record import Resource
 from plan.values import is_unknown
-from policies import pods, types
+from policies import pods, tokens
 from policies.expect import at, items, shown, wants, wants_any, wants_one_of
 from policies.policy import Finding, Later, Setting, Violation, resource_policy, stack_policy
 from policies.stack import Stack
@@ -16,7 +16,7 @@ EKS_LOGS = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 
 
 @resource_policy(
-    types.NODE_GROUP,
+    tokens.NODE_GROUP,
     pools=Setting(5, "fewest instance types of a spot group", 1),
     zones=Setting(3, "fewest zones of a group", 1),
     families=Setting(("m5", "m5a", "m5n", "m6i", "m6a", "m7i", "m7a"), "instance families that nodes may be of"),
@@ -44,20 +44,20 @@ def spot_pools_diversified(group: Resource, pools: int, zones: int, families: tu
         yield Violation(group, f"instanceTypes has sizes {', '.join(sorted(sizes))}", "one size")
 
 
-@stack_policy(types.NODE_GROUP, types.AUTOSCALER)
+@stack_policy(tokens.NODE_GROUP, tokens.AUTOSCALER)
 def on_demand_floor(stack: Stack) -> Iterator[Finding]:
     """A reclaim of every spot node at once must leave the pods that the minimum promises a place to run. (EKS Best Practices,
     spot; controls.md 7)
 
     Fix: hal9:cluster.onDemand.minNodes, or hal9:autoscaling.minReplicas.
     """
-    for autoscaler in stack.of(types.AUTOSCALER):
+    for autoscaler in stack.of(tokens.AUTOSCALER):
         workload = pods.target_of(stack, autoscaler)
         if workload is None:
             yield Violation(autoscaler, "scaleTargetRef names no Deployment of its cluster", "one that is there")
             continue
         cpu, memory = pods.requests(workload)
-        groups = [g for g in stack.of(types.NODE_GROUP) if g.region == autoscaler.region]
+        groups = [g for g in stack.of(tokens.NODE_GROUP) if g.region == autoscaler.region]
         floor = 0
         for group in groups:
             size = catalog.instance_size(str(at(group, "instanceTypes[0]")))
@@ -71,7 +71,7 @@ def on_demand_floor(stack: Stack) -> Iterator[Finding]:
 
 
 @stack_policy(
-    types.AUTOSCALER,
+    tokens.AUTOSCALER,
     users=Setting(1000, "users that the surviving regions must carry", 1),
     usersPerPod=Setting(
         50, "users that a pod carries within the latency targets (docs/policies.md says how measured)", 1
@@ -83,8 +83,8 @@ def region_capacity_n_minus_1(stack: Stack, users: int, usersPerPod: int) -> Ite
 
     Fix: hal9:autoscaling.minReplicas, or another of hal9:regions.
     """
-    floors = {a.region: at(a, "spec.minReplicas") for a in stack.of(types.AUTOSCALER)}
-    for autoscaler in stack.of(types.AUTOSCALER):
+    floors = {a.region: at(a, "spec.minReplicas") for a in stack.of(tokens.AUTOSCALER)}
+    for autoscaler in stack.of(tokens.AUTOSCALER):
         left = [floor for region, floor in floors.items() if region != autoscaler.region]
         if any(not isinstance(floor, int | float) for floor in left):
             yield Violation(autoscaler, "another region's minReplicas is not known", "a number in every region")
@@ -95,7 +95,7 @@ def region_capacity_n_minus_1(stack: Stack, users: int, usersPerPod: int) -> Ite
             yield Violation(autoscaler, found, f"{users} users at {usersPerPod} a pod")
 
 
-@stack_policy(types.RDS_PARAMETERS, types.AUTOSCALER)
+@stack_policy(tokens.RDS_PARAMETERS, tokens.AUTOSCALER)
 def connection_budget(stack: Stack) -> Iterator[Finding]:
     """Pods that may open more connections than Postgres takes are refused when there are most of them: at the peak. (RDS User
     Guide, max_connections; controls.md 25)
@@ -103,7 +103,7 @@ def connection_budget(stack: Stack) -> Iterator[Finding]:
     Fix: hal9:pools.size, hal9:autoscaling.maxReplicas or hal9:database.maxConnections.
     """
     peak = 0
-    for autoscaler in stack.of(types.AUTOSCALER):
+    for autoscaler in stack.of(tokens.AUTOSCALER):
         workload = pods.target_of(stack, autoscaler)
         highest, surge = at(autoscaler, "spec.maxReplicas"), pods.surge(workload) if workload else None
         if not isinstance(highest, int | float) or surge is None:
@@ -114,9 +114,9 @@ def connection_budget(stack: Stack) -> Iterator[Finding]:
         peak += int(highest) + -(-int(highest) * surge // 100)
     size = pods.pool_size(stack)
     if size is None:
-        yield from (Later(group, "the deployment document's pools") for group in stack.of(types.RDS_PARAMETERS))
+        yield from (Later(group, "the deployment document's pools") for group in stack.of(tokens.RDS_PARAMETERS))
         return
-    for group in stack.of(types.RDS_PARAMETERS):
+    for group in stack.of(tokens.RDS_PARAMETERS):
         found = {at(p, "name"): at(p, "value") for p in items(group, "parameters")}.get("max_connections")
         if is_unknown(found) or not str(found).isdigit() or int(str(found)) < peak * size:
             words = f"at least {peak * size}: {peak} pods of all regions with {size} connections each"
@@ -124,7 +124,7 @@ def connection_budget(stack: Stack) -> Iterator[Finding]:
 
 
 @resource_policy(
-    types.EKS, versions=Setting(("1.33", "1.34", "1.35"), "Kubernetes versions that EKS supports without extra charge")
+    tokens.EKS, versions=Setting(("1.33", "1.34", "1.35"), "Kubernetes versions that EKS supports without extra charge")
 )
 def eks_private_logged_encrypted(cluster: Resource, versions: tuple[str, ...]) -> Iterator[Finding]:
     """A control plane that anybody can reach, without an audit log, is taken over unseen; secrets in clear in etcd go with
@@ -147,17 +147,17 @@ def eks_private_logged_encrypted(cluster: Resource, versions: tuple[str, ...]) -
     yield from wants(cluster, "accessConfig.bootstrapClusterCreatorAdminPermissions", False)
 
 
-@stack_policy(types.NODE_GROUP)
+@stack_policy(tokens.NODE_GROUP)
 def nodes_hardened(stack: Stack) -> Iterator[Finding]:
     """From a pod, metadata of version 1 or two hops away gives the node's role to any request forgery; disks in clear give
     their content to whoever gets a snapshot. (CKV_AWS_79, CKV_AWS_341; CIS-EKS 5.2.1)
 
     Fix: components/nodes.py, the launch template.
     """
-    for group in stack.of(types.NODE_GROUP):
-        if not stack.sources(group, "launchTemplate", types.LAUNCH_TEMPLATE):
+    for group in stack.of(tokens.NODE_GROUP):
+        if not stack.sources(group, "launchTemplate", tokens.LAUNCH_TEMPLATE):
             yield Violation(group, "launchTemplate is none of this stack's", "one with IMDSv2 alone")
-    for template in stack.of(types.LAUNCH_TEMPLATE):
+    for template in stack.of(tokens.LAUNCH_TEMPLATE):
         yield from wants(template, "metadataOptions.httpTokens", "required")
         yield from wants(template, "metadataOptions.httpPutResponseHopLimit", 1)
         for index, _ in enumerate(items(template, "blockDeviceMappings") or [None]):
@@ -166,7 +166,7 @@ def nodes_hardened(stack: Stack) -> Iterator[Finding]:
             yield from wants_any(template, f"{path}.kmsKeyId", "a customer key")
 
 
-@stack_policy(types.AUTOSCALER, types.DEPLOYMENT)
+@stack_policy(tokens.AUTOSCALER, tokens.DEPLOYMENT)
 def single_autoscaler_per_workload(stack: Stack) -> Iterator[Finding]:
     """Two autoscalers of one workload, or an autoscaler beside a fixed number, undo each other's work for ever. (Kubernetes,
     HorizontalPodAutoscaler; pitfalls.md 21)
@@ -174,14 +174,14 @@ def single_autoscaler_per_workload(stack: Stack) -> Iterator[Finding]:
     Fix: one HorizontalPodAutoscaler with several metrics, and no spec.replicas (components/manifests).
     """
     taken: dict[tuple[str, str, str, str], Resource] = {}
-    for autoscaler in stack.of(types.AUTOSCALER, types.SCALED_OBJECT, types.VERTICAL_AUTOSCALER):
-        if autoscaler.type == types.VERTICAL_AUTOSCALER and at(autoscaler, "spec.updatePolicy.updateMode") == "Off":
+    for autoscaler in stack.of(tokens.AUTOSCALER, tokens.SCALED_OBJECT, tokens.VERTICAL_AUTOSCALER):
+        if autoscaler.type == tokens.VERTICAL_AUTOSCALER and at(autoscaler, "spec.updatePolicy.updateMode") == "Off":
             continue  # it only recommends
         key = pods.target_key(autoscaler)
         if (first := taken.setdefault(key, autoscaler)) is not autoscaler:
             yield Violation(autoscaler, f"{key[2]} {key[3]} is {first.name}'s already", "one autoscaler a workload")
         workload = pods.target_of(stack, autoscaler)
-        if workload is not None and autoscaler.type == types.AUTOSCALER and at(workload, "spec.replicas") is not None:
+        if workload is not None and autoscaler.type == tokens.AUTOSCALER and at(workload, "spec.replicas") is not None:
             yield Violation(
                 workload, f"spec.replicas is {shown(at(workload, 'spec.replicas'))}", "none beside an autoscaler"
             )

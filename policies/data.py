@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from plan.record import Resource
 from plan.values import Secret, is_unknown
-from policies import types
+from policies import tokens
 from policies.expect import at, items, shown, wants, wants_any, wants_at_least
 from policies.policy import Finding, Setting, Violation, resource_policy, stack_policy
 from policies.stack import Stack
@@ -38,7 +38,7 @@ _KEY_INPUTS = (
 )
 
 
-@stack_policy(types.RDS)
+@stack_policy(tokens.RDS)
 def shard_primary_per_region(stack: Stack) -> Iterator[Finding]:
     """A region that holds more primaries than its share takes more writes with it when it is lost, and makes more users'
     writes far. (Well-Architected REL10-BP01; controls.md 1)
@@ -53,7 +53,7 @@ def shard_primary_per_region(stack: Stack) -> Iterator[Finding]:
             yield Violation(primary, f"is in {region} beside {others}", f"at most {share} in a region")
 
 
-@stack_policy(types.RDS)
+@stack_policy(tokens.RDS)
 def shard_replica_every_other_region(stack: Stack) -> Iterator[Finding]:
     """A region's loss must not take a shard's reads with it, and a read must not cross an ocean. (Well-Architected
     REL13-BP02; controls.md 1)
@@ -61,22 +61,22 @@ def shard_replica_every_other_region(stack: Stack) -> Iterator[Finding]:
     Fix: hal9:database.replicationFactor, a replica in every region.
     """
     for primary in primaries(stack):
-        held = {replica.region for replica in stack.users(primary, types.RDS, "replicateSourceDb")}
+        held = {replica.region for replica in stack.users(primary, tokens.RDS, "replicateSourceDb")}
         for region in sorted(stack.regions.keys() - {primary.region} - held):
             yield Violation(primary, f"no replica in {region}", "one in every other region")
 
 
-@stack_policy(types.RDS)
+@stack_policy(tokens.RDS)
 def replica_source_is_primary(stack: Stack) -> Iterator[Finding]:
     """A replica of a replica, or of another shard, lags twice or serves another shard's users. (RDS User Guide, read
     replicas; pitfalls.md 14)
 
     Fix: components/database.py, replicateSourceDb the shard's primary.
     """
-    for replica in stack.of(types.RDS):
+    for replica in stack.of(tokens.RDS):
         if at(replica, "replicateSourceDb") is None or replica in primaries(stack):
             continue
-        sources = stack.sources(replica, "replicateSourceDb", types.RDS)
+        sources = stack.sources(replica, "replicateSourceDb", tokens.RDS)
         if not sources:
             yield Violation(replica, f"replicateSourceDb is {shown(at(replica, 'replicateSourceDb'))}", "its primary")
         for source in sources:
@@ -89,24 +89,24 @@ def replica_source_is_primary(stack: Stack) -> Iterator[Finding]:
                 )
 
 
-@stack_policy(types.RDS)
+@stack_policy(tokens.RDS)
 def replica_promotable(stack: Stack) -> Iterator[Finding]:
     """A replica that is smaller than its primary, in one zone, or without backups cannot take its place on the day that it
     must. (RDS User Guide, promoting a read replica; CKV_AWS_157; controls.md 2)
 
     Fix: components/database.py, what a primary and its replicas share.
     """
-    for replica in stack.of(types.RDS):
-        for primary in stack.sources(replica, "replicateSourceDb", types.RDS):
+    for replica in stack.of(tokens.RDS):
+        for primary in stack.sources(replica, "replicateSourceDb", tokens.RDS):
             for path in ("instanceClass", "multiAz", "storageType", "maxAllocatedStorage"):
                 if at(replica, path) != at(primary, path):
                     found, wanted = shown(at(replica, path)), shown(at(primary, path))
                     yield Violation(replica, f"{path} is {found}", f"{primary.name}'s, {wanted}")
             if replica.region != primary.region:
-                yield from _of_own_region(stack, replica, "kmsKeyId", types.KEY)
-                yield from _of_own_region(stack, replica, "dbSubnetGroupName", types.RDS_SUBNETS)
-            yield from _of_own_region(stack, replica, "parameterGroupName", types.RDS_PARAMETERS)
-            yield from _of_own_region(stack, replica, "vpcSecurityGroupIds", types.SECURITY_GROUP)
+                yield from _of_own_region(stack, replica, "kmsKeyId", tokens.KEY)
+                yield from _of_own_region(stack, replica, "dbSubnetGroupName", tokens.RDS_SUBNETS)
+            yield from _of_own_region(stack, replica, "parameterGroupName", tokens.RDS_PARAMETERS)
+            yield from _of_own_region(stack, replica, "vpcSecurityGroupIds", tokens.SECURITY_GROUP)
 
 
 def _of_own_region(stack: Stack, resource: Resource, name: str, kind: str) -> Iterator[Finding]:
@@ -114,11 +114,11 @@ def _of_own_region(stack: Stack, resource: Resource, name: str, kind: str) -> It
     if not stack.sources(resource, name, kind):
         yield Violation(resource, f"{name} is none of this stack's", f"{name} of {resource.region}")
     for source in stack.sources(resource, name, kind):
-        if source.region != resource.region and kind != types.KEY:
+        if source.region != resource.region and kind != tokens.KEY:
             yield Violation(resource, f"{name} is of {source.region}", f"{name} of {resource.region}")
 
 
-@resource_policy(types.RDS, protection=Setting(True, "whether deletion must be prevented"))
+@resource_policy(tokens.RDS, protection=Setting(True, "whether deletion must be prevented"))
 def rds_private_encrypted_protected(db: Resource, protection: bool) -> Iterator[Finding]:
     """A public or unencrypted database is a breach; one that a mistaken command deletes is every user's data. (CKV_AWS_16,
     CKV_AWS_17, CKV_AWS_293; pitfalls.md 7)
@@ -139,7 +139,7 @@ def rds_private_encrypted_protected(db: Resource, protection: bool) -> Iterator[
             yield Violation(db, "protect is false", "protect true")
 
 
-@resource_policy(types.RDS)
+@resource_policy(tokens.RDS)
 def rds_watched(db: Resource) -> Iterator[Finding]:
     """A database whose logs and load nobody keeps fails without a trace of why. (CKV_AWS_118, CKV_AWS_129, CKV_AWS_353,
     CKV_AWS_226)
@@ -154,7 +154,7 @@ def rds_watched(db: Resource) -> Iterator[Finding]:
         yield Violation(db, "enabledCloudwatchLogsExports lacks postgresql", "postgresql among them")
 
 
-@resource_policy(types.RDS, days=Setting(7, "fewest days that backups are kept", 1))
+@resource_policy(tokens.RDS, days=Setting(7, "fewest days that backups are kept", 1))
 def rds_retention_explicit(db: Resource, days: int) -> Iterator[Finding]:
     """With backups off or short, a bad migration found after the weekend cannot be undone, and a replica that is promoted
     has none. (Well-Architected REL09-BP04; CKV_AWS_133)
@@ -164,7 +164,7 @@ def rds_retention_explicit(db: Resource, days: int) -> Iterator[Finding]:
     yield from wants_at_least(db, "backupRetentionPeriod", days, "days")
 
 
-@stack_policy(types.RDS)
+@stack_policy(tokens.RDS)
 def rds_multi_az(stack: Stack) -> Iterator[Finding]:
     """A primary without a standby is down for as long as a zone is, and its last writes may be lost with it. (CKV_AWS_157;
     Well-Architected REL10-BP01)
@@ -175,7 +175,7 @@ def rds_multi_az(stack: Stack) -> Iterator[Finding]:
         yield from wants(primary, "multiAz", True)
 
 
-@stack_policy(types.RDS_PARAMETERS, types.RDS)
+@stack_policy(tokens.RDS_PARAMETERS, tokens.RDS)
 def rds_tls_and_statement_log(stack: Stack) -> Iterator[Finding]:
     """A database that takes plaintext connections, or old TLS, gives credentials and rows to whoever listens; without a log
     nobody knows who changed a table. (CKV2_AWS_69, CKV2_AWS_30; controls.md 4)
@@ -187,17 +187,17 @@ def rds_tls_and_statement_log(stack: Stack) -> Iterator[Finding]:
         "ssl_min_protocol_version": ({"TLSv1.3"}, "TLSv1.3"),
         "log_statement": ({"ddl", "mod", "all"}, "ddl, mod or all"),
     }
-    for db in stack.of(types.RDS):
-        if not stack.sources(db, "parameterGroupName", types.RDS_PARAMETERS):
+    for db in stack.of(tokens.RDS):
+        if not stack.sources(db, "parameterGroupName", tokens.RDS_PARAMETERS):
             yield Violation(db, "parameterGroupName is none of this stack's", "a group that forces TLS")
-    for group in stack.of(types.RDS_PARAMETERS):
+    for group in stack.of(tokens.RDS_PARAMETERS):
         found = {at(p, "name"): at(p, "value") for p in items(group, "parameters")}
         for name, (good, words) in wanted.items():
             if found.get(name) not in good:
                 yield Violation(group, f"{name} is {shown(found.get(name))}", words)
 
 
-@stack_policy(types.RDS_BACKUPS_ELSEWHERE, types.RDS, days=Setting(7, "fewest days that the copies are kept", 1))
+@stack_policy(tokens.RDS_BACKUPS_ELSEWHERE, tokens.RDS, days=Setting(7, "fewest days that the copies are kept", 1))
 def rds_backups_in_another_region(stack: Stack, days: int) -> Iterator[Finding]:
     """A region that is lost for good takes its own backups with it. (Well-Architected REL13-BP02; controls.md 3)
 
@@ -206,7 +206,7 @@ def rds_backups_in_another_region(stack: Stack, days: int) -> Iterator[Finding]:
     if len(stack.regions) < 2:
         return  # there is no other region to copy to
     for primary in primaries(stack):
-        copies = stack.users(primary, types.RDS_BACKUPS_ELSEWHERE, "sourceDbInstanceArn")
+        copies = stack.users(primary, tokens.RDS_BACKUPS_ELSEWHERE, "sourceDbInstanceArn")
         if not any(copy.region != primary.region for copy in copies):
             yield Violation(primary, "its backups are in its own region alone", "a replication to another region")
         for copy in copies:
@@ -215,7 +215,7 @@ def rds_backups_in_another_region(stack: Stack, days: int) -> Iterator[Finding]:
 
 
 @resource_policy(
-    types.REDIS,
+    tokens.REDIS,
     snapshotDays=Setting(1, "fewest days that snapshots are kept", 0),
 )
 def redis_tls_auth_multiaz(group: Resource, snapshotDays: int) -> Iterator[Finding]:
@@ -236,7 +236,7 @@ def redis_tls_auth_multiaz(group: Resource, snapshotDays: int) -> Iterator[Findi
     yield from wants_at_least(group, "snapshotRetentionLimit", snapshotDays, "days")
 
 
-@resource_policy(types.REDIS)
+@resource_policy(tokens.REDIS)
 def datastore_secondary_inherits(group: Resource) -> Iterator[Finding]:
     """A secondary of a Global Datastore that states what it inherits is refused, or replaced at the next change, and its
     copy of every session with it. (ElastiCache User Guide, global datastores; pitfalls.md 16)
@@ -250,20 +250,20 @@ def datastore_secondary_inherits(group: Resource) -> Iterator[Finding]:
             yield Violation(group, f"{name} is {shown(at(group, name))}", f"no {name}: it is the primary's")
 
 
-@stack_policy(types.DATASTORE, types.REDIS)
+@stack_policy(tokens.DATASTORE, tokens.REDIS)
 def global_datastore_parity(stack: Stack) -> Iterator[Finding]:
     """A region whose sessions are copied nowhere logs its users out when it is lost; a copy with fewer nodes than its
     primary cannot take over. (ElastiCache User Guide, global datastores; controls.md 5)
 
     Fix: hal9:regions.*.sessionReplicas.
     """
-    for datastore in stack.of(types.DATASTORE):
-        copies = stack.users(datastore, types.REDIS, "globalReplicationGroupId")
+    for datastore in stack.of(tokens.DATASTORE):
+        copies = stack.users(datastore, tokens.REDIS, "globalReplicationGroupId")
         held = [copy.region for copy in copies]
         wanted = min(2, len(stack.regions) - 1)
         if len(set(held) - {datastore.region}) < wanted:
             yield Violation(datastore, f"copies in {', '.join(sorted(held)) or 'no region'}", f"{wanted} other regions")
-        for primary in stack.sources(datastore, "primaryReplicationGroupId", types.REDIS):
+        for primary in stack.sources(datastore, "primaryReplicationGroupId", tokens.REDIS):
             for copy in copies:
                 if at(copy, "numCacheClusters") != at(primary, "numCacheClusters"):
                     found = shown(at(copy, "numCacheClusters"))
@@ -280,12 +280,12 @@ def kms_key_region_matches_resource(stack: Stack) -> Iterator[Finding]:
     """
     for resource in stack.resources:
         for name in _KEY_INPUTS:
-            for key in stack.sources(resource, name, types.KEY):
+            for key in stack.sources(resource, name, tokens.KEY):
                 if key.region != resource.region:
                     yield Violation(resource, f"{name} is {key.name} of {key.region}", f"a key of {resource.region}")
 
 
-@resource_policy(types.KEY, days=Setting(7, "fewest days between a key's deletion and its end", 7))
+@resource_policy(tokens.KEY, days=Setting(7, "fewest days between a key's deletion and its end", 7))
 def kms_keys_rotate(key: Resource, days: int) -> Iterator[Finding]:
     """A key that never rotates is worth stealing for ever; one that is gone at once takes all under it along. (CKV_AWS_7,
     CKV_AWS_33, CKV2_AWS_64)
@@ -297,7 +297,7 @@ def kms_keys_rotate(key: Resource, days: int) -> Iterator[Finding]:
     yield from wants_any(key, "policy", "a policy")
 
 
-@resource_policy(types.LOG_GROUP, days=Setting(30, "fewest days that logs are kept", 1))
+@resource_policy(tokens.LOG_GROUP, days=Setting(30, "fewest days that logs are kept", 1))
 def logs_kept_encrypted(group: Resource, days: int) -> Iterator[Finding]:
     """A breach is found weeks later: logs that are gone, or open to read, tell the wrong people or nobody. (CKV_AWS_158,
     CKV_AWS_66, CKV_AWS_338)
@@ -308,7 +308,7 @@ def logs_kept_encrypted(group: Resource, days: int) -> Iterator[Finding]:
     yield from wants_any(group, "kmsKeyId", "a customer key")
 
 
-@resource_policy(types.TOPIC)
+@resource_policy(tokens.TOPIC)
 def alarms_encrypted(topic: Resource) -> Iterator[Finding]:
     """Alarms tell an attacker what is weak and whether he was seen. (CKV_AWS_26)
 
@@ -317,7 +317,7 @@ def alarms_encrypted(topic: Resource) -> Iterator[Finding]:
     yield from wants_any(topic, "kmsMasterKeyId", "a customer key")
 
 
-@resource_policy(types.SECRET, days=Setting(7, "fewest days in which a deleted secret can be brought back", 0))
+@resource_policy(tokens.SECRET, days=Setting(7, "fewest days in which a deleted secret can be brought back", 0))
 def secrets_under_customer_key(secret: Resource, days: int) -> Iterator[Finding]:
     """Under AWS's own key whoever may read the secret may decrypt it; deleted without a window it takes its database's
     password along. (CKV_AWS_149; controls.md 22)
@@ -328,7 +328,7 @@ def secrets_under_customer_key(secret: Resource, days: int) -> Iterator[Finding]
     yield from wants_at_least(secret, "recoveryWindowInDays", days, "days")
 
 
-@stack_policy(types.SECRET)
+@stack_policy(tokens.SECRET)
 def secrets_in_every_region(stack: Stack) -> Iterator[Finding]:
     """A region that lacks a session key or password cannot take over another's users, and does not start when the one that
     has it is gone. (controls.md 22)
@@ -336,17 +336,17 @@ def secrets_in_every_region(stack: Stack) -> Iterator[Finding]:
     Fix: components/secrets.py makes a copy in each of hal9:regions.
     """
     copies: dict[str, list[Resource]] = defaultdict(list)
-    for secret in stack.of(types.SECRET):
+    for secret in stack.of(tokens.SECRET):
         copies[shown(at(secret, "name"))].append(secret)
     for name, held in sorted(copies.items()):
         for region in sorted(stack.regions.keys() - {secret.region for secret in held}):
             yield Violation(held[0], f"{name} has no copy in {region}", "one in every region")
-    for secret in stack.of(types.SECRET):
-        if not stack.users(secret, types.SECRET_VERSION, "secretId"):
+    for secret in stack.of(tokens.SECRET):
+        if not stack.users(secret, tokens.SECRET_VERSION, "secretId"):
             yield Violation(secret, "has no value", "a SecretVersion")
 
 
-_SECRET_INPUTS = {types.RDS: "password", types.REDIS: "authToken", types.SECRET_VERSION: "secretString"}
+_SECRET_INPUTS = {tokens.RDS: "password", tokens.REDIS: "authToken", tokens.SECRET_VERSION: "secretString"}
 
 
 @resource_policy(*_SECRET_INPUTS)
@@ -362,7 +362,7 @@ def secret_inputs_marked(resource: Resource) -> Iterator[Finding]:
         yield Violation(resource, f"{name} is not marked as secret", "a secret")
 
 
-@resource_policy(types.REPOSITORY)
+@resource_policy(tokens.REPOSITORY)
 def registry_immutable_scanned(repository: Resource) -> Iterator[Finding]:
     """An image tag that can be moved changes what runs without a deployment; an image nobody scans brings known holes.
     (CKV_AWS_51, CKV_AWS_136, CKV_AWS_163)
@@ -378,7 +378,7 @@ def primaries(stack: Stack) -> list[Resource]:
     """The shards' primaries: instances that replicate nothing. (An input that is absent may be an unknown output.)"""
     return [
         db
-        for db in stack.of(types.RDS)
+        for db in stack.of(tokens.RDS)
         if not stack.sources(db, "replicateSourceDb") and at(db, "username") is not None
     ]
 

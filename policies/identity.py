@@ -11,17 +11,17 @@ from typing import Any
 from plan import schema
 from plan.record import Resource
 from plan.values import is_unknown
-from policies import types
+from policies import tokens
 from policies.expect import at, shown, wants, wants_any
 from policies.policy import Finding, Later, Level, Setting, Violation, resource_policy, stack_policy
 from policies.stack import Stack
 
 _DOCUMENTS = {
-    types.ROLE_POLICY: "policy",
-    types.IAM_POLICY: "policy",
-    types.ROLE: "assumeRolePolicy",
-    types.KEY: "policy",
-    types.TOPIC_POLICY: "policy",
+    tokens.ROLE_POLICY: "policy",
+    tokens.IAM_POLICY: "policy",
+    tokens.ROLE: "assumeRolePolicy",
+    tokens.KEY: "policy",
+    tokens.TOPIC_POLICY: "policy",
 }
 ON_ANY_RESOURCE = (
     "autoscaling:DescribeAutoScalingGroups",
@@ -51,7 +51,7 @@ _KMS_FAMILIES = {"kms:ReEncrypt*", "kms:GenerateDataKey*"}
 
 @resource_policy(
     *_DOCUMENTS,
-    types.ROLE_ATTACHMENT,
+    tokens.ROLE_ATTACHMENT,
     anyResource=Setting(ON_ANY_RESOURCE, "actions that take no resource, so that `*` is the only one to write"),
 )
 def no_wildcard_iam(resource: Resource, anyResource: tuple[str, ...]) -> Iterator[Finding]:
@@ -60,7 +60,7 @@ def no_wildcard_iam(resource: Resource, anyResource: tuple[str, ...]) -> Iterato
 
     Fix: components/pod_roles.py and its neighbours; name the actions and the resources.
     """
-    if resource.type == types.ROLE_ATTACHMENT:
+    if resource.type == tokens.ROLE_ATTACHMENT:
         arn = at(resource, "policyArn")
         if isinstance(arn, str) and re.search(
             r"/(AdministratorAccess|PowerUserAccess|IAMFullAccess|\w+FullAccess)$", arn
@@ -71,7 +71,7 @@ def no_wildcard_iam(resource: Resource, anyResource: tuple[str, ...]) -> Iterato
     if is_unknown(text):
         yield Later(resource, _DOCUMENTS[resource.type])
         return
-    if text is None and resource.type == types.KEY:
+    if text is None and resource.type == tokens.KEY:
         return  # that it has one is `kms_keys_rotate`'s
     try:
         statements = json.loads(text)["Statement"]
@@ -90,13 +90,13 @@ def _too_wide(statement: dict[str, Any], kind: str, any_resource: tuple[str, ...
     for name in ("NotAction", "NotResource", "NotPrincipal"):
         if name in statement:
             yield f"{name} allows all the rest", f"no {name}"
-    own_key = kind == types.KEY
+    own_key = kind == tokens.KEY
     if own_key and actions == ["kms:*"] and _is_account_root(statement.get("Principal")):
         return  # AWS's default statement: without it nobody could manage the key, and IAM decides
     for action in actions:
         if "*" in action and not (own_key and action in _KMS_FAMILIES):
             yield f"Action {action}", "named actions"
-    if kind in (types.ROLE_POLICY, types.IAM_POLICY) and "*" in resources:
+    if kind in (tokens.ROLE_POLICY, tokens.IAM_POLICY) and "*" in resources:
         narrow = [action for action in actions if "*" not in action and action not in any_resource]
         if narrow:
             yield f"Resource * for {', '.join(narrow)}", "named resources"
@@ -114,7 +114,7 @@ def _listed(value: Any) -> list[str]:
     return [] if value is None else [str(v) for v in value] if isinstance(value, list) else [str(value)]
 
 
-@stack_policy(types.POD_IDENTITY, types.ROLE)
+@stack_policy(tokens.POD_IDENTITY, tokens.ROLE)
 def pod_identity_per_workload(stack: Stack) -> Iterator[Finding]:
     """Workloads that share a role share each other's secrets, and one that uses its node's role has every pod's. (CIS-EKS 5.2.1;
     EKS Best Practices, identity; controls.md 15)
@@ -122,8 +122,8 @@ def pod_identity_per_workload(stack: Stack) -> Iterator[Finding]:
     Fix: components/pod_roles.py, a PodRole for each workload.
     """
     held: dict[str, Resource] = {}
-    for association in stack.of(types.POD_IDENTITY):
-        roles = stack.sources(association, "roleArn", types.ROLE)
+    for association in stack.of(tokens.POD_IDENTITY):
+        roles = stack.sources(association, "roleArn", tokens.ROLE)
         if not roles:
             yield Violation(association, f"roleArn is {shown(at(association, 'roleArn'))}", "a role of this stack")
         for role in roles:
@@ -135,15 +135,15 @@ def pod_identity_per_workload(stack: Stack) -> Iterator[Finding]:
 
 
 _PROTECTED: dict[str, tuple[str, ...]] = {
-    types.EKS: ("deletionProtection",),
-    types.LOAD_BALANCER: ("enableDeletionProtection",),
-    types.VPC: (),
-    types.KEY: (),
-    types.SECRET: (),
-    types.ZONE: (),
-    types.DISTRIBUTION: (),
-    types.DATASTORE: (),
-    types.REPOSITORY: (),
+    tokens.EKS: ("deletionProtection",),
+    tokens.LOAD_BALANCER: ("enableDeletionProtection",),
+    tokens.VPC: (),
+    tokens.KEY: (),
+    tokens.SECRET: (),
+    tokens.ZONE: (),
+    tokens.DISTRIBUTION: (),
+    tokens.DATASTORE: (),
+    tokens.REPOSITORY: (),
     "random:index/randomBytes:RandomBytes": (),
 }
 
@@ -161,7 +161,7 @@ def stateful_protected(resource: Resource) -> Iterator[Finding]:
         yield Violation(resource, "protect is false", "protect true")
 
 
-@stack_policy("aws:*", "kubernetes:*", types.AWS_PROVIDER)
+@stack_policy("aws:*", "kubernetes:*", tokens.AWS_PROVIDER)
 def explicit_provider_region(stack: Stack) -> Iterator[Finding]:
     """A resource of the default provider lands in whatever region or cluster the deployer's shell points to. (pitfalls.md 2;
     Pulumi, explicit providers)
@@ -169,7 +169,7 @@ def explicit_provider_region(stack: Stack) -> Iterator[Finding]:
     Fix: the component's opts; providers are made in components/region.py, one a region.
     """
     for resource in stack.resources:
-        if resource.type == types.AWS_PROVIDER:
+        if resource.type == tokens.AWS_PROVIDER:
             yield from wants(resource, "region", None, lambda value: isinstance(value, str), "a region, written out")
             yield from wants_any(resource, "allowedAccountIds", "the account of hal9:accountId alone")
         elif resource.custom and resource.package in ("aws", "kubernetes"):
@@ -205,12 +205,12 @@ def _taggable(token: str) -> bool:
 
 
 _COMPARED: dict[str, tuple[str, tuple[str, ...]]] = {
-    types.EKS: ("", ("version",)),
-    types.ADD_ON: ("addonName", ("addonVersion", "configurationValues")),
-    types.NODE_GROUP: ("capacityType", ("instanceTypes", "scalingConfig.minSize", "scalingConfig.maxSize", "version")),
-    types.RDS_PARAMETERS: ("family", ("parameters",)),
-    types.AUTOSCALER: ("metadata.name", ("spec.minReplicas", "spec.maxReplicas", "spec.metrics", "spec.behavior")),
-    types.DESTINATION_RULE: ("metadata.name", ("spec.trafficPolicy",)),
+    tokens.EKS: ("", ("version",)),
+    tokens.ADD_ON: ("addonName", ("addonVersion", "configurationValues")),
+    tokens.NODE_GROUP: ("capacityType", ("instanceTypes", "scalingConfig.minSize", "scalingConfig.maxSize", "version")),
+    tokens.RDS_PARAMETERS: ("family", ("parameters",)),
+    tokens.AUTOSCALER: ("metadata.name", ("spec.minReplicas", "spec.maxReplicas", "spec.metrics", "spec.behavior")),
+    tokens.DESTINATION_RULE: ("metadata.name", ("spec.trafficPolicy",)),
 }
 """What must be alike in every region: by type, the input that says which counterpart is meant, and the inputs compared."""
 

@@ -9,17 +9,17 @@ from typing import Any
 
 from plan.record import Resource
 from plan.values import is_unknown
-from policies import types
+from policies import tokens
 from policies.expect import at, items, shown, wants, wants_any
 from policies.policy import Finding, Later, Level, Setting, Violation, resource_policy, stack_policy
 from policies.stack import Stack
 
 ANYWHERE = ("0.0.0.0/0", "::/0")
-DATASTORE_PORTS = {types.RDS: 5432, types.REDIS: 6379}
-_GROUPS_OF = {types.RDS: "vpcSecurityGroupIds", types.REDIS: "securityGroupIds"}
+DATASTORE_PORTS = {tokens.RDS: 5432, tokens.REDIS: 6379}
+_GROUPS_OF = {tokens.RDS: "vpcSecurityGroupIds", tokens.REDIS: "securityGroupIds"}
 
 
-@stack_policy(types.VPC)
+@stack_policy(tokens.VPC)
 def vpc_cidrs_disjoint(stack: Stack) -> Iterator[Finding]:
     """Two regions that share addresses cannot be peered: a shard's writes from one of them would reach nobody. (VPC Peering
     Guide, unsupported configurations; controls.md 21)
@@ -27,7 +27,7 @@ def vpc_cidrs_disjoint(stack: Stack) -> Iterator[Finding]:
     Fix: hal9:regions.*.cidr, blocks that do not overlap.
     """
     blocks: dict[str, IPv4Network | IPv6Network] = {}
-    for vpc in stack.of(types.VPC):
+    for vpc in stack.of(tokens.VPC):
         problem = list(
             wants(vpc, "cidrBlock", None, lambda text: _block(text) is not None, "cidrBlock an address block")
         )
@@ -44,24 +44,24 @@ def vpc_cidrs_disjoint(stack: Stack) -> Iterator[Finding]:
             )
 
 
-@stack_policy(types.PEERING, types.VPC)
+@stack_policy(tokens.PEERING, tokens.VPC)
 def peering_mesh_complete(stack: Stack) -> Iterator[Finding]:
     """A pair of regions without peering, acceptance and routes both ways cuts a region's users off from the shards, sessions
     and pods of the other. (VPC Peering Guide; controls.md 21)
 
     Fix: components/peering.py joins every two of hal9:regions.
     """
-    vpcs = sorted(stack.of(types.VPC), key=lambda vpc: vpc.urn)
+    vpcs = sorted(stack.of(tokens.VPC), key=lambda vpc: vpc.urn)
     joined: dict[frozenset[str], Resource] = {}
-    for peering in stack.of(types.PEERING):
-        ends = stack.sources(peering, "vpcId", types.VPC) + stack.sources(peering, "peerVpcId", types.VPC)
+    for peering in stack.of(tokens.PEERING):
+        ends = stack.sources(peering, "vpcId", tokens.VPC) + stack.sources(peering, "peerVpcId", tokens.VPC)
         joined[frozenset(end.urn for end in ends)] = peering
     for first, second in combinations(vpcs, 2):
         connection = joined.get(frozenset((first.urn, second.urn)))
         if connection is None:
             yield Violation(first, f"no peering with {second.name}", "a peering connection between the two")
             continue
-        accepters = stack.users(connection, types.PEERING_ACCEPTER, "vpcPeeringConnectionId")
+        accepters = stack.users(connection, tokens.PEERING_ACCEPTER, "vpcPeeringConnectionId")
         if not any(at(accepter, "autoAccept") is True for accepter in accepters):
             yield Violation(connection, "nobody accepts it", "an accepter with autoAccept true")
         ways = {connection.urn, *(accepter.urn for accepter in accepters)}
@@ -71,8 +71,8 @@ def peering_mesh_complete(stack: Stack) -> Iterator[Finding]:
 
 def _unrouted(stack: Stack, here: Resource, there: Resource, ways: set[str]) -> Iterator[Finding]:
     """The route tables of one VPC that do not lead to another's block through a peering."""
-    for table in stack.users(here, types.ROUTE_TABLE, "vpcId"):
-        routes = stack.users(table, types.ROUTE, "routeTableId")
+    for table in stack.users(here, tokens.ROUTE_TABLE, "vpcId"):
+        routes = stack.users(table, tokens.ROUTE, "routeTableId")
         leads = any(
             at(route, "destinationCidrBlock") == at(there, "cidrBlock")
             and ways & set(route.property_dependencies.get("vpcPeeringConnectionId", ()))
@@ -83,8 +83,8 @@ def _unrouted(stack: Stack, here: Resource, there: Resource, ways: set[str]) -> 
 
 
 @stack_policy(
-    types.SUBNET,
-    types.NAT_GATEWAY,
+    tokens.SUBNET,
+    tokens.NAT_GATEWAY,
     level=Level.ADVISORY,
     zones=Setting(3, "fewest availability zones of a region", 1),
     natPerZone=Setting(True, "whether each zone has a NAT gateway of its own"),
@@ -95,21 +95,21 @@ def three_azs_nat_per_az(stack: Stack, zones: int, natPerZone: bool) -> Iterator
 
     Fix: hal9:regions.*.zones and hal9:regions.*.natGateways.
     """
-    for vpc in stack.of(types.VPC):
-        subnets = stack.users(vpc, types.SUBNET, "vpcId")
+    for vpc in stack.of(tokens.VPC):
+        subnets = stack.users(vpc, tokens.SUBNET, "vpcId")
         found = {at(subnet, "availabilityZone") for subnet in subnets}
         if len(found) < zones:
             yield Violation(vpc, f"subnets in {len(found)} zones", f"at least {zones}")
         if not natPerZone:
             continue
         exits = {
-            at(subnet, "availabilityZone") for subnet in subnets if stack.users(subnet, types.NAT_GATEWAY, "subnetId")
+            at(subnet, "availabilityZone") for subnet in subnets if stack.users(subnet, tokens.NAT_GATEWAY, "subnetId")
         }
         if missing := found - exits:
             yield Violation(vpc, f"no NAT gateway in {', '.join(sorted(map(shown, missing)))}", "one in each zone")
         for subnet in subnets:
             for gateway in _nat_of(stack, subnet):
-                places = {at(place, "availabilityZone") for place in stack.sources(gateway, "subnetId", types.SUBNET)}
+                places = {at(place, "availabilityZone") for place in stack.sources(gateway, "subnetId", tokens.SUBNET)}
                 if places != {at(subnet, "availabilityZone")}:
                     yield Violation(
                         subnet, f"leaves through {gateway.name} of another zone", "a NAT gateway of its zone"
@@ -118,25 +118,25 @@ def three_azs_nat_per_az(stack: Stack, zones: int, natPerZone: bool) -> Iterator
 
 def _nat_of(stack: Stack, subnet: Resource) -> Iterator[Resource]:
     for route in _routes_of(stack, subnet):
-        yield from stack.sources(route, "natGatewayId", types.NAT_GATEWAY)
+        yield from stack.sources(route, "natGatewayId", tokens.NAT_GATEWAY)
 
 
 def _routes_of(stack: Stack, subnet: Resource) -> Iterator[Resource]:
     """The routes of the table that a subnet is associated with."""
-    for association in stack.users(subnet, types.ROUTE_TABLE_ASSOCIATION, "subnetId"):
-        for table in stack.sources(association, "routeTableId", types.ROUTE_TABLE):
-            yield from stack.users(table, types.ROUTE, "routeTableId")
+    for association in stack.users(subnet, tokens.ROUTE_TABLE_ASSOCIATION, "subnetId"):
+        for table in stack.sources(association, "routeTableId", tokens.ROUTE_TABLE):
+            yield from stack.users(table, tokens.ROUTE, "routeTableId")
 
 
-@stack_policy(types.RDS_SUBNETS, types.REDIS_SUBNETS)
+@stack_policy(tokens.RDS_SUBNETS, tokens.REDIS_SUBNETS)
 def rds_subnets_not_public(stack: Stack) -> Iterator[Finding]:
     """A database or Redis node in a subnet with a way to the internet is one wrong rule from being reached, or from sending
     data out. (RDS User Guide, working with a DB instance in a VPC; CKV_AWS_17)
 
     Fix: components/database.py and components/redis.py take the data tier's subnets.
     """
-    for group in stack.of(types.RDS_SUBNETS, types.REDIS_SUBNETS):
-        subnets = stack.sources(group, "subnetIds", types.SUBNET)
+    for group in stack.of(tokens.RDS_SUBNETS, tokens.REDIS_SUBNETS):
+        subnets = stack.sources(group, "subnetIds", tokens.SUBNET)
         if not subnets:
             yield Violation(group, "subnetIds are no subnets of this stack", "the data tier's subnets")
         for subnet in subnets:
@@ -145,7 +145,7 @@ def rds_subnets_not_public(stack: Stack) -> Iterator[Finding]:
                     yield Violation(group, f"{subnet.name} has a route to the internet, {route.name}", "none")
 
 
-@resource_policy(types.SUBNET)
+@resource_policy(tokens.SUBNET)
 def subnets_give_no_public_address(subnet: Resource) -> Iterator[Finding]:
     """A node that gets a public address by itself is on the internet without anyone having asked for it. (CKV_AWS_130)
 
@@ -154,7 +154,7 @@ def subnets_give_no_public_address(subnet: Resource) -> Iterator[Finding]:
     yield from wants(subnet, "mapPublicIpOnLaunch", False)
 
 
-@stack_policy(types.RDS, types.REDIS)
+@stack_policy(tokens.RDS, tokens.REDIS)
 def datastore_sg_source_restricted(stack: Stack) -> Iterator[Finding]:
     """Postgres and Redis that more than the application can reach turn any foothold into all the data. (controls.md 21;
     CKV_AWS_24)
@@ -163,13 +163,13 @@ def datastore_sg_source_restricted(stack: Stack) -> Iterator[Finding]:
     """
     application = [
         block
-        for group in stack.of(types.NODE_GROUP)
-        for subnet in stack.sources(group, "subnetIds", types.SUBNET)
+        for group in stack.of(tokens.NODE_GROUP)
+        for subnet in stack.sources(group, "subnetIds", tokens.SUBNET)
         if (block := _block(at(subnet, "cidrBlock"))) is not None
     ]
     judged: set[str] = set()
-    for store in stack.of(types.RDS, types.REDIS):
-        groups = stack.sources(store, _GROUPS_OF[store.type], types.SECURITY_GROUP)
+    for store in stack.of(tokens.RDS, tokens.REDIS):
+        groups = stack.sources(store, _GROUPS_OF[store.type], tokens.SECURITY_GROUP)
         if not groups:
             yield Violation(store, f"{_GROUPS_OF[store.type]} are no groups of this stack", "a group of its own")
         for group in groups:
@@ -181,7 +181,7 @@ def datastore_sg_source_restricted(stack: Stack) -> Iterator[Finding]:
 def _restricted(stack: Stack, group: Resource, port: int, application: list[Any]) -> Iterator[Finding]:
     if items(group, "ingress"):
         yield Violation(group, "ingress is written inline", "rules of their own, from the application's subnets")
-    rules = stack.users(group, types.INGRESS, "securityGroupId")
+    rules = stack.users(group, tokens.INGRESS, "securityGroupId")
     if not rules:
         yield Violation(group, "nothing may connect", "the application's subnets")
     for rule in rules:
@@ -194,10 +194,10 @@ def _restricted(stack: Stack, group: Resource, port: int, application: list[Any]
 
 
 @resource_policy(
-    types.INGRESS,
-    types.SECURITY_GROUP,
-    types.SECURITY_GROUP_RULE,
-    types.DEFAULT_SECURITY_GROUP,
+    tokens.INGRESS,
+    tokens.SECURITY_GROUP,
+    tokens.SECURITY_GROUP_RULE,
+    tokens.DEFAULT_SECURITY_GROUP,
     ports=Setting(("80", "443"), "ports that may be open to the world"),
 )
 def no_world_ingress_except_80_443(resource: Resource, ports: tuple[str, ...]) -> Iterator[Finding]:
@@ -231,21 +231,21 @@ def _protocol(rule: Any) -> Any:
 
 def _ways_in(resource: Resource) -> Iterator[tuple[str, Any]]:
     """Each ingress rule that a resource holds, with its path."""
-    if resource.type in (types.SECURITY_GROUP, types.DEFAULT_SECURITY_GROUP):
+    if resource.type in (tokens.SECURITY_GROUP, tokens.DEFAULT_SECURITY_GROUP):
         yield from ((f"ingress[{index}] ", rule) for index, rule in enumerate(items(resource, "ingress")))
-    elif resource.type == types.INGRESS or at(resource, "type") == "ingress":
+    elif resource.type == tokens.INGRESS or at(resource, "type") == "ingress":
         yield "", resource
 
 
-@stack_policy(types.VPC)
+@stack_policy(tokens.VPC)
 def default_security_group_closed(stack: Stack) -> Iterator[Finding]:
     """What is made without a group of its own falls into the VPC's default one, which lets its members talk. (CKV2_AWS_12;
     CIS AWS 5.4)
 
     Fix: components/network.py takes it over with no rules.
     """
-    for vpc in stack.of(types.VPC):
-        taken = stack.users(vpc, types.DEFAULT_SECURITY_GROUP, "vpcId")
+    for vpc in stack.of(tokens.VPC):
+        taken = stack.users(vpc, tokens.DEFAULT_SECURITY_GROUP, "vpcId")
         if not taken:
             yield Violation(vpc, "its default security group is AWS's", "taken over, with no rules")
         for group in taken:
@@ -254,14 +254,14 @@ def default_security_group_closed(stack: Stack) -> Iterator[Finding]:
                     yield Violation(group, f"{way} is {shown(at(group, way))}", f"{way} with no rules")
 
 
-@stack_policy(types.VPC)
+@stack_policy(tokens.VPC)
 def flow_logs_on_every_vpc(stack: Stack) -> Iterator[Finding]:
     """Without flow logs nobody can say after a breach what was reached and what was sent. (CKV2_AWS_11; CIS AWS 3.7)
 
     Fix: components/network.py, a FlowLog of all traffic.
     """
-    for vpc in stack.of(types.VPC):
-        logs = stack.users(vpc, types.FLOW_LOG, "vpcId")
+    for vpc in stack.of(tokens.VPC):
+        logs = stack.users(vpc, tokens.FLOW_LOG, "vpcId")
         if not logs:
             yield Violation(vpc, "no flow log", "one of all traffic")
         for log in logs:

@@ -11,11 +11,11 @@ from components.stackfile import structure
 from components.topology import Topology
 from plan.record import Resource
 from plan.values import is_unknown
-from policies import types
+from policies import tokens
 from policies.expect import at, items
 from policies.stack import Stack
 
-_TEMPLATE = {types.POD: "", types.CRON_JOB: "spec.jobTemplate.spec.template."}
+_TEMPLATE = {tokens.POD: "", tokens.CRON_JOB: "spec.jobTemplate.spec.template."}
 _UNITS = {"": 1.0, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 SIDECAR = ("sidecar.istio.io/proxyCPU", "sidecar.istio.io/proxyMemory")
 """What a pod asks for on behalf of the sidecar that Istio adds to it."""
@@ -88,7 +88,7 @@ def name(resource: Resource) -> str:
 
 def target_key(autoscaler: Resource) -> tuple[str, str, str, str]:
     """What an autoscaler scales: the cluster's provider, namespace, kind and name."""
-    path = "spec.targetRef" if autoscaler.type == types.VERTICAL_AUTOSCALER else "spec.scaleTargetRef"
+    path = "spec.targetRef" if autoscaler.type == tokens.VERTICAL_AUTOSCALER else "spec.scaleTargetRef"
     kind = at(autoscaler, f"{path}.kind") or "Deployment"
     return autoscaler.provider, namespace(autoscaler), str(kind), str(at(autoscaler, f"{path}.name"))
 
@@ -96,7 +96,7 @@ def target_key(autoscaler: Resource) -> tuple[str, str, str, str]:
 def target_of(stack: Stack, autoscaler: Resource) -> Resource | None:
     """The Deployment that an autoscaler scales."""
     provider, place, kind, called = target_key(autoscaler)
-    for workload in stack.of(types.DEPLOYMENT):
+    for workload in stack.of(tokens.DEPLOYMENT):
         if (workload.provider, namespace(workload), "Deployment", name(workload)) == (provider, place, kind, called):
             return workload
     return None
@@ -113,7 +113,7 @@ def selects(selector: Any, labels: Any) -> bool:
 def pool_size(stack: Stack) -> int | None:
     """Connections that one pod opens to one Postgres instance: from the deployment document, or where that is not known
     yet from the stack's configuration, which it is made from; None where there is neither."""
-    for config_map in stack.of(types.CONFIG_MAP):
+    for config_map in stack.of(tokens.CONFIG_MAP):
         data = at(config_map, "data")
         document = data.get(DOCUMENT) if isinstance(data, dict) else None
         if isinstance(document, str) and not is_unknown(document):

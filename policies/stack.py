@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from plan.record import Resource
-from policies import types
+from policies import tokens
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Stack:
     @cached_property
     def regions(self) -> dict[str, Resource]:
         """The stack's regions: AWS region to its VPC."""
-        return {vpc.region: vpc for vpc in sorted(self.of(types.VPC), key=lambda vpc: vpc.urn)}
+        return {vpc.region: vpc for vpc in sorted(self.of(tokens.VPC), key=lambda vpc: vpc.urn)}
 
     def by_region(self, resources: Iterable[Resource]) -> dict[str, list[Resource]]:
         """Resources by AWS region, every region of the stack included."""

@@ -35,10 +35,7 @@ def put(path: Path, value: Any) -> Change:
         inputs = copy.deepcopy(dict(resource.inputs))
         holder: Any = inputs
         for part in path[:-1]:
-            if isinstance(holder, dict):
-                holder = holder.setdefault(part, {})
-            else:
-                holder = holder[part]
+            holder = holder.setdefault(part, {}) if isinstance(holder, dict) else holder[part]
         if value is not ABSENT:
             holder[path[-1]] = copy.deepcopy(value)
         elif isinstance(holder, dict):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from plan.values import Unknown
-from policies import types
+from policies import tokens
 from policies.registry import POLICIES
 from policies.stack import Stack
 from tests.conftest import PlanOf
@@ -17,25 +17,25 @@ from tests.policies.mutations import MUTATIONS, Mutation
 
 WIRING: dict[str, tuple[str, str, Any]] = {
     "rds-subnets-not-public": (
-        types.ROUTE_TABLE_ASSOCIATION,
+        tokens.ROUTE_TABLE_ASSOCIATION,
         "us-west-data-us-west-2a",
-        lambda stack: sources("routeTableId", find(stack, types.ROUTE_TABLE, "us-west-public").urn),
+        lambda stack: sources("routeTableId", find(stack, tokens.ROUTE_TABLE, "us-west-public").urn),
     ),
-    "shard-replica-every-other-region": (types.RDS, "shard-0-replica-eu-central", lambda _: gone),
+    "shard-replica-every-other-region": (tokens.RDS, "shard-0-replica-eu-central", lambda _: gone),
     "kms-key-region-matches-resource": (
-        types.REDIS,
+        tokens.REDIS,
         "us-west-cache",
-        lambda stack: sources("kmsKeyId", find(stack, types.KEY, "eu-central-redis").urn),
+        lambda stack: sources("kmsKeyId", find(stack, tokens.KEY, "eu-central-redis").urn),
     ),
-    "secrets-in-every-region": (types.SECRET, "session-key-k1-in-us-west", lambda _: gone),
-    "edge-requests-logged": (types.LOG_SOURCE, "edge", lambda _: gone),
+    "secrets-in-every-region": (tokens.SECRET, "session-key-k1-in-us-west", lambda _: gone),
+    "edge-requests-logged": (tokens.LOG_SOURCE, "edge", lambda _: gone),
     "pod-identity-per-workload": (
-        types.POD_IDENTITY,
+        tokens.POD_IDENTITY,
         "us-west-gateway",
-        lambda stack: sources("roleArn", find(stack, types.ROLE, "us-west-server").urn),
+        lambda stack: sources("roleArn", find(stack, tokens.ROLE, "us-west-server").urn),
     ),
-    "stateful-protected": (types.VPC, "us-west", lambda _: fields(protect=False)),
-    "explicit-provider-region": (types.TOPIC, "us-west-alarms", lambda _: fields(provider="")),
+    "stateful-protected": (tokens.VPC, "us-west", lambda _: fields(protect=False)),
+    "explicit-provider-region": (tokens.TOPIC, "us-west-alarms", lambda _: fields(provider="")),
 }
 """Broken by what a resource is made from, or by its absence, rather than by an input."""
 
