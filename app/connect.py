@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import ssl
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 
@@ -18,25 +16,17 @@ STATEMENT_SLACK_SECONDS = 1.0
 
 
 class Connection(asyncpg.Connection):  # type: ignore[misc]  # asyncpg has no types
-    """An asyncpg connection that knows when it was made, and that needs no reset when it returns to its pool.
+    """An asyncpg connection that knows until when it may be used (`expires_at`, of the monotonic clock).
 
-    asyncpg's reset query undoes SET, LISTEN and session locks at the cost of a round trip for each use. Nothing
-    here does any of these outside a transaction, and an open transaction is still rolled back.
+    It goes from one user to the next as it is: nobody may SET, LISTEN or take a session's lock on it outside a
+    transaction.
     """
 
-    __slots__ = ("expires_at", "itself", "lease")
+    __slots__ = ("expires_at",)
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         super().__init__(*args, **kwargs)
         self.expires_at = float("inf")
-        self.itself = self
-        """asyncpg's pool lends a proxy that refuses every question once the line is cut; this leads past it."""
-        self.lease: Any = None
-        """That proxy, by which the connection goes back to its pool."""
-
-    def get_reset_query(self) -> str:
-        """None."""
-        return ""
 
 
 @functools.cache
@@ -59,7 +49,6 @@ async def connect_endpoint(
     statement_cache_size: int = 100,
     application_name: str = "hal9-server",
     connection_class: type[asyncpg.Connection] = Connection,
-    loop: asyncio.AbstractEventLoop | None = None,
 ) -> asyncpg.Connection:
     """Connect to one instance of a shard; times in seconds, 0 for no statement time-out.
 
@@ -77,7 +66,7 @@ async def connect_endpoint(
                 database=database, ssl=tls_context(ca_file) if endpoint.tls else False, timeout=timeout,
                 command_timeout=statement_timeout + STATEMENT_SLACK_SECONDS if statement_timeout else None,
                 statement_cache_size=statement_cache_size, max_cached_statement_lifetime=0,
-                server_settings=settings, connection_class=connection_class, loop=loop,
+                server_settings=settings, connection_class=connection_class,
             )  # fmt: skip
         except asyncpg.InvalidAuthorizationSpecificationError:
             if last or shard_credentials(secrets_directory, shard_id) == account:

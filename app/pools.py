@@ -1,6 +1,6 @@
 """Connection pools of one shard: its primary's, and its replicas' by region.
 
-asyncpg's pool keeps the connections. What is added here: instances that fail are passed over for a while,
+app/connections.py keeps the connections. What is added here: instances that fail are passed over for a while,
 connections have a maximum age, the account is read anew for each of them, and every wait has an end.
 """
 
@@ -10,11 +10,12 @@ import asyncio
 import random
 import time
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
 import asyncpg
 
 from app.connect import Connection, connect_endpoint
+from app.connections import ConnectionPool
 from app.credentials import CredentialsError
 from app.deployment import DatabaseConnection, Deployment, PoolConfig, ReadPreference, ShardConfig
 from app.metrics import PoolSample
@@ -81,31 +82,13 @@ class InstancePool:
         self.size = min(size, self._settings.max_connections)
         self.failures = 0
         self._passed_over_until = 0.0
-        self._pool: asyncpg.Pool | None = None
-
-    async def open(self) -> None:
-        """Make the pool. Nothing is connected yet: an instance that is down must not stop a start."""
-        self._pool = await asyncpg.create_pool(
-            min_size=0,
-            max_size=self.size,
-            max_queries=2**62,
-            max_inactive_connection_lifetime=self._settings.idle_timeout_seconds,
-            connect=self._connect,
-            connection_class=Connection,
-        )
+        self._pool = ConnectionPool(self._connect, self.size, self._settings.idle_timeout_seconds)
 
     async def close(self, timeout: float = 5) -> None:
         """Wait for lent connections up to `timeout` seconds, then cut them."""
-        if self._pool is None:
-            return
-        pool, self._pool = self._pool, None
-        try:
-            async with asyncio.timeout(timeout):
-                await pool.close()
-        except TimeoutError:
-            pool.terminate()
+        await self._pool.close(timeout)
 
-    async def _connect(self, *_: Any, loop: Any, connection_class: Any, **__: Any) -> Connection:
+    async def _connect(self) -> Connection:
         began = time.monotonic()
         connection: Connection = await connect_endpoint(
             self.endpoint,
@@ -116,8 +99,6 @@ class InstancePool:
             timeout=self._settings.connect_timeout_seconds,
             statement_timeout=self._settings.statement_timeout_seconds,
             statement_cache_size=self._settings.statement_cache_capacity,
-            connection_class=connection_class,
-            loop=loop,
         )
         now = time.monotonic()
         took = now - began
@@ -130,7 +111,7 @@ class InstancePool:
     @property
     def active(self) -> int:
         """Connections lent out now."""
-        return 0 if self._pool is None else self._pool.get_size() - self._pool.get_idle_size()
+        return len(self._pool.lent)
 
     @property
     def available(self) -> bool:
@@ -148,18 +129,15 @@ class InstancePool:
 
         Raises: PoolExhausted, or DatabaseUnavailable when the instance cannot be reached.
         """
-        if self._pool is None:
-            raise DatabaseUnavailable(f"{self} is closed")
         if self.failures:
             if not self.available:
                 raise DatabaseUnavailable(f"{self} failed a moment ago")
             # One caller finds out whether it is back; the others go on passing it over meanwhile.
             self._passed_over_until = time.monotonic() + timeout
         try:
-            async with asyncio.timeout(timeout):
-                lease = await self._pool.acquire()
+            connection = await self._pool.acquire(timeout)
         except TimeoutError:
-            if self._pool is not None and self._pool.get_idle_size() == 0 and self.active == self.size:
+            if self._pool.full:
                 raise PoolExhausted(
                     f"all {self.size} connections to {self} stayed in use for {timeout:.3g} s"
                 ) from None
@@ -169,25 +147,17 @@ class InstancePool:
             self.failed()
             raise DatabaseUnavailable(f"{self} cannot be reached: {error}") from error
         self.failures = 0
-        connection: Connection = lease.itself
-        connection.lease = lease
         return connection
 
-    async def release(self, connection: Connection) -> None:
-        """Take a connection back; one past its age is closed instead."""
-        if self._pool is None:
-            connection.terminate()
-        elif connection.is_closed() or connection.expires_at > time.monotonic():
-            await self._pool.release(connection.lease)
-        else:
-            await connection.close(timeout=1)
+    def release(self, connection: Connection) -> None:
+        """Take a connection back."""
+        self._pool.release(connection)
 
-    async def lost(self, connection: Connection) -> None:
-        """Give back a connection that was lost, and have the others made anew: their server went away too."""
+    def lost(self, connection: Connection) -> None:
+        """Take back a connection that was lost, and have the others made anew: their server went away too."""
         connection.terminate()
-        await self.release(connection)
-        if self._pool is not None:
-            await self._pool.expire_connections()
+        self._pool.release(connection)
+        self._pool.expire()
 
     async def has_replayed(self, connection: Connection, lsn: int) -> bool:
         """Whether this replica has replayed up to `lsn`; asks it only when that is not known already.
@@ -226,11 +196,6 @@ class OptimizedConnectionPool:
         self._pools = list(self)
         self._ordered: list[InstancePool] = []
         self._ordered_for: tuple[object, ...] = ()
-
-    async def open(self) -> None:
-        """Make the pools. Nothing is connected yet."""
-        for pool in self:
-            await pool.open()
 
     async def close(self) -> None:
         """Close them all."""

@@ -89,7 +89,7 @@ class Reads(Shards):
             async with asyncio.timeout(give_up - time.monotonic()):
                 yield connection
         finally:
-            await pool.release(connection)
+            pool.release(connection)
 
     async def _read(
         self,
@@ -109,7 +109,7 @@ class Reads(Shards):
                 result = await query(connection, max(0.001, give_up - time.monotonic()))
             except BaseException as error:
                 if connection_lost(error, connection):
-                    await pool.lost(connection)
+                    pool.lost(connection)
                     self._fell_back(pool, "unreachable")
                     if pool in lost:
                         pool.failed()
@@ -118,11 +118,11 @@ class Reads(Shards):
                         lost.add(pool)
                         candidates.insert(0, pool)
                     continue
-                await pool.release(connection)
+                pool.release(connection)
                 if isinstance(error, TimeoutError):
                     raise DatabaseUnavailable(f"{pool} did not answer in time") from error
                 raise
-            await pool.release(connection)
+            pool.release(connection)
             return result
 
     async def _candidates(
@@ -162,13 +162,13 @@ class Reads(Shards):
                 if await pool.has_replayed(connection, floor.lsn):
                     return pool, connection
             except BaseException as error:
-                await pool.lost(connection)
+                pool.lost(connection)
                 if not isinstance(error, TimeoutError) and not connection_lost(error, connection):
                     raise
                 pool.failed()
                 self._fell_back(pool, "unreachable")
             else:
-                await pool.release(connection)
+                pool.release(connection)
                 self._fell_back(pool, "behind")
         raise problem or DatabaseUnavailable("no instance of the shard answered in time")
 

@@ -45,8 +45,7 @@ class Shards:
     async def __aenter__(self) -> Self:
         """Make the pools, ask Postgres for the map as far as it answers, and start the upkeep."""
         for shard in self.deployment.sharding.shards:
-            pool = self.pools[shard.id] = OptimizedConnectionPool(self.deployment, shard)
-            await pool.open()
+            self.pools[shard.id] = OptimizedConnectionPool(self.deployment, shard)
         await self.refresh("start")
         self._upkeep.start()
         return self
@@ -77,7 +76,6 @@ class Shards:
                 pools[shard.id] = old
             else:
                 pools[shard.id] = OptimizedConnectionPool(deployment, shard)
-                await pools[shard.id].open()
         gone = [pool for pool in self.pools.values() if pool not in pools.values()]
         self.map = self.map.with_config(deployment.sharding)
         self.pools = pools
@@ -111,7 +109,7 @@ class Shards:
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
                 log.warning("%s did not say what it owns: %s", pool, error)
             finally:
-                await pool.release(connection)
+                pool.release(connection)
         return []
 
     def pool_samples(self) -> Iterator[PoolSample]:

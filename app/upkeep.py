@@ -93,7 +93,7 @@ class Upkeep:
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
             log.warning("the lag of %s is unknown: %s", pool, error)
         finally:
-            await pool.release(connection)
+            pool.release(connection)
 
     async def purge(self) -> int:
         """Delete expired idempotency keys of every shard, in batches; how many."""
@@ -114,5 +114,5 @@ class Upkeep:
                     if deleted < PURGE_BATCH:
                         break
             finally:
-                await pool.release(connection)
+                pool.release(connection)
         return total

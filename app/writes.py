@@ -125,7 +125,7 @@ class Writes(Shards):
             if lost or isinstance(error, TimeoutError):
                 raise DatabaseUnavailable(f"{pool} was lost in a transaction, or its time was up") from error
             raise
-        await pool.release(connection)
+        pool.release(connection)
 
     @staticmethod
     async def _floor_after(transaction: Transaction) -> Floor:
@@ -205,7 +205,7 @@ class Writes(Shards):
                 await asyncio.sleep(wait * random.uniform(0.5, 1))
                 wait = min(wait * 2, longest)
                 continue
-            await pool.release(connection)
+            pool.release(connection)
             return call
 
     async def _fenced(
@@ -274,9 +274,9 @@ class Writes(Shards):
             try:
                 await recovery.take_back(owner, peer, fence["move"])
             finally:
-                await peer_pool.release(peer)
+                peer_pool.release(peer)
         finally:
-            await owner_pool.release(owner)
+            owner_pool.release(owner)
 
     @staticmethod
     async def _abandon(pool: InstancePool, connection: Any, lost: bool) -> None:
@@ -288,6 +288,6 @@ class Writes(Shards):
             log.info("%s: the rollback failed, the connection is dropped: %s", pool, error)
             connection.terminate()
         if lost or connection.is_closed():
-            await pool.lost(connection)
+            pool.lost(connection)
         else:
-            await pool.release(connection)
+            pool.release(connection)

@@ -237,6 +237,49 @@ async def test_a_connection_past_its_lifetime_is_replaced(deployment, make_datab
     assert (await databases.fetchrow(user, "SELECT pg_backend_pid()"))[0] != first
 
 
+async def test_a_read_that_takes_too_long_is_ended_and_its_connection_serves_the_next(deployment, make_databases, user):
+    pools = msgspec.structs.replace(deployment.pools, primary_size=1)
+    databases = await make_databases(msgspec.structs.replace(deployment, pools=pools))
+    with pytest.raises(DatabaseUnavailable):
+        await databases.fetch(user, "SELECT pg_sleep(10)", timeout=0.2)
+    row = await databases.fetchrow(user, "SELECT 7", timeout=1)
+    assert row is not None
+    assert row[0] == 7
+
+
+async def test_many_readers_share_few_connections_and_all_are_answered(deployment, make_databases, user):
+    pools = msgspec.structs.replace(deployment.pools, primary_size=2)
+    databases = await make_databases(msgspec.structs.replace(deployment, pools=pools))
+    rows = await asyncio.gather(*(databases.fetchrow(user, "SELECT pg_backend_pid(), $1::int", n) for n in range(100)))
+    assert [row[1] for row in rows] == list(range(100))
+    assert len({row[0] for row in rows}) <= 2
+
+
+async def test_a_reader_that_is_cancelled_while_it_waits_takes_nothing_with_it(deployment, make_databases, user):
+    pools = msgspec.structs.replace(deployment.pools, primary_size=1)
+    databases = await make_databases(msgspec.structs.replace(deployment, pools=pools))
+    for delay in (0, 0.001, 0.01):
+        async with databases.write(user):
+            waiting = [asyncio.create_task(databases.fetchrow(user, WHERE)) for _ in range(3)]
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(delay)
+        waiting[0].cancel()
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        assert not any(isinstance(result, Exception) for result in results[1:])
+    assert databases.pools[1].primary_pool.active == 0
+
+
+async def test_connections_nobody_needs_are_closed(deployment, make_databases, user):
+    pools = msgspec.structs.replace(deployment.pools, idle_timeout_seconds=0.05)
+    databases = await make_databases(msgspec.structs.replace(deployment, pools=pools))
+    first = (await databases.fetchrow(user, "SELECT pg_backend_pid()"))[0]
+    await asyncio.sleep(0.2)
+    query = "SELECT count(*), pg_backend_pid() FROM pg_stat_activity WHERE pid = $1"
+    left, second = await databases.fetchrow(user, query, first)
+    assert left == 0
+    assert second != first
+
+
 async def test_a_query_that_is_wrong_is_told_and_its_connection_given_back(databases, user):
     with pytest.raises(asyncpg.UndefinedTableError):
         await databases.fetch(user, "SELECT * FROM nowhere")

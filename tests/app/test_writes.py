@@ -170,7 +170,7 @@ async def set_slots(databases: Databases, shard: int, state: str, epoch: int) ->
         "ON CONFLICT (slot) DO UPDATE SET state = $1, epoch = $2",
         state, epoch,
     )  # fmt: skip
-    await databases.pools[shard].primary_pool.release(connection)
+    databases.pools[shard].primary_pool.release(connection)
 
 
 async def test_an_old_map_is_refreshed_and_the_write_goes_to_the_new_owner(databases: Databases, make_databases, user):
