@@ -34,7 +34,8 @@ sessions = {region.name: RegionSessions(region, topology, cells, vaults) for reg
 documents = deployment_documents(topology, shards, caches, sessions)
 
 data = [peering, keyring, *shards, *caches.values(), *sessions.values()]
-clusters = Clusters(topology, cells, documents, authorities.mesh, data)
+if topology.server.deployed:
+    Clusters(topology, cells, documents, authorities.mesh, data)
 
 edge = Edge(topology, domain, cells, vaults, global_services)
 

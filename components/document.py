@@ -74,7 +74,8 @@ def deployment(
     content: dict[str, Any] = {
         "region": region,
         "regions": tuple(
-            RegionConfig(name=r.name, cache=caches[r.name], sessions=sessions[r.name], cache_cluster=cache_cluster) for r in topology.ordered_regions
+            RegionConfig(name=r.name, cache=caches[r.name], sessions=sessions[r.name], cache_cluster=cache_cluster)
+            for r in topology.ordered_regions
         ),
         "sharding": ShardingConfig(
             shards=shards,

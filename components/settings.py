@@ -166,6 +166,8 @@ class Server(Settings):
             )
         ),
     ] = "hal9-server"
+    deployed: bool = True
+    """False: AWS alone, nothing inside the clusters yet. For the first `up`, when there is no registry to push to."""
     resources: Resources = Resources()
     max_surge_percent: Percent = 25
 

@@ -142,13 +142,13 @@ def spot_pools(topology: Topology) -> Iterator[Mistake]:
 
 def image(topology: Topology) -> Iterator[Mistake]:
     """Production runs an image by digest: a tag can be moved under a running deployment."""
-    if topology.production and "@sha256:" not in topology.server.image:
+    if topology.production and topology.server.deployed and "@sha256:" not in topology.server.image:
         yield Mistake(
             "server.image",
             f"{topology.server.image!r} has no digest; `make image STACK={topology.stack}` builds, pushes and writes it",
             rests_on=("protect",),
         )
-    if topology.production and "@sha256:" not in topology.gateway.image:
+    if topology.production and topology.server.deployed and "@sha256:" not in topology.gateway.image:
         yield Mistake(
             "gateway.image",
             f"{topology.gateway.image!r} has no digest; `crane digest {topology.gateway.image}` tells it",
