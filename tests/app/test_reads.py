@@ -329,6 +329,19 @@ async def test_the_lag_of_a_replica_is_measured_and_unknown_is_infinite(postgres
         replica.start()
 
 
+async def test_a_shard_that_is_away_does_not_keep_a_process_from_starting(deployment, make_databases, user):
+    first, second, third = deployment.sharding.shards
+    away = msgspec.structs.replace(second.primary.endpoint, port=1)
+    second = msgspec.structs.replace(
+        second, primary=msgspec.structs.replace(second.primary, endpoint=away), replicas=()
+    )
+    sharding = msgspec.structs.replace(deployment.sharding, shards=(first, second, third))
+    databases = await make_databases(msgspec.structs.replace(deployment, sharding=sharding))
+    await port(databases, user)
+    with pytest.raises(DatabaseUnavailable):
+        await port(databases, databases.map.new_user_id("eu-central"))
+
+
 async def test_a_new_document_replaces_only_the_pools_it_changes(deployment, databases, user):
     before = dict(databases.pools)
     first, *others = deployment.sharding.shards
