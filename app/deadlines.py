@@ -30,6 +30,11 @@ def deadline(seconds: float) -> Iterator[None]:
         _end.reset(token)
 
 
+def begin(seconds: float) -> None:
+    """As `deadline`, for the whole of the current task: its context is its own and ends with it."""
+    _end.set(time.monotonic() + seconds)
+
+
 def remaining(at_most: float = float("inf")) -> float:
     """Seconds left, never more than `at_most`.
 

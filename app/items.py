@@ -132,6 +132,8 @@ def version_of(tag: str) -> int | None:
 
 def check_key(key: str) -> str:
     """`key`, when it can be one. Raises InvalidKey with the reason."""
+    if 0 < len(key) <= MAX_KEY_BYTES // 4 and key.isprintable():
+        return key  # neither too long in any encoding, nor with anything that does not print
     try:
         size = len(key.encode())
     except UnicodeEncodeError:

@@ -9,6 +9,7 @@ elsewhere reads past the cache for as long as the cache could hold the old value
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import itertools
 import time
@@ -43,11 +44,12 @@ class Footprint(msgspec.Struct, frozen=True):
         later = max(self, other, key=lambda footprint: footprint.at)
         return msgspec.structs.replace(later, floor=self.floor.joined(other.floor))
 
-    @classmethod
-    def decode(cls, text: str) -> Footprint:
-        """From `encode`'s text. Raises ValueError for anything else."""
+    @staticmethod
+    @functools.lru_cache(8192)
+    def decode(text: str) -> Footprint:
+        """From `encode`'s text; a session shows the same one with every request. Raises ValueError."""
         floor, region, at = text.split(" ")
-        return cls(Floor.decode(floor), region, float(at))
+        return Footprint(Floor.decode(floor), region, float(at))
 
 
 class UserData:

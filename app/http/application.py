@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.drain import Drain
+from app.http.cutter import Cutter
 from app.http.problem import Problem
 from app.http.request import Request
 from app.http.response import PRIVATE, PROBLEM, Header, Response
@@ -66,17 +67,12 @@ class Application:
         self._drain = drain
         self._requests = metrics.requests
         self._max_body_bytes = max_body_bytes
-        self._request_timeout = request_timeout
+        self._cutter = Cutter(request_timeout)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            await self._http(scope, receive, send)
-        elif scope["type"] == "websocket":
+        if scope["type"] != "http":
             await self._live(scope, receive, send)
-        else:
-            raise NotImplementedError(f"no {scope['type']} here")
-
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+            return
         begun = time.perf_counter()
         requests = self._requests
         requests.in_flight += 1
@@ -87,27 +83,36 @@ class Application:
             try:
                 request.check_head()
                 route = self._router.find(request)
-                template, method = route.template, route.method
-                if route.access is Access.PROBE:
+                template, method, access = route.template, route.method, route.access
+                if access is Access.PROBE:
                     response = await route.handler(request)
                 else:
-                    private = route.access is not Access.OPEN
+                    private = access is not Access.OPEN
                     self._shedder.admit()
-                    async with asyncio.timeout(self._request_timeout):
+                    self._cutter.begin()
+                    try:
                         await self._admit(request, route)
                         response = await route.handler(request)
+                    finally:
+                        self._cutter.end()
             except Exception as error:
                 problem = self._explain(error, request)
                 response = Response(problem.status, problem.body(request.id), (PROBLEM, *problem.headers))
+            except asyncio.CancelledError:
+                if not self._cutter.has_cut():
+                    raise
+                problem = Problem(504, "deadline", f"There was no answer within {self._cutter.seconds:g} seconds.")
+                response = Response(504, problem.body(request.id), (PROBLEM,))
+            status, body = response.status, response.body
             headers: list[Header] = [(b"x-request-id", request.id.encode()), _NO_SNIFF, *response.headers]
-            if response.status not in _BODILESS:
-                headers.append((b"content-length", b"%d" % len(response.body)))
+            if status not in _BODILESS:
+                headers.append((b"content-length", b"%d" % len(body)))
             if private:
                 headers.append(PRIVATE)
             if self._drain.draining:
                 headers.append(_CLOSE)
-            await send({"type": "http.response.start", "status": response.status, "headers": headers})
-            await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else response.body})
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": b"" if request.method == "HEAD" else body})
         finally:
             requests.in_flight -= 1
-        requests.series(template, method, response.status).observe(time.perf_counter() - begun)
+        requests.series(template, method, status).observe(time.perf_counter() - begun)

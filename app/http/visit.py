@@ -9,13 +9,14 @@ from prometheus_client import Counter
 
 from app.http.problem import Problem
 from app.http.request import Request
-from app.session_cookie import NAME, clear, read
+from app.session_cookie import NAME, clear, is_id, read
 from app.sessions import DistributedSessionManager, Session, SessionsUnreachable
 from app.user_data import Footprint
 
 LAST = "last"
 """Where the session's data keeps the footprint."""
 
+_COOKIE = f"{NAME}=".encode()
 CLEAR_COOKIE = (b"set-cookie", clear().encode())
 
 
@@ -63,9 +64,12 @@ class SignIn:
 
     async def __call__(self, request: Request) -> Visit:
         """Raises Problem 401 where there is no session, SessionsUnreachable where that cannot be said."""
-        cookies = request.headers.get(b"cookie")
-        session_id = None if cookies is None else read(cookies.decode("latin-1"))
-        if session_id is None:
+        cookies = request.headers.get(b"cookie", b"")
+        if cookies.startswith(_COOKIE) and b";" not in cookies:
+            session_id: str | None = cookies[len(_COOKIE) :].decode("latin-1")
+        else:
+            session_id = read(cookies.decode("latin-1"))
+        if session_id is None or not is_id(session_id):
             raise Problem(401, "no-session", f"Log in first: there is no cookie {NAME} of the right form.")
         session = await self._manager.get_session(session_id)
         if session is None:

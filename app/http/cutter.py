@@ -1,0 +1,65 @@
+"""Requests that outlive their deadline are cut, all of them by one timer.
+
+A timer for each request (asyncio.timeout) costs 5 us, most of it for requests that end in a tenth of the time. All
+have the same number of seconds, so those that are due stand first in the order of their arrival: once in
+`TICK_SECONDS` the first few are looked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from app import deadlines
+
+TICK_SECONDS = 0.05
+
+
+class Cutter:
+    """Cancels tasks `seconds` after their `begin`, and a tick at most later, unless they came to their `end`."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._due: dict[asyncio.Task[object], float] = {}
+        self._cut: set[asyncio.Task[object]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        """The current task has `seconds` from now; whatever it waits for can ask how many are left."""
+        deadlines.begin(self.seconds)
+        self._due[_current()] = time.monotonic() + self.seconds
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._look)
+
+    def end(self) -> None:
+        """The current task needs no deadline any more."""
+        self._due.pop(_current(), None)
+
+    def has_cut(self) -> bool:
+        """Whether the current task's cancellation was the deadline's; then it is taken back."""
+        task = _current()
+        if task not in self._cut:
+            return False
+        self._cut.discard(task)
+        return task.uncancel() == 0
+
+    def _look(self) -> None:
+        self._timer = None
+        now = time.monotonic()
+        late = []
+        for task, due in self._due.items():
+            if due > now:
+                break
+            late.append(task)
+        for task in late:
+            del self._due[task]
+            self._cut.add(task)
+            task.cancel()
+        if self._due:
+            self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._look)
+
+
+def _current() -> asyncio.Task[object]:
+    task = asyncio.current_task()
+    assert task is not None
+    return task
