@@ -7,7 +7,7 @@ import json
 import pickle
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from plan.values import (
@@ -30,6 +30,7 @@ PLAIN = st.recursive(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no failure
 @given(st.dictionaries(st.text(), PLAIN, max_size=5))
 def test_a_value_comes_back_from_the_wire_as_it_went(values: dict[str, object]) -> None:
     assert from_struct(to_struct(values)) == values
