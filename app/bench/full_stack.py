@@ -1,127 +1,169 @@
 """The full stack (limits, breakers, session from Redis, cache) against a bare ASGI echo on the same server.
 
-Both are processes of their own on this machine, asked the same GET with the same headers over the same kept-alive
+Both are processes of their own on this machine, asked the same GETs with the same headers over the same kept-alive
 connections, in short turns one after the other, so that whatever else the machine does falls on both. The stack
-answers an item of a signed-in user; its session is read from Redis and decrypted in every request. Requests a second
-are of a closed loop; the 99th percentile is of an open loop at one rate for both, half of what the stack answers.
+answers an item of a signed-in user, one user a connection; each session is read from Redis and decrypted in every
+request. Requests a second are of a closed loop; the 99th percentile is of an open loop at one rate for both, half of
+what the stack answers. Processor time is the server process's own, user and system, which says the same on a machine
+that is busy with other things.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
-import uvloop
 
+from app.bench import Measured, Part
 from app.bench.load import Load, closed_loop, open_loop
 from app.deployment import LimitConfig, ServerConfig
 from lab import alone
-from lab.process import free_port
+from lab.process import Process, User, free_port, work_directory
 
 TURNS = 9
 SECONDS = 1.0
-CONNECTIONS = 32
-RATE_GOAL, TAIL_GOAL = 0.6, 1.5
+USERS = 32
+
+
+class Side(NamedTuple):
+    """A server under load: its port and its process id."""
+
+    port: int
+    process_id: int
+
+    def processor_seconds(self) -> float:
+        """User and system time so far (proc(5): fields 14 and 15, in clock ticks)."""
+        fields = Path(f"/proc/{self.process_id}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """One turn of both: requests a second of each, then the 99th percentiles in seconds at one rate."""
+    """One turn of one side: answers a second, processor seconds an answer, and seconds of the 99th percentile."""
 
-    stack_rate: float
-    echo_rate: float
-    stack_tail: float
-    echo_tail: float
-
-    @property
-    def rate_ratio(self) -> float:
-        """The stack's requests a second over the echo's."""
-        return self.stack_rate / self.echo_rate
-
-    @property
-    def tail_ratio(self) -> float:
-        """The stack's 99th percentile over the echo's."""
-        return self.stack_tail / self.echo_tail
+    rate: float
+    processor: float
+    tail: float
 
 
-def measure(turns: int = TURNS, seconds: float = SECONDS) -> list[Turn]:
-    """Start both, run the turns, end both."""
-    limits = LimitConfig(user_rate=1e6, user_burst=1_000_000, global_rate=1e6, global_burst=1_000_000)
-    with alone.servers(server=ServerConfig(drain_delay_seconds=0), limits=limits) as region, _echo() as echo_port:
-        process = alone.app_process(region)
-        port = region.document.server.port
-        process.start(lambda: alone.answers(f"http://127.0.0.1:{port}/readyz"))
+_measured: list[tuple[Turn, Turn]] = []
+
+
+async def _turns() -> list[tuple[Turn, Turn]]:
+    """One run for all measurements of this module; in each pair the stack's turn, then the echo's."""
+    if not _measured:
+        _measured.extend(await _run())
+    return _measured
+
+
+async def _run() -> list[tuple[Turn, Turn]]:
+    with contextlib.ExitStack() as servers:
+        # Starting them runs loops of its own, so it has a thread of its own.
+        region, stack = await asyncio.to_thread(servers.enter_context, _stack())
+        echo = await asyncio.to_thread(servers.enter_context, _echo())
         try:
-            request = _item_request(region)
-            for each in (port, echo_port):
-                uvloop.run(closed_loop(each, request, CONNECTIONS, seconds))  # warm
-            return [_turn(port, echo_port, request, seconds) for _ in range(turns)]
+            requests = await asyncio.to_thread(_item_requests, region)
+            turns = [await _turn(stack, echo, requests) for _ in range(TURNS + 1)]
+            return turns[1:]
         finally:
-            process.stop()
+            await asyncio.to_thread(servers.close)
 
 
-def _turn(port: int, echo_port: int, request: bytes, seconds: float) -> Turn:
-    stack = uvloop.run(closed_loop(port, request, CONNECTIONS, seconds))
-    echo = uvloop.run(closed_loop(echo_port, request, CONNECTIONS, seconds))
-    rate = stack.rate / 2
-
-    def at_rate(each: int) -> Load:
-        return uvloop.run(open_loop(each, request, CONNECTIONS, rate, seconds))
-
-    return Turn(stack.rate, echo.rate, at_rate(port).percentile(0.99), at_rate(echo_port).percentile(0.99))
-
-
-def _item_request(region: alone.Alone) -> bytes:
-    """Register a user, log in, write an item; the bytes of the request that reads it."""
-    cookie = alone.sign_in(region, alone.register(region))
-    status, _, body = alone.ask(region, "PUT", "/v1/me/items/settings", {"theme": "dark", "size": 12}, cookie=cookie)
-    if status != 201:
-        raise RuntimeError(f"the item was not written: {status} {body!r}")
-    head = ["GET /v1/me/items/settings HTTP/1.1", "Host: hal9.ai", "User-Agent: bench", "Accept: */*"]
-    head += ["X-Request-Id: 0123456789abcdef0123456789abcdef", "X-User-Region: us-west", f"Cookie: {cookie}"]
-    return "\r\n".join([*head, "", ""]).encode()
+async def _turn(stack: Side, echo: Side, requests: list[bytes]) -> tuple[Turn, Turn]:
+    loads: list[tuple[Load, float]] = []
+    for side in (stack, echo):
+        before = side.processor_seconds()
+        load = await closed_loop(side.port, requests, SECONDS)
+        loads.append((load, (side.processor_seconds() - before) / len(load.latencies)))
+    rate = loads[0][0].rate / 2
+    tails = [(await open_loop(side.port, requests, rate, SECONDS)).percentile(0.99) for side in (stack, echo)]
+    ours, theirs = (Turn(load.rate, spent, tail) for (load, spent), tail in zip(loads, tails, strict=True))
+    return ours, theirs
 
 
-@contextmanager
-def _echo() -> Iterator[int]:
+@contextlib.contextmanager
+def _stack() -> Iterator[tuple[alone.Alone, Side]]:
+    unlimited = LimitConfig(user_rate=1e6, user_burst=1_000_000, global_rate=1e6, global_burst=1_000_000)
+    with alone.servers(server=ServerConfig(drain_delay_seconds=0), limits=unlimited) as region:
+        port = region.document.server.port
+        process = alone.app_process(region)
+        with _running(process, f"http://127.0.0.1:{port}/readyz"):
+            yield region, Side(port, process.pid)
+
+
+@contextlib.contextmanager
+def _echo() -> Iterator[Side]:
     port = free_port()
-    root = Path(__file__).resolve().parents[2]
-    child = subprocess.Popen([sys.executable, "-m", "app.bench.echo", str(port)], cwd=root, env=os.environ)
+    with work_directory("hal9-echo") as directory:
+        process = Process(
+            [sys.executable, "-m", "app.bench.echo", str(port)],
+            directory / "log",
+            user=User.current(),
+            env={"PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        )
+        with _running(process, f"http://127.0.0.1:{port}/"):
+            yield Side(port, process.pid)
+
+
+@contextlib.contextmanager
+def _running(process: Process, url: str) -> Iterator[None]:
+    process.start(lambda: alone.answers(url))
     try:
-        give_up = time.monotonic() + 10
-        while not alone.answers(f"http://127.0.0.1:{port}/"):
-            if time.monotonic() > give_up:
-                raise RuntimeError("the echo did not start")
-            time.sleep(0.02)
-        yield port
+        yield
     finally:
-        child.kill()
-        child.wait()
+        process.stop()
 
 
-def report(turns: list[Turn]) -> str:
-    """Medians and spread."""
-
-    def line(name: str, ratios: list[float], goal: str) -> str:
-        return f"{name:44} {statistics.median(ratios):5.2f}  ({min(ratios):.2f}-{max(ratios):.2f})  goal {goal}"
-
-    rates = f"{statistics.median(t.stack_rate for t in turns):,.0f} of {statistics.median(t.echo_rate for t in turns):,.0f} req/s"
-    tails = f"{statistics.median(t.stack_tail for t in turns) * 1e3:.2f} and {statistics.median(t.echo_tail for t in turns) * 1e3:.2f} ms"
-    return "\n".join(
-        [
-            line(
-                "full stack / bare echo, requests a second", [t.rate_ratio for t in turns], f">= {RATE_GOAL}  {rates}"
-            ),
-            line("full stack / bare echo, p99 at one rate", [t.tail_ratio for t in turns], f"<= {TAIL_GOAL}  {tails}"),
-        ]
-    )
+def _item_requests(region: alone.Alone) -> list[bytes]:
+    """For each of `USERS` the bytes of the request that reads an item, which is written first."""
+    requests = []
+    for _ in range(USERS):
+        cookie = alone.sign_in(region, alone.register(region))
+        status, _, body = alone.ask(
+            region, "PUT", "/v1/me/items/settings", {"theme": "dark", "size": 12}, cookie=cookie
+        )
+        if status != 201:
+            raise RuntimeError(f"the item was not written: {status} {body!r}")
+        head = ["GET /v1/me/items/settings HTTP/1.1", "Host: hal9.ai", "User-Agent: bench", "Accept: */*"]
+        head += ["X-Request-Id: 0123456789abcdef0123456789abcdef", "X-User-Region: us-west", f"Cookie: {cookie}"]
+        requests.append("\r\n".join([*head, "", ""]).encode())
+    return requests
 
 
-if __name__ == "__main__":
-    print(report(measure()))
+async def rate() -> Measured:
+    """Answers a second: ours over theirs."""
+    turns = await _turns()
+    ours, theirs = ([turn[side].rate for turn in turns] for side in (0, 1))
+    return Measured(_ratios(ours, theirs), statistics.median(ours), statistics.median(theirs), "req/s")
+
+
+async def tail() -> Measured:
+    """The 99th percentile at one rate: ours over theirs."""
+    turns = await _turns()
+    ours, theirs = ([turn[side].tail * 1e3 for turn in turns] for side in (0, 1))
+    return Measured(_ratios(ours, theirs), statistics.median(ours), statistics.median(theirs), "ms")
+
+
+async def processor() -> Measured:
+    """Processor time an answer: ours over theirs."""
+    turns = await _turns()
+    ours, theirs = ([turn[side].processor * 1e6 for turn in turns] for side in (0, 1))
+    return Measured(_ratios(ours, theirs), statistics.median(ours), statistics.median(theirs), "us")
+
+
+def _ratios(ours: list[float], theirs: list[float]) -> list[float]:
+    return [one / other for one, other in zip(ours, theirs, strict=True)]
+
+
+ECHO = "a bare ASGI echo on the same server"
+PARTS = [
+    Part("full stack requests", ECHO, "at least", 0.6, rate, "granian"),
+    Part("full stack p99", ECHO, "at most", 1.5, tail, "granian"),
+    Part("full stack processor time", ECHO, "at most", 1 / 0.6, processor, "granian"),
+]

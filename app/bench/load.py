@@ -7,8 +7,10 @@ processors one is the server's. Every answer must be a 200.
 from __future__ import annotations
 
 import asyncio
+import functools
 import time
 from collections import deque
+from collections.abc import Sequence
 from typing import cast
 
 import msgspec
@@ -87,13 +89,13 @@ class _Client(asyncio.Protocol):
             self._failed.set_exception(WrongAnswer(data[:200].decode(errors="replace") or "the connection was closed"))
 
 
-async def closed_loop(port: int, request: bytes, connections: int, seconds: float) -> Load:
-    """As many requests as the server answers, each connection sending its next one when the last is answered.
+async def closed_loop(port: int, requests: Sequence[bytes], seconds: float) -> Load:
+    """As many requests as the server answers: a connection for each of `requests`, sent again when it is answered.
 
     Raises: WrongAnswer, OSError.
     """
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    clients = await _connect(port, request, connections, failed, None)
+    clients = await _connect(port, requests, failed, None)
     begun = time.perf_counter()
     for client in clients:
         client.until = begun + seconds
@@ -102,14 +104,14 @@ async def closed_loop(port: int, request: bytes, connections: int, seconds: floa
     return _close(clients, seconds, failed)
 
 
-async def open_loop(port: int, request: bytes, connections: int, rate: float, seconds: float) -> Load:
+async def open_loop(port: int, requests: Sequence[bytes], rate: float, seconds: float) -> Load:
     """`rate` requests a second whatever the server does; a latency counts from when the request was due.
 
     Raises: WrongAnswer, OSError.
     """
     failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     free: deque[_Client] = deque()
-    clients = await _connect(port, request, connections, failed, free)
+    clients = await _connect(port, requests, failed, free)
     free.extend(clients)
     begun = time.perf_counter()
     sent, total = 0, int(rate * seconds)
@@ -119,20 +121,23 @@ async def open_loop(port: int, request: bytes, connections: int, rate: float, se
             free.popleft().send(begun + sent / rate)
             sent += 1
         await asyncio.sleep(0.0005)
-    while len(free) < connections and not failed.done():
+    while len(free) < len(clients) and not failed.done():
         await asyncio.sleep(0.001)
     return _close(clients, seconds, failed)
 
 
 async def _connect(
-    port: int, request: bytes, connections: int, failed: asyncio.Future[None], free: deque[_Client] | None
+    port: int, requests: Sequence[bytes], failed: asyncio.Future[None], free: deque[_Client] | None
 ) -> list[_Client]:
     loop = asyncio.get_running_loop()
-    made = [
-        await loop.create_connection(lambda: _Client(request, failed, free), "127.0.0.1", port)
-        for _ in range(connections)
-    ]
-    return [client for _, client in made]
+    clients = [_Client(request, failed, free) for request in requests]
+    for client in clients:
+        await loop.create_connection(functools.partial(_same, client), "127.0.0.1", port)
+    return clients
+
+
+def _same(client: _Client) -> _Client:
+    return client
 
 
 async def _wait(failed: asyncio.Future[None], seconds: float) -> None:
