@@ -53,8 +53,33 @@ def deserialized(properties: dict[str, Any], _keep_secrets: bool = True) -> Any:
     return deserialize.deserialize_properties(properties, True)
 
 
-def of_resource(args: Any) -> Resource:
-    """The record of one resource: of a resource policy's arguments, or of a stack policy's resource."""
+class Inputs:
+    """The inputs of every resource that the engine has asked about.
+
+    At the end the engine shows stack policies each resource's outputs, where all that the provider computes is unknown
+    and what was left out cannot be told from it. Rules judge inputs, as in a plan: so they are kept when the engine
+    shows them, one resource at a time. A resource that it did not show (`--target`) is judged by its outputs.
+    """
+
+    def __init__(self) -> None:
+        self._shown: dict[str, Any] = {}
+        self._plain: dict[str, tuple[Any, dict[str, Any]]] = {}
+
+    def keep(self, args: Any) -> None:
+        """Keeps the inputs of a resource policy's arguments."""
+        self._shown[args.urn] = args.props
+
+    def of(self, resource: Any) -> dict[str, Any]:
+        """The inputs of a stack policy's resource."""
+        given = self._shown.get(resource.urn, resource.props)
+        known = self._plain.get(resource.urn)
+        if known is None or known[0] is not given:
+            known = self._plain[resource.urn] = (given, plain(given))
+        return known[1]
+
+
+def of_resource(args: Any, inputs: Mapping[str, Any] | None = None) -> Resource:
+    """The record of one resource: of a resource policy's arguments, or of a stack policy's resource with its inputs."""
     given = args.provider
     dependencies = getattr(args, "dependencies", [])
     parents = getattr(args, "parent", None)
@@ -66,7 +91,7 @@ def of_resource(args: Any) -> Resource:
         custom=given is not None or args.resource_type.startswith("pulumi:providers:"),
         provider=given.urn if given is not None else "",
         region=_region(given.props if given is not None else args.props),
-        inputs=plain(args.props),
+        inputs=plain(args.props) if inputs is None else inputs,
         dependencies=tuple(sorted(resource.urn for resource in dependencies)),
         property_dependencies={
             name: tuple(sorted(resource.urn for resource in sources))
@@ -82,9 +107,9 @@ def _region(props: Any) -> str:
     return found if isinstance(found, str) and not is_unknown(found) else ""
 
 
-def of_stack(resources: list[Any], config: Mapping[str, str]) -> Stack:
+def of_stack(resources: list[Any], config: Mapping[str, str], inputs: Inputs) -> Stack:
     """The stack of a stack policy's arguments. A Kubernetes provider lives where the cluster is that it is made from."""
-    records = [of_resource(resource) for resource in resources]
+    records = [of_resource(resource, inputs.of(resource)) for resource in resources]
     regions = {record.urn: record.region for record in records}
     for record in records:
         if record.type.startswith("pulumi:providers:") and not record.region:
@@ -107,10 +132,11 @@ def config() -> dict[str, str]:
 
 def policies() -> list[pulumi_policy.Policy]:
     """Every policy as CrossGuard takes it."""
-    return [*(_crossguard(policy) for policy in POLICIES.values()), _exceptions_current()]
+    inputs = Inputs()
+    return [*(_crossguard(policy, inputs) for policy in POLICIES.values()), _exceptions_current(inputs)]
 
 
-def _crossguard(policy: Policy) -> pulumi_policy.Policy:
+def _crossguard(policy: Policy, inputs: Inputs) -> pulumi_policy.Policy:
     kind = pulumi_policy.StackValidationPolicy if policy.of_stack else pulumi_policy.ResourceValidationPolicy
     return kind(
         name=policy.name,
@@ -118,16 +144,18 @@ def _crossguard(policy: Policy) -> pulumi_policy.Policy:
         enforcement_level=pulumi_policy.EnforcementLevel(policy.level),
         config_schema=pulumi_policy.PolicyConfigSchema({n: s.schema for n, s in policy.settings.items()}),
         remediation_steps=policy.fix,
-        validate=_validation(policy),
+        validate=_validation(policy, inputs),
     )
 
 
-def _validation(policy: Policy) -> Callable[[Any, Callable[..., None]], None]:
+def _validation(policy: Policy, inputs: Inputs) -> Callable[[Any, Callable[..., None]], None]:
     def validate(args: Any, report: Callable[..., None]) -> None:
+        if not policy.of_stack:
+            inputs.keep(args)
         configured = configure(policy, {k: v for k, v in (args.get_config() or {}).items() if k != LEVEL_KEY})
         found: Iterator[Finding]
         if policy.of_stack:
-            found = policy.of(of_stack(args.resources, config()), configured.settings)
+            found = policy.of(of_stack(args.resources, config(), inputs), configured.settings)
         elif policy.judges(args.resource_type):
             found = policy.of_resource(of_resource(args), configured.settings)
         else:
@@ -139,9 +167,9 @@ def _validation(policy: Policy) -> Callable[[Any, Callable[..., None]], None]:
     return validate
 
 
-def _exceptions_current() -> pulumi_policy.Policy:
+def _exceptions_current(inputs: Inputs) -> pulumi_policy.Policy:
     def validate(args: Any, report: Callable[..., None]) -> None:
-        stack = of_stack(args.resources, config())
+        stack = of_stack(args.resources, config(), inputs)
         entries = excuses.exceptions_of(stack.config)
         for mistake in excuses.mistakes(stack, entries, today(), POLICIES, LONGEST_EXCEPTION_DAYS):
             report(mistake, None)
