@@ -216,10 +216,12 @@ class OptimizedConnectionPool:
         """
         if preference is ReadPreference.PRIMARY:
             return [self.primary_pool]
+        failing = [pool for pool in self._pools if pool.failures]
         known = (preference, *[pool.distance for pool in self._pools])
-        if known != self._ordered_for or any(pool.failures for pool in self._pools):
+        if failing or known != self._ordered_for:
             self._ordered = sorted(self._pools, key=lambda pool: self._rank(pool, preference))
-            self._ordered_for = known if not any(pool.failures for pool in self._pools) else ()
+            # With one failing the order changes as time goes by.
+            self._ordered_for = () if failing else known
         return self._ordered.copy()
 
     def _rank(self, pool: InstancePool, preference: ReadPreference) -> tuple[bool, bool, bool, float, bool]:

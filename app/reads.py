@@ -125,17 +125,22 @@ class Reads(Shards):
             pool.release(connection)
             return result
 
+    async def _judge(self, slot: int, preference: ReadPreference | None, floor: Floor) -> ReadPreference | None:
+        """The preference for a read of `slot` at a `floor` of another shard or epoch than this process knows."""
+        if floor.epoch > self.map.epoch_of(slot):
+            # The floor knows of a move that this process has not heard of.
+            self.map = self.map.with_owners([Ownership(slot, floor.shard, floor.epoch)])
+            await self.refresh("floor")
+        if floor[:2] == (self.map.owner(slot), self.map.epoch_of(slot)):
+            return preference
+        return ReadPreference.PRIMARY  # another shard's or epoch's position says nothing here
+
     async def _candidates(
         self, slot: int, preference: ReadPreference | None, floor: Floor | None
     ) -> list[InstancePool]:
         """Where a read of `slot` at `floor` may go, best first."""
         if floor is not None and floor[:2] != (self.map.owner(slot), self.map.epoch_of(slot)):
-            if floor.epoch > self.map.epoch_of(slot):
-                # The floor knows of a move that this process has not heard of.
-                self.map = self.map.with_owners([Ownership(slot, floor.shard, floor.epoch)])
-                await self.refresh("floor")
-            if floor[:2] != (self.map.owner(slot), self.map.epoch_of(slot)):
-                preference = ReadPreference.PRIMARY  # another shard's or epoch's position says nothing here
+            preference = await self._judge(slot, preference, floor)
         return self.pools[self.map.owner(slot)].candidates(preference or self._preference)
 
     async def _take(
