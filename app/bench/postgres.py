@@ -46,7 +46,7 @@ QUERY = "SELECT value, version FROM items WHERE slot = $1 AND user_id = $2 AND k
 
 @contextlib.asynccontextmanager
 async def _server() -> AsyncIterator[tuple[Deployment, PostgresServer]]:
-    with work_directory("hal9-bench") as directory:
+    with work_directory("hal9-bench", in_memory=True) as directory:
         server = PostgresServer(directory / "server")
         server.create()
         server.start()

@@ -129,7 +129,7 @@ async def _make_database(primary: PostgresServer) -> None:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[PostgresShards]:
     """Nine real servers: a primary a shard and its replicas."""
-    with work_directory("hal9-postgres-test") as directory:
+    with work_directory("hal9-postgres-test", in_memory=True) as directory:
         servers = PostgresShards(directory)
         try:
             servers.start()
