@@ -109,6 +109,7 @@ def about(lab: Lab) -> dict[str, Any]:
     return {
         "regions": lab.layout.regions,
         "users": lab.topology.lab.users,
+        "victim": faults.victim(lab),
         "host": lab.topology.domain,
         "gateways": {region: lab.url(region) for region in lab.layout.regions},
         "metrics": [

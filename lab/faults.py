@@ -15,6 +15,7 @@ from msgspec import structs
 
 from app.deployment import Deployment, SessionKey
 from lab.lab import Lab
+from lab.load import judge
 from lab.parts import Part
 from lab.postgres import PostgresServer
 
@@ -27,46 +28,47 @@ KEY_PAUSE_SECONDS = 3.0
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault: what it does, how it is undone, and what must hold meanwhile."""
+    """One fault: what it does, how it is undone, what must hold meanwhile, and who judges whether it did."""
 
     invariant: str
     inject: Callable[[Lab, Say], None]
     heal: Callable[[Lab, Say], None]
+    judge: judge.Judge
 
 
-def _victim(lab: Lab) -> str:
+def victim(lab: Lab) -> str:
     """The region that faults happen in: the second, so that the first one's URL goes on working."""
     return lab.layout.regions[1 % len(lab.layout.regions)]
 
 
 def _kill_region(lab: Lab, say: Say) -> None:
-    region = _victim(lab)
+    region = victim(lab)
     for part in reversed(lab.of_region(region)):
         part.kill()
     say(f"{region}: {len(lab.of_region(region))} servers killed")
 
 
 def _revive_region(lab: Lab, say: Say) -> None:
-    region = _victim(lab)
+    region = victim(lab)
     for part in lab.of_region(region):
         part.start()
         say(f"{part.name} is back")
 
 
 def _kill_app(lab: Lab, say: Say) -> None:
-    part = lab.parts[f"app/{_victim(lab)}/0"]
+    part = lab.parts[f"app/{victim(lab)}/0"]
     part.kill()
     say(f"{part.name} killed")
 
 
 def _revive_app(lab: Lab, say: Say) -> None:
-    lab.parts[f"app/{_victim(lab)}/0"].start()
+    lab.parts[f"app/{victim(lab)}/0"].start()
     say("it is back")
 
 
 def _home_shard(lab: Lab) -> tuple[Part, Part]:
     """The victim region's shard: its primary, and the replica at home that stands by."""
-    region = _victim(lab)
+    region = victim(lab)
     shard = next(shard for shard in lab.topology.shards if shard.home == region)
     return lab.parts[f"postgres/shard-{shard.id}/primary"], lab.parts[f"postgres/shard-{shard.id}/{region}"]
 
@@ -83,6 +85,7 @@ def _fail_over(lab: Lab, say: Say) -> None:
     new.promote()
     new.stop()
     old.port, new.port = new.port, old.port
+    old.settings, new.settings = new.settings, old.settings  # among them the name that a synchronous standby goes by
     primary.server, standby.server = new, old
     primary.start()
     standby.state = "killed"
@@ -103,18 +106,18 @@ def _rebuild_standby(lab: Lab, say: Say) -> None:
 
 
 def _kill_sessions(lab: Lab, say: Say) -> None:
-    part = lab.parts[f"redis/{_victim(lab)}/sessions"]
+    part = lab.parts[f"redis/{victim(lab)}/sessions"]
     part.kill()
     say(f"{part.name} killed")
 
 
 def _revive_sessions(lab: Lab, say: Say) -> None:
-    lab.parts[f"redis/{_victim(lab)}/sessions"].start()
+    lab.parts[f"redis/{victim(lab)}/sessions"].start()
     say("it is back, with what it had written to disk")
 
 
 def _ends(lab: Lab) -> list[tuple[str, str]]:
-    first, second = lab.layout.regions[0], _victim(lab)
+    first, second = lab.layout.regions[0], victim(lab)
     return [(first, second), (second, first)]
 
 
@@ -188,20 +191,27 @@ FAULTS = {
         "no acknowledged write is lost",
         _kill_region,
         _revive_region,
+        judge.region_lost,
     ),
-    "app-killed": Fault("nginx passes its users on; only requests in flight may fail", _kill_app, _revive_app),
+    "app-killed": Fault(
+        "nginx passes its users on; only requests in flight may fail", _kill_app, _revive_app, judge.only_in_flight
+    ),
     "primary-killed": Fault(
         "the standby takes over; no acknowledged write is lost, as the standby is synchronous, and none is applied twice",
         _fail_over,
         _rebuild_standby,
+        judge.primary_lost,
     ),
     "sessions-killed": Fault(
-        "its users are answered 503 while it is away, never signed out", _kill_sessions, _revive_sessions
+        "its users are answered 503 while it is away, never signed out",
+        _kill_sessions,
+        _revive_sessions,
+        judge.sessions_lost,
     ),
-    "link-cut": Fault("users at home notice nothing", _cut, _join),
-    "link-slow": Fault("users at home notice nothing", _slow, _fast),
-    "rolling-deploy": Fault("no request fails", _roll, _nothing),
-    "key-rotated": Fault("no session is refused", _rotate, _nothing),
+    "link-cut": Fault("users at home notice nothing", _cut, _join, judge.link_hurt),
+    "link-slow": Fault("users at home notice nothing", _slow, _fast, judge.link_hurt),
+    "rolling-deploy": Fault("no request fails", _roll, _nothing, judge.nothing_fails),
+    "key-rotated": Fault("no session is refused", _rotate, _nothing, judge.nothing_fails),
 }
 
 

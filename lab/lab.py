@@ -90,27 +90,27 @@ class Lab:
     # -- life
 
     def start(self, report: Report) -> None:
-        """Start every part, kind by kind, those of a kind side by side. ProcessError that names what did not start."""
-        for kind in ("links", "postgres primary", "schema", "postgres", "redis primary", "redis", "app", "nginx"):
-            if kind == "schema":
-                report("schema", "starting")
-                asyncio.run(self._migrate())
-                report("schema", "up")
-                continue
-            self._start_together([part for part in self.parts.values() if _kind(part.name) == kind], report)
-            if kind == "postgres":
-                for name in self.parts:
-                    if name.endswith("/primary"):
-                        self.synchronous(name)
+        """Start every part, side by side what needs nothing of each other. ProcessError that names what did not start."""
+        self._start_together(["links", "postgres primary", "redis primary"], report)
+        report("schema", "starting")
+        asyncio.run(self._migrate())
+        report("schema", "up")
+        self._start_together(["postgres", "redis"], report)
+        for name in self.parts:
+            if name.endswith("/primary"):
+                self.synchronous(name)
+        self._start_together(["app", "nginx"], report)
 
-    def _start_together(self, parts: Sequence[Part], report: Report) -> None:
+    def _start_together(self, kinds: Sequence[str], report: Report) -> None:
+        """Start every part of these kinds; none of them needs another one of them to come up."""
+
         def start(part: Part) -> None:
             report(part.name, "starting")
             part.start()
             report(part.name, "up")
 
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            list(pool.map(start, parts))
+            list(pool.map(start, [part for part in self.parts.values() if _kind(part.name) in kinds]))
 
     def stop(self) -> None:
         """End every part, the last to start first. Safe to repeat, and after a start that failed."""
@@ -301,8 +301,15 @@ class Lab:
             connection = await asyncpg.connect(**primary.dsn("postgres"))
             await connection.execute(f"CREATE DATABASE {DATABASE}")
             await connection.close()
-        homes = [self.documents[shard.home] for shard in self.topology.shards]
-        await asyncio.gather(*(migrate_shard(home, home.sharding.shards[n]) for n, home in enumerate(homes)))
+        # Each primary at its own address: the schema need not travel the distances, as users' requests do.
+        near = [self.layout.primary(shard.home, shard) for shard in self.topology.shards]
+        document = self.documents[self.layout.regions[0]]
+        shards = tuple(
+            structs.replace(shard, primary=primary)
+            for shard, primary in zip(document.sharding.shards, near, strict=True)
+        )
+        document = structs.replace(document, sharding=structs.replace(document.sharding, shards=shards))
+        await asyncio.gather(*(migrate_shard(document, shard) for shard in shards))
 
     def _write_secrets(self) -> None:
         folder = self.directory / "secrets"

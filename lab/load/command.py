@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import aiohttp
 
 from lab import station
 from lab.faults import FAULTS
-from lab.load import report
+from lab.load import judge, report
 from lab.load.measure import Counts, Target, scrape
 from lab.load.mix import Mix, check
 from lab.load.run import Event, Plan, Result, Run
@@ -70,17 +71,27 @@ async def drive(lab: station.Running, about: Any, plan: Plan, fault: str) -> rep
     async def count() -> None:
         counts.append(await scrape(targets))
 
-    async def order(do: str) -> None:
-        notes.extend(await asyncio.to_thread(lambda: list(station.order(lab, do=do, fault=fault))))
+    moments: dict[str, float] = {}
+
+    def order(do: str) -> None:
+        """Give an order, and keep when it was given, when it was first seen at work, and when it was done."""
+        moments[do] = time.monotonic()
+        for line in station.order(lab, do=do, fault=fault):
+            moments.setdefault(f"{do} seen", time.monotonic())
+            notes.append(line)
+        moments[f"{do} done"] = time.monotonic()
 
     async def break_it() -> None:
         lag = await asyncio.to_thread(station.ask, lab, do="lag")
         notes.append(f"replicas were at most {lag * 1000:.0f} ms behind when it happened")
-        await order("inject")
+        await asyncio.to_thread(order, "inject")
+        broken.set()
 
     async def mend_it() -> None:
-        await order("heal")
+        await broken.wait()
+        await asyncio.to_thread(order, "heal")
 
+    broken = asyncio.Event()
     events: tuple[Event, ...] = ((plan.seconds / 3, break_it), (plan.seconds * 2 / 3, mend_it)) if fault else ()
 
     def tokens(users: list[str]) -> tuple[str, dict[str, str]]:
@@ -89,7 +100,19 @@ async def drive(lab: station.Running, about: Any, plan: Plan, fault: str) -> rep
 
     run = Run(plan, about["gateways"], about["host"], _progress())
     result: Result = await run.go(tokens, events, count, count)
-    return report.make(result, counts[0], counts[1], fault, notes)
+    if not fault:
+        return report.make(result, counts[0], counts[1])
+    evidence = judge.Evidence(
+        result.history.samples,
+        broke=moments["inject"],
+        struck=moments["inject seen"],
+        broken=moments["inject done"],
+        mending=moments["heal"],
+        mended=moments["heal done"],
+        victim=about["victim"],
+    )
+    notes += judge.told(evidence)
+    return report.make(result, counts[0], counts[1], fault, notes, FAULTS[fault].judge(evidence))
 
 
 def _progress() -> Callable[[str, float, float], None]:

@@ -1,0 +1,178 @@
+"""Whether a fault's invariant held: checks over a run's history and the moments at which the fault struck and was healed.
+
+A request counts as in flight when it was under way while the fault struck. Those may fail, and are counted; what else
+may fail is what a fault's invariant names (`FAULTS` in lab/faults.py says which judge each fault has).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import msgspec
+
+from lab.load.history import Sample, percentile
+
+AVAILABILITY = 99.95
+"""Percent; the specification's target."""
+HOME_P95 = 0.200
+"""Seconds; the specification's target, which home requests keep whatever befalls a link or another region."""
+SETTLING_SECONDS = 3.0
+"""After a heal: the time in which pools, breakers and nginx find out. A breaker probes again within this."""
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One figure beside its target."""
+
+    name: str
+    measured: str
+    target: str
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a judge sees. Moments in the samples' clock: the fault was ordered at `broke`, had struck by `struck` (its
+    first effect), was done at `broken`; the heal was ordered at `mending` and done at `mended`.
+
+    `victim` is the region that it befell.
+    """
+
+    samples: Sequence[Sample]
+    broke: float
+    struck: float
+    broken: float
+    mending: float
+    mended: float
+    victim: str
+
+    def failed(self) -> list[Sample]:
+        """Requests without a good answer."""
+        return [sample for sample in self.samples if sample.outcome != "ok"]
+
+    def in_flight(self, sample: Sample) -> bool:
+        """Whether it was under way while the fault struck."""
+        return overlaps(sample, self.broke, self.struck)
+
+    def meanwhile(self, sample: Sample) -> bool:
+        """Whether it was under way between the fault and its heal, and the time to find out of either."""
+        return overlaps(sample, self.broke, self.mended + SETTLING_SECONDS)
+
+
+Judge = Callable[[Evidence], Iterable[Check]]
+
+
+def overlaps(sample: Sample, begin: float, end: float) -> bool:
+    """Whether a request was under way at some time between two moments."""
+    return sample.at <= end and sample.at + sample.seconds >= begin
+
+
+def none(name: str, found: Iterable[Sample]) -> Check:
+    """The check that there is no such request; it names what they met."""
+    found = list(found)
+    kinds = sorted({sample.error or f"status {sample.status}" for sample in found})
+    return Check(name, f"{len(found)}" + (f" ({', '.join(kinds)})" if kinds else ""), "0", not found)
+
+
+def availability(name: str, samples: Iterable[Sample]) -> Check:
+    """The share of good answers beside the specification's."""
+    samples = list(samples)
+    share = 100 * sum(sample.outcome == "ok" for sample in samples) / len(samples) if samples else 0.0
+    return Check(name, f"{share:.3f}%", f">= {AVAILABILITY}%", share >= AVAILABILITY)
+
+
+def p95(name: str, samples: Iterable[Sample]) -> Check:
+    """The 95th percentile of good answers beside the specification's."""
+    ordered = sorted(sample.seconds for sample in samples if sample.outcome == "ok")
+    value = percentile(ordered, 95)
+    return Check(name, f"{value * 1000:.1f} ms", f"< {HOME_P95 * 1000:.0f} ms", bool(ordered) and value < HOME_P95)
+
+
+def signed_out(evidence: Evidence) -> Check:
+    """No valid session is refused: a failure of ours is never told as a log-in that is missing."""
+    return none("sessions refused (401)", (s for s in evidence.samples if s.status == HTTPStatus.UNAUTHORIZED))
+
+
+def after_healing(evidence: Evidence) -> Check:
+    """What was healed is whole."""
+    began = evidence.mended + SETTLING_SECONDS
+    return none(f"failed {SETTLING_SECONDS:g} s after the heal", (s for s in evidence.failed() if s.at > began))
+
+
+def region_lost(evidence: Evidence) -> Iterator[Check]:
+    """The others carry all users; a write needs its primary, and waits for the region or its promotion."""
+    e = evidence
+
+    def write_without_primary(sample: Sample) -> bool:
+        return sample.route == "write" and sample.region == e.victim and e.meanwhile(sample)
+
+    rest = [s for s in e.samples if s.outcome == "ok" or not e.in_flight(s)]
+    yield availability("availability apart from in flight", rest)
+    yield availability("and from writes to the dead primary", (s for s in rest if not write_without_primary(s)))
+    survivors = [s for s in e.samples if s.region != e.victim and not s.away and overlaps(s, e.broke, e.mending)]
+    yield none("failed of the other regions' users", (s for s in survivors if s.outcome != "ok"))
+    yield p95("their p95 meanwhile", survivors)
+    yield signed_out(e)
+    yield after_healing(e)
+
+
+def only_in_flight(evidence: Evidence) -> Iterator[Check]:
+    """Nothing fails but what was under way."""
+    yield none("failed and not in flight", (s for s in evidence.failed() if not evidence.in_flight(s)))
+    yield signed_out(evidence)
+
+
+def primary_lost(evidence: Evidence) -> Iterator[Check]:
+    """Only writes of the shard fail, and only until the standby has taken over and was found."""
+    e = evidence
+
+    def excused(sample: Sample) -> bool:
+        writing = sample.route == "write" and sample.region == e.victim
+        return e.in_flight(sample) or (writing and overlaps(sample, e.broke, e.broken + SETTLING_SECONDS))
+
+    yield none("failed but for its writes meanwhile", (s for s in e.failed() if not excused(s)))
+    yield none("reads failed, in flight included", (s for s in e.failed() if s.route != "write"))
+    yield signed_out(e)
+    yield after_healing(e)
+
+
+def sessions_lost(evidence: Evidence) -> Iterator[Check]:
+    """Its users may have to wait; nobody is signed out, and nobody else notices."""
+    yield signed_out(evidence)
+    yield none(
+        "failed of the other regions' users",
+        (s for s in evidence.failed() if s.region != evidence.victim and not s.away),
+    )
+    yield after_healing(evidence)
+
+
+def link_hurt(evidence: Evidence) -> Iterator[Check]:
+    """Who is at home needs no link."""
+    home = [s for s in evidence.samples if not s.away]
+    yield none("failed of users at home", (s for s in home if s.outcome != "ok"))
+    yield p95("their p95 meanwhile", (s for s in home if overlaps(s, evidence.broke, evidence.mending)))
+    yield signed_out(evidence)
+    yield after_healing(evidence)
+
+
+def nothing_fails(evidence: Evidence) -> Iterator[Check]:
+    """A planned change costs no request."""
+    yield none("failed", evidence.failed())
+    yield signed_out(evidence)
+
+
+def told(evidence: Evidence) -> Iterator[str]:
+    """What a reader wants to know beside the checks: how long it took, what was in flight, what failed when."""
+    e, failed = evidence, evidence.failed()
+    flying = [s for s in failed if e.in_flight(s)]
+    yield (
+        f"the fault took {e.broken - e.broke:.1f} s to happen, was left for {e.mending - e.broken:.1f} s, "
+        f"and its heal took {e.mended - e.mending:.1f} s"
+    )
+    during = [s for s in failed if not e.in_flight(s) and s.at <= e.mended]
+    yield (
+        f"failed: {len(flying)} in flight at the fault, {len(during)} from then until the heal was done "
+        f"({sum(s.route == 'write' for s in during)} of them writes), "
+        f"{sum(s.at > e.mended for s in failed)} after it, {sum(s.at + s.seconds < e.broke for s in failed)} before"
+    )
