@@ -135,9 +135,7 @@ class ShardMap:
     def with_config(self, config: ShardingConfig) -> ShardMap:
         """The map for a new document: its shards and endpoints, and the owners that Postgres named."""
         known = (
-            Ownership(slot, self._owners[slot], self._epochs[slot])
-            for slot in range(SLOTS)
-            if self._epochs[slot] > 0
+            Ownership(slot, self._owners[slot], self._epochs[slot]) for slot in range(SLOTS) if self._epochs[slot] > 0
         )
         return ShardMap(config).with_owners(known)
 
