@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 from pathlib import Path
@@ -69,6 +70,7 @@ class Server:
             loop.add_signal_handler(number, self.drain.ask)
         async with self._stack:
             port, live = await self._open(self.file.current)
+            _settle_memory()
             self.drain.start()
             log.info("ready in %s, on port %d", self.file.current.region, self.file.current.server.port)
             await self.drain.asked()
@@ -164,6 +166,16 @@ class Server:
 
         for subscriber in (databases.reload, clients.reload, sessions.reload, reload_limits):
             self.file.subscribe(subscriber)
+
+
+def _settle_memory() -> None:
+    """What has been made by now lives as long as the process: the collector need not look at it again.
+
+    Requests leave few cycles behind, so it also comes by less often than after every 700 objects.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 def _document_route(routes: list[Route]) -> Route:

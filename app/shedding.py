@@ -19,8 +19,8 @@ from app.http.problem import Problem, retry_after
 from app.metrics import Metrics
 
 TICK_SECONDS = 0.02
-TARGET_SECONDS = 0.05
-INTERVAL_SECONDS = 0.5
+TARGET_SECONDS = 0.1
+INTERVAL_SECONDS = 1.0
 RETRY_SECONDS = (1, 3)
 """Bounds of `Retry-After`, drawn at random so that those who were refused together do not come back together."""
 
