@@ -68,32 +68,32 @@ class Pending:
 
 
 class Revocations:
-    """What was revoked anywhere, as far as this process has heard. Kept for `keep_seconds`, a session's lifetime."""
+    """What was revoked anywhere, as far as this process has heard. Kept for `keep_seconds`, a session's lifetime.
+
+    `sessions` and `users` are public so that a reader sees at once that both are empty, as they mostly are.
+    """
 
     def __init__(self, clients: RedisClients, keep_seconds: float) -> None:
         self._clients = clients
         self._keep = keep_seconds
-        self._sessions: dict[str, float] = {}
-        self._users: dict[str, float] = {}
+        self.sessions: dict[str, float] = {}
+        self.users: dict[str, float] = {}
         self._seen: dict[str, float] = {}
 
     def covers(self, session_id: str, user: str, created_at: float) -> bool:
         """Whether this session, begun at `created_at` (seconds since 1970), is revoked."""
-        if session_id in self._sessions:
+        if session_id in self.sessions:
             return True
-        before = self._users.get(user)
+        before = self.users.get(user)
         return before is not None and created_at <= before
 
     def add_session(self, session_id: str) -> None:
         """This session is revoked."""
-        self._sessions[session_id] = time.time()
+        self.sessions[session_id] = time.time()
 
     def add_user(self, user: str, before: float) -> None:
         """This user's sessions begun at or before `before` are revoked."""
-        self._users[user] = max(before, self._users.get(user, 0.0))
-
-    def __len__(self) -> int:
-        return len(self._sessions) + len(self._users)
+        self.users[user] = max(before, self.users.get(user, 0.0))
 
     async def follow(self) -> None:
         """Read the lists and show the other regions that this one is alive, until cancelled."""
@@ -126,13 +126,13 @@ class Revocations:
             kind, _, name = member.decode().partition(":")
             at = float(score)
             if kind == "s":
-                self._sessions[name] = at / 1000
+                self.sessions[name] = at / 1000
             else:
                 self.add_user(name, at / 1000)
             self._seen[region] = max(self._seen.get(region, 0.0), at)
 
     def _drop_old(self) -> None:
         oldest = time.time() - self._keep
-        for table in (self._sessions, self._users):
+        for table in (self.sessions, self.users):
             for name in [name for name, at in table.items() if at < oldest]:
                 del table[name]

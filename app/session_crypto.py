@@ -140,4 +140,4 @@ class SessionKeyring:
 
 def _aad(header: bytes, version: int, region: str, session_id: str) -> bytes:
     """What the tag covers beside the ciphertext. Lengths are fixed or told, so no two places give the same bytes."""
-    return b"%b%d|%d|%b|%b" % (header, version, len(region), region.encode(), session_id.encode())
+    return header + f"{version}|{len(region)}|{region}|{session_id}".encode()

@@ -316,7 +316,8 @@ class DistributedSessionManager:
             return None
         if payload.expires_at <= time.time():
             return None
-        if self._revocations and self._revocations.covers(session_id, str(payload.user_id), payload.created_at):
+        revoked = self._revocations
+        if (revoked.sessions or revoked.users) and revoked.covers(session_id, str(payload.user_id), payload.created_at):
             return None
         return Session(
             id=session_id, user_id=payload.user_id, region=region, created_at=payload.created_at,
