@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from redis.exceptions import RedisClusterException, RedisError
 
-from app import redis_clients
 from app.breakers import BreakerOpen
 from app.redis_clients import RedisClients
 from app.session_records import BEAT, heartbeat_key, revocations_key
