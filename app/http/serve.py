@@ -20,7 +20,9 @@ CONNECTIONS = 16_384
 BACKLOG = 1024
 HEAD_BYTES = 128 * 1024
 """Above this Granian itself answers 431, without a body; the app's own limit lies below it and says why."""
-HEAD_SECONDS = 10
+HEAD_SECONDS = 75
+"""For a request's head, and for an idle connection too (hyper has one timer for both): longer than nginx keeps an idle
+connection to us (65 s), so that it is nginx who closes it and no request meets a closed one."""
 
 
 class PortInUse(Exception):
