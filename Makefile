@@ -32,7 +32,7 @@ manifests: .venv/program  ## each cluster's Kubernetes objects, into out/manifes
 	@.venv/bin/python -m plan preview --stack $(STACK) --manifests out/manifests/$(STACK) --quiet
 
 test: .venv/dev  ## unit and property tests, real PostgreSQL and Redis included
-	@.venv/bin/python -m pytest -n auto -m "not engine and not cluster and not lab" tests
+	@.venv/bin/python -m pytest -n auto --dist loadfile -m "not engine and not cluster and not lab" tests
 
 lint: .venv/dev  ## ruff and mypy
 	@.venv/bin/python -m ruff check .

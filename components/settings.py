@@ -254,12 +254,15 @@ class Autoscaling(Settings):
 
 
 class Shard(Settings):
-    """One shard: the region of its primary and the slots that it owns, as ranges such as 0-333."""
+    """One shard: the region of its primary and the slots that it owns, as ranges such as 0-333.
+
+    A new shard has none: it gets its slots from the others, by `python -m app.reshard`, while all serve.
+    """
 
     id: Annotated[int, Field(ge=0)] = Field(examples=[999])
     home: str = Field(examples=[""])
     slots: tuple[Annotated[str, AfterValidator(Like(r"[0-9]+-[0-9]+", "a range of slots such as 0-333"))], ...] = Field(
-        min_length=1, examples=[["0-999"]]
+        (), examples=[["0-999"]]
     )
 
     @cached_property
