@@ -145,9 +145,9 @@ class RateLimiter:
                 return 0.0
             if now < lease.denied_until:
                 return lease.denied_until - now
-            if lease.waiting is None:
-                task = lease.waiting = asyncio.create_task(make(), name="lease")
-                task.add_done_callback(lambda _done: setattr(lease, "waiting", None))
+            # One that is done and whose tokens others took first is over: waiting for it would never let go of the loop.
+            if lease.waiting is None or lease.waiting.done():
+                lease.waiting = asyncio.create_task(make(), name="lease")
             await asyncio.shield(lease.waiting)
 
     async def _lease_user(self, user: str, lease: _Lease) -> None:
