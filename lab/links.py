@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import random
 import socket
 import sys
@@ -73,7 +74,7 @@ class Links:
             try:
                 servers.append(await asyncio.start_server(self._handler(route), *route.listen, limit=CHUNK))
             except OSError as error:
-                raise LinkError(f"{route.listen[0]}:{route.listen[1]} is taken ({error.strerror})") from None
+                raise LinkError(f"{route.listen[0]}:{route.listen[1]} is taken ({os.strerror(error.errno or 0)})") from None
         return servers
 
     def set(self, source: str, destination: str, values: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest_asyncio
 
 from app.deployment import LimitConfig
-from app.limits import LEASE_SECONDS, USER_LEASE, RateLimiter
+from app.limits import LEASE_SECONDS, USER_LEASE, RateLimiter, _Lease
 from app.redis_clients import RedisClients
 from tests.app.fixtures_redis import REGIONS, Document, RedisRegions
 
@@ -160,3 +160,19 @@ async def test_processes_count_each_other(make_limiter: MakeLimiter) -> None:
         await limiter.start()
         await asyncio.sleep(0.1)
     assert limiters[-1]._processes == 3
+
+
+async def test_who_comes_between_a_lease_s_arrival_and_its_telling_waits_without_holding_the_loop() -> None:
+    """Such a one once waited for a task that was done, in a loop that let nothing else run."""
+    limiter = RateLimiter.__new__(RateLimiter)
+    limiter._clock = time.monotonic
+    lease, late = _Lease(), list[asyncio.Task[float]]()
+
+    async def arrive() -> None:
+        if not late:
+            late.extend(asyncio.create_task(limiter._take(lease, arrive)) for _ in range(3))
+        limiter._granted(lease, 1, 0.0)
+
+    async with asyncio.timeout(5):
+        assert await limiter._take(lease, arrive) == 0.0
+        assert await asyncio.gather(*late) == [0.0] * 3
