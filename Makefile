@@ -5,7 +5,7 @@ PYTHON ?= python3
 PIP    := .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help preview policy manifests test lint image clean bench-app run-app fuzz
+.PHONY: help preview policy checkov policies-doc manifests test lint image clean bench-app run-app fuzz
 
 help:  ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -28,16 +28,27 @@ preview: .venv/program  ## what `pulumi up` would build for STACK=dev|prod; no c
 policy: .venv/program  ## every policy asked of the plan of STACK=dev|prod, as a table and as out/policy-STACK.xml
 	@.venv/bin/python -m policies.cli --stack $(STACK) --junit out/policy-$(STACK).xml
 
+.venv-checkov/ready: requirements-checkov.txt
+	@echo "installing checkov, in an environment of its own (once)"
+	@$(PYTHON) -m venv .venv-checkov
+	@.venv-checkov/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-checkov.txt && touch $@
+
+checkov: .venv/program .venv-checkov/ready  ## checkov on prod's plan and manifests beside the policies; WRITE=--write for docs/checkov.md
+	@.venv/bin/python -m policies.checkov --checkov .venv-checkov/bin/checkov $(WRITE)
+
+policies-doc: .venv/program  ## writes docs/policies.md from the policies
+	@.venv/bin/python -m policies.document
+
 manifests: .venv/program  ## each cluster's Kubernetes objects, into out/manifests/STACK
 	@.venv/bin/python -m plan preview --stack $(STACK) --manifests out/manifests/$(STACK) --quiet
 
 test: .venv/dev  ## unit and property tests, real PostgreSQL and Redis included
-	@.venv/bin/python -m pytest -n auto --dist loadfile -m "not engine and not cluster and not lab" tests
+	@.venv/bin/python -m pytest -n auto --dist loadfile -m "not engine and not cluster and not lab and not reshard" tests
 
 lint: .venv/dev  ## ruff and mypy
 	@.venv/bin/python -m ruff check .
 	@.venv/bin/python -m ruff format --check .
-	@.venv/bin/python -m mypy components plan policies app lab
+	@.venv/bin/python -m mypy components plan policies app lab tools
 
 image: .venv/program  ## build and push the app's image, and write its digest into the stack file
 	@.venv/bin/python -m tools.image --stack $(STACK) --tag $(TAG)
@@ -71,6 +82,9 @@ fault: .venv/dev  ## NAME=... injected under load and healed (python -m lab faul
 
 test-lab: .venv/dev  ## the lab at a small scale: load, faults, the report in a real browser
 	@.venv/bin/python -m pytest -m lab tests/lab
+
+test-reshard: .venv/dev  ## slots moved between shards under load, killed at every step
+	@.venv/bin/python -m pytest -n auto -m reshard tests/app
 
 test-engine: .venv/dev  ## both stacks in the real Pulumi engine: up, again, grow, killed half-way, destroy
 	@.venv/bin/python -m tools.build --lane engine pulumi pulumi-language-python pulumi-analyzer-policy-python

@@ -34,7 +34,9 @@ def test_prod_relaxes_nothing() -> None:
 
 
 @pytest.mark.parametrize("policy", DEV)
-def test_dev_relaxes_nothing_that_it_does_not_need(policy: str, stack_of: StackOf, judged: Judge, tmp_path: Path) -> None:
+def test_dev_relaxes_nothing_that_it_does_not_need(
+    policy: str, stack_of: StackOf, judged: Judge, tmp_path: Path
+) -> None:
     without = read(written(tmp_path, {name: value for name, value in DEV.items() if name != policy}), POLICIES)
     assert fired(judged(stack_of("dev"), configured=without)) == {policy}
 

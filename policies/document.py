@@ -1,0 +1,101 @@
+"""Writes docs/policies.md from the policies themselves; a test fails where it is out of date."""
+
+from __future__ import annotations
+
+from policies.policy import Policy, Setting
+from policies.registry import POLICIES
+
+HEAD = """# The policies
+
+Written by `make policies-doc` from the rules' own docstrings; a test fails where it is out of date. Nobody edits it.
+
+`make policy STACK=prod` judges the embedded plan: a table by policy on the terminal, `out/policy-prod.xml` (JUnit) for CI,
+and an exit status that is not 0 on a mandatory violation. The same rules are a CrossGuard pack for the real engine:
+
+    pulumi preview --policy-pack policies --policy-pack-config policies/config.prod.json
+
+What checkov finds beside them, check by check, is in [checkov.md](checkov.md).
+
+## How a policy is judged
+
+- A rule is a function over a resource, or over the stack; it yields what is wrong, and knows nothing of how it is run. It
+  judges inputs. (The real engine shows stack policies outputs, where what was left out cannot be told from what is not
+  known; the pack keeps the inputs that it was shown before.)
+- What a rule must read is a literal: an input that is not known before the deployment violates, as nothing could be said
+  of it. What cannot be known in a preview, such as an image in a registry that is not there yet or a policy with a key's
+  ARN in it, is counted under "at deployment": the engine asks again during `pulumi up`, before the resource is made.
+- Secrets reach no rule, only that there is one.
+
+## Levels and thresholds
+
+`policies/config.<stack>.json` is CrossGuard's own format, and `make policy` prints whatever in it is not a default:
+
+    {"three-azs-nat-per-az": {"enforcementLevel": "advisory", "natPerZone": false}, "stateful-protected": "disabled"}
+
+Prod changes nothing. Dev relaxes what it needs and, by test, nothing that it does not.
+
+`region-capacity-n-minus-1` takes `usersPerPod` from what a pod was measured to carry in the lab within the latency
+targets: set it to the measured figure when a measurement changes it. The autoscaler's 20 is a target, not the limit.
+
+## Exceptions
+
+An entry in the stack file excuses one resource from one policy until a day, that day included, at most 180 days ahead:
+
+    hal9:policyExceptions:
+      - {policy: rds-retention-explicit, resource: shard-0-primary, reason: "restored from a snapshot, HAL-12", until: 2030-01-31}
+
+What is excused stays in the report with its reason. An exception that has ended fails, whether anything needs it or not;
+so does one that names a policy or a resource that is not there. One that nothing needs is shown.
+
+## Writing one
+
+A decorated function in the module of its area, and its name in that module's `POLICIES`. The docstring is read: what it
+prevents, the references in brackets, and after a blank line `Fix:`. Then one way to break it in tests/policies/mutations.py,
+and `make policies-doc`.
+"""
+AREAS = {
+    "network": "Network",
+    "data": "Data",
+    "compute": "Clusters, nodes and capacity",
+    "edge": "Edge",
+    "identity": "Identity, protection, parity",
+    "cluster": "In the clusters",
+}
+
+
+def document() -> str:
+    """The whole text."""
+    parts = [HEAD]
+    for area, title in AREAS.items():
+        parts.append(f"## {title}\n\nIn policies/{area}.py.\n")
+        parts += [_section(policy) for policy in POLICIES.values() if policy.area == area]
+    return "\n".join(parts)
+
+
+def _section(policy: Policy) -> str:
+    about = ", ".join(f"`{token.rpartition(':')[2] if '*' not in token else token}`" for token in policy.types)
+    lines = [
+        f"### {policy.name}",
+        "",
+        policy.prevents,
+        "",
+        f"- {policy.level}, judges {'the stack' if policy.of_stack else 'each resource'}: {about}",
+        f"- reference: {policy.reference}",
+        f"- fix: {policy.fix}",
+    ]
+    lines += [f"- `{name}`: {setting.meaning}; default {_shown(setting)}" for name, setting in policy.settings.items()]
+    return "\n".join([*lines, ""])
+
+
+def _shown(setting: Setting) -> str:
+    value = setting.default
+    if isinstance(value, tuple):
+        return ", ".join(f"`{item}`" for item in value) or "none"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+if __name__ == "__main__":
+    from plan import files
+    from plan.program import REPOSITORY
+
+    files.write(REPOSITORY / "docs" / "policies.md", document())
