@@ -5,7 +5,7 @@ PYTHON ?= python3
 PIP    := .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help preview policy checkov policies-doc manifests test lint image clean bench-app run-app fuzz
+.PHONY: help preview policy checkov policies-doc manifests test test-cluster lint image clean bench-app run-app fuzz
 
 help:  ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,10 @@ manifests: .venv/program  ## each cluster's Kubernetes objects, into out/manifes
 
 test: .venv/dev  ## unit and property tests, real PostgreSQL and Redis included
 	@.venv/bin/python -m pytest -n auto --dist loadfile -m "not engine and not cluster and not lab and not reshard" tests
+
+test-cluster: .venv/dev  ## the clusters' objects by their real judges: API server, helm, istioctl, Istio's control plane, kube-score
+	@.venv/bin/python -m tools.build --lane cluster kube-apiserver kube-controller-manager helm istioctl istio-discovery kube-score
+	@.venv/bin/python -m pytest -rs tests/cluster
 
 lint: .venv/dev  ## ruff and mypy
 	@.venv/bin/python -m ruff check .
