@@ -13,8 +13,8 @@ from components.manifests import GATEWAY, GATEWAY_NAMESPACE, SERVER_HOST, Manife
 from components.settings import Region
 from components.topology import Topology
 
-USER = 101
-"""The numbered user of nginx's unprivileged image."""
+USER = 10101
+"""nginx's unprivileged image runs under any number; one above 10000 is no user of a node."""
 LISTEN, LISTEN_PEERS, LISTEN_HEALTH = 8443, 9443, 8080
 CONFIGURATION = "/etc/hal9/gateway/nginx.conf"
 SECRETS = "/var/run/secrets/hal9-gateway"
@@ -102,8 +102,8 @@ def _container(image: Value, topology: Topology) -> dict[str, Any]:
         "command": ["/bin/sh", CONFIGURATION.replace("nginx.conf", "start.sh")],
         "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in ports.items()],
         "resources": {
-            "requests": {"cpu": "250m", "memory": "128Mi"},
-            "limits": {"cpu": "1", "memory": "256Mi"},
+            "requests": {"cpu": "250m", "memory": "128Mi", **pods.DISK["requests"]},
+            "limits": {"cpu": "1", "memory": "256Mi", **pods.DISK["limits"]},
         },
         "readinessProbe": {**health, "failureThreshold": 1},
         # Alive while it accepts connections: a draining nginx must not be killed for saying that it drains.

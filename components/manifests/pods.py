@@ -17,6 +17,9 @@ RESTRICTED = {
 }
 """A container's security context under the restricted Pod Security Standard."""
 
+DISK = {"requests": {"ephemeral-storage": "128Mi"}, "limits": {"ephemeral-storage": "1Gi"}}
+"""What a container writes to its node: logs and temporary files."""
+
 
 def pod_security(user: int) -> dict[str, Any]:
     """A pod's security context: the numbered user of its image."""

@@ -93,8 +93,16 @@ def _container(topology: Topology, image: Value) -> dict[str, Any]:
             {"name": "metrics", "containerPort": server.metrics_port, "protocol": "TCP"},
         ],
         "resources": {
-            "requests": {"cpu": cores(resources.cpu_request), "memory": memory(resources.memory_request_gib)},
-            "limits": {"cpu": cores(resources.cpu_limit), "memory": memory(resources.memory_limit_gib)},
+            "requests": {
+                "cpu": cores(resources.cpu_request),
+                "memory": memory(resources.memory_request_gib),
+                **pods.DISK["requests"],
+            },
+            "limits": {
+                "cpu": cores(resources.cpu_limit),
+                "memory": memory(resources.memory_limit_gib),
+                **pods.DISK["limits"],
+            },
         },
         # Liveness never asks a database: a slow shard must not restart every pod. Readiness does.
         "startupProbe": {"httpGet": {"path": "/healthz", "port": "http"}, "failureThreshold": 30, **probe},
@@ -207,7 +215,10 @@ def migration(shard: Shard, topology: Topology, image: Value) -> Manifest:
         "name": "migrate",
         "command": ["/opt/hal9/bin/python", "-m", "app.migrate"],
         "args": ["--document", DOCUMENT_PATH, "--shard", str(shard.id)],
-        "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}},
+        "resources": {
+            "requests": {"cpu": "100m", "memory": "256Mi", **pods.DISK["requests"]},
+            "limits": {"cpu": "1", "memory": "512Mi", **pods.DISK["limits"]},
+        },
     }
     spec = {
         "serviceAccountName": SERVER,

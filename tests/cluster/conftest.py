@@ -20,7 +20,7 @@ from tests.components.stackfiles import DATA
 from tests.conftest import PlanOf
 from tools import build
 
-UNKNOWN = "[unknown]"
+FILLED = "filled-by-the-cloud"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -94,6 +94,10 @@ def known(manifest: Any, topology: Topology, region: str) -> Any:
     if found["kind"] == "ConfigMap" and metadata["name"] == "hal9-gateway":
         peers = {other.name: address(topology, other.name) for other in topology.others(region)}
         found["data"] = gateway.files(topology.regions[region], topology, peers)
+    if found["kind"] in ("Deployment", "Job"):
+        for container in found["spec"]["template"]["spec"]["containers"]:
+            if container["image"] == FILLED:
+                container["image"] = f"123456789012.dkr.ecr.us-west-2.amazonaws.com/{topology.server.image}"
     if found["kind"] == "Secret":  # one secret value makes the whole map secret
         found["stringData"] = {"filled": "by-the-cloud"}
     if found["kind"] == "WorkloadEntry":
@@ -106,7 +110,7 @@ def _filled(value: Any) -> Any:
         return {key: _filled(inner) for key, inner in value.items()}
     if isinstance(value, list):
         return [_filled(inner) for inner in value]
-    return "filled-by-the-cloud" if isinstance(value, str) and value.startswith("[") and value.endswith("]") else value
+    return FILLED if isinstance(value, str) and value.startswith("[") and value.endswith("]") else value
 
 
 @pytest.fixture(scope="session")

@@ -52,8 +52,14 @@ CASES: dict[str, Case] = {
     ),
     "DatabaseConnectionPoolExhausted": (
         "20m",
-        {'hal9_db_connections_active{pod="a",shard="0"}': "10x40", 'hal9_db_connections_max{pod="a",shard="0"}': "11x40"},
-        {'hal9_db_connections_active{pod="a",shard="0"}': "9x40", 'hal9_db_connections_max{pod="a",shard="0"}': "10x40"},
+        {
+            'hal9_db_connections_active{pod="a",shard="0"}': "10x40",
+            'hal9_db_connections_max{pod="a",shard="0"}': "11x40",
+        },
+        {
+            'hal9_db_connections_active{pod="a",shard="0"}': "9x40",
+            'hal9_db_connections_max{pod="a",shard="0"}': "10x40",
+        },
     ),
     "CacheHitRateLow": (
         "20m",
@@ -81,7 +87,11 @@ CASES: dict[str, Case] = {
         {"citadel_server_cert_chain_expiry_timestamp": f"{20 * 86400}x120"},
         {"citadel_server_cert_chain_expiry_timestamp": f"{30 * 86400}x120"},
     ),
-    "OnDemandFloorBroken": ("30m", _nodes(TOPOLOGY.cluster.on_demand.min_nodes - 1), _nodes(TOPOLOGY.cluster.on_demand.min_nodes)),
+    "OnDemandFloorBroken": (
+        "30m",
+        _nodes(TOPOLOGY.cluster.on_demand.min_nodes - 1),
+        _nodes(TOPOLOGY.cluster.on_demand.min_nodes),
+    ),
     "AutoscalerAtMaximum": (
         "30m",
         {

@@ -43,7 +43,9 @@ def _expressions() -> Iterator[str]:
         yield from (str(rule["expr"]) for rule in group["rules"])
     for board in dashboards.all_dashboards(TOPOLOGY).values():
         yield from (target["expr"] for panel in board["panels"] for target in panel["targets"])
-    for chart in charts.charts(TOPOLOGY.regions["us-west"], TOPOLOGY, charts.Facts("c", "v", "t", {"eu-central": "e", "ap-south": "a"})):
+    for chart in charts.charts(
+        TOPOLOGY.regions["us-west"], TOPOLOGY, charts.Facts("c", "v", "t", {"eu-central": "e", "ap-south": "a"})
+    ):
         if chart.name == "prometheus-adapter":
             rules = chart.values["rules"]
             yield from (rule["seriesQuery"] for kind in ("custom", "external") for rule in rules[kind])
@@ -72,7 +74,9 @@ def test_no_metric_of_another_is_listed_in_vain() -> None:
 
 def test_the_autoscalers_metrics_are_what_the_adapter_serves() -> None:
     facts = charts.Facts("c", "v", "t", {"eu-central": "e", "ap-south": "a"})
-    adapter = next(c for c in charts.charts(TOPOLOGY.regions["us-west"], TOPOLOGY, facts) if c.name == "prometheus-adapter")
+    adapter = next(
+        c for c in charts.charts(TOPOLOGY.regions["us-west"], TOPOLOGY, facts) if c.name == "prometheus-adapter"
+    )
     served = {rule["name"]["as"] for kind in ("custom", "external") for rule in adapter.values["rules"][kind]}
     asked = {
         metric[kind]["metric"]["name"]

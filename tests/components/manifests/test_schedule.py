@@ -157,7 +157,17 @@ def test_the_larger_or_the_smaller_policy_is_taken_as_the_stack_file_says() -> N
 def test_a_large_window_is_reached_and_left_in_steps(tmp_path: Path) -> None:
     topology = _topology("Etc/UTC", {**WINDOW, "days": ["mon"], "minReplicas": 60})
     monday = datetime(2026, 6, 1, tzinfo=UTC)
-    at = {"06:59": 10, "07:00": 30, "07:01": 50, "07:02": 60, "18:59": 60, "19:04": 60, "19:05": 50, "19:10": 40, "19:30": 10}
+    at = {
+        "06:59": 10,
+        "07:00": 30,
+        "07:01": 50,
+        "07:02": 60,
+        "18:59": 60,
+        "19:04": 60,
+        "19:05": 50,
+        "19:10": 40,
+        "19:30": 10,
+    }
     expected = {
         _since_epoch(monday + timedelta(hours=int(text[:2]), minutes=int(text[3:]))): pods for text, pods in at.items()
     }
@@ -167,7 +177,7 @@ def test_a_large_window_is_reached_and_left_in_steps(tmp_path: Path) -> None:
 @needs_promtool
 def test_without_a_window_the_floor_is_the_minimum(tmp_path: Path) -> None:
     topology = _topology("Etc/UTC")
-    assert promtool.values(_groups(topology), tmp_path, {schedule.FLOOR: {"10m": 10}}) == ""
+    assert promtool.values(_groups(topology), tmp_path, {schedule.FLOOR: {"15m": 10}}) == ""
 
 
 def test_a_windows_type_is_the_settings_own() -> None:

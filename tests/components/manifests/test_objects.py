@@ -1,0 +1,171 @@
+"""What the manifests say, without a cluster: the specification's numbers and the controls that YAML alone can show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from app.deployment import ServerConfig
+from components.load_balancers import DEREGISTRATION_SECONDS
+from components.manifests import gateway, mesh, network_policies, pods, server
+from components.manifests.autoscaler import autoscaler
+from components.stackfile import StackFileError
+from components.topology import Topology
+from tests.components.stackfiles import DATA, edited, put
+
+PROD = Topology.parse("prod", DATA["prod"])
+WEST = PROD.regions["us-west"]
+SHA = "0" * 64
+
+
+def _server() -> dict[str, Any]:
+    return server.deployment(WEST, PROD, "registry/hal9-server@sha256:1", SHA)
+
+
+def _spec(deployment: dict[str, Any]) -> dict[str, Any]:
+    spec: dict[str, Any] = deployment["spec"]["template"]["spec"]
+    return spec
+
+
+def test_the_server_asks_for_the_specifications_resources() -> None:
+    (container,) = _spec(_server())["containers"]
+    asked = {kind: (one["cpu"], one["memory"]) for kind, one in container["resources"].items()}
+    assert asked == {"requests": ("1", "2Gi"), "limits": ("2", "4Gi")}
+    assert [port["containerPort"] for port in container["ports"]] == [9000, 9001]
+
+
+def test_the_autoscaler_alone_says_how_many_replicas_run() -> None:
+    assert "replicas" not in _server()["spec"]
+
+
+def test_the_service_is_the_specifications() -> None:
+    service = server.service()
+    assert service["metadata"]["labels"] == {"app": "hal9", "version": "v1"}
+    assert service["spec"] == {
+        "type": "ClusterIP",
+        "ports": [
+            {"port": 9000, "targetPort": 9000, "protocol": "TCP", "name": "http"},
+            {"port": 9001, "targetPort": 9001, "protocol": "TCP", "name": "metrics"},
+        ],
+        "selector": {"app": "hal9-server"},
+    }
+
+
+def test_the_autoscaler_has_the_specifications_behaviour_and_metrics() -> None:
+    spec = autoscaler(PROD)["spec"]
+    assert (spec["minReplicas"], spec["maxReplicas"]) == (10, 100)
+    assert [metric["type"] for metric in spec["metrics"]] == ["Resource", "Resource", "Pods", "External"]
+    assert spec["behavior"] == {
+        "scaleDown": {
+            "stabilizationWindowSeconds": 300,
+            "policies": [{"type": "Percent", "value": 50, "periodSeconds": 60}],
+        },
+        "scaleUp": {
+            "stabilizationWindowSeconds": 0,
+            "policies": [
+                {"type": "Percent", "value": 100, "periodSeconds": 60},
+                {"type": "Pods", "value": 10, "periodSeconds": 60},
+            ],
+        },
+    }
+
+
+def test_a_pod_leaves_in_order_pre_stop_drain_and_grace() -> None:
+    config = ServerConfig()
+    drain = server.PRE_STOP_SECONDS + config.drain_delay_seconds + config.drain_timeout_seconds
+    assert drain < server.grace_seconds()
+    assert gateway.DRAIN_SECONDS > DEREGISTRATION_SECONDS
+    deployment = gateway.deployment(PROD, "nginx", SHA)
+    assert _spec(deployment)["terminationGracePeriodSeconds"] > gateway.DRAIN_SECONDS + gateway.SHUTDOWN_SECONDS
+
+
+def test_liveness_is_apart_from_readiness() -> None:
+    (container,) = _spec(_server())["containers"]
+    assert container["livenessProbe"]["httpGet"]["path"] == "/healthz"
+    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+
+
+def test_spot_is_preferred_and_tolerated_but_never_required() -> None:
+    spec = _spec(_server())
+    assert "nodeSelector" not in spec
+    assert list(spec["affinity"]["nodeAffinity"]) == ["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert spec["tolerations"] == [{"key": "spot", "operator": "Equal", "value": "true", "effect": "NoSchedule"}]
+
+
+def test_a_disruption_budget_never_blocks_every_drain() -> None:
+    spec = pods.disruption_budget("hal9-server", "hal9", "10%")["spec"]
+    assert "minAvailable" not in spec
+    assert spec["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
+def test_another_document_makes_other_pods() -> None:
+    assert server.document_hash("{}") != server.document_hash('{"a":1}')
+    annotations = _server()["spec"]["template"]["metadata"]["annotations"]
+    assert annotations[server.HASH_ANNOTATION] == SHA
+
+
+def test_another_image_is_another_migration() -> None:
+    other = Topology.parse("prod", edited("prod", put("server.image", f"hal9-server@sha256:{'1' * 64}")))
+    names = {server.migration(t.shards[0], t, "i")["metadata"]["name"] for t in (PROD, other)}
+    assert len(names) == 2
+
+
+def test_every_secret_is_a_file_and_none_is_in_the_environment() -> None:
+    objects = server.secrets(WEST, PROD)["spec"]["parameters"]["objects"]
+    for name in ("shard-0", "shard-2", "cache-us-west", "sessions-ap-south", "session-key-k1"):
+        assert f"objectName: hal9/prod/{name}\n" in objects
+        assert f"objectAlias: {name}\n" in objects
+    for deployment in (_server(), gateway.deployment(PROD, "nginx", SHA)):
+        assert all("env" not in container for container in _spec(deployment)["containers"])
+
+
+def test_a_retired_session_key_is_no_longer_delivered() -> None:
+    keys = [{"id": "k1", "state": "retired"}, {"id": "k2", "state": "active"}]
+    topology = Topology.parse("prod", edited("prod", put("sessions.keyring", keys)))
+    assert [n for n in server.secret_names(topology) if n.startswith("session-key")] == ["session-key-k2"]
+
+
+@pytest.mark.parametrize("namespace", ["hal9", "hal9-gateway", "istio-eastwest"])
+def test_every_namespace_of_ours_denies_both_ways_by_default(namespace: str) -> None:
+    (policy,) = [
+        one
+        for one in network_policies.policies(WEST, PROD)
+        if one["metadata"]["name"] == "default-deny" and one["metadata"]["namespace"] == namespace
+    ]
+    assert policy["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"], "ingress": [], "egress": []}
+
+
+def test_the_mesh_is_strict_and_allows_nginx_alone() -> None:
+    found = {one["metadata"]["name"]: one["spec"] for one in mesh.security(PROD)}
+    assert found["default"] == {"mtls": {"mode": "STRICT"}}
+    assert found["default-deny"] == {}
+    (rule,) = found["hal9-server"]["rules"]
+    assert rule["from"] == [{"source": {"principals": ["cluster.local/ns/hal9-gateway/sa/hal9-gateway"]}}]
+
+
+def test_the_routes_have_the_specifications_matches_and_weights() -> None:
+    routes = mesh.virtual_service(PROD)["spec"]["http"]
+    assert [route["match"][0]["headers"]["x-user-region"]["exact"] for route in routes[:-1]] == [
+        "us-west",
+        "eu-central",
+        "ap-south",
+    ]
+    assert [(one["destination"]["subset"], one["weight"]) for one in routes[-1]["route"]] == [
+        ("us-west", 34),
+        ("eu-central", 33),
+        ("ap-south", 33),
+    ]
+
+
+def test_one_region_has_no_peers_and_no_east_west_gateway() -> None:
+    dev = Topology.parse("dev", DATA["dev"])
+    region = dev.ordered_regions[0]
+    assert mesh.remote_endpoints(region, dev, {}) == []
+    assert gateway.settings(region, dev, {}).peers == ()
+    assert {one["metadata"]["namespace"] for one in network_policies.policies(region, dev)} == {"hal9", "hal9-gateway"}
+
+
+def test_production_runs_nginx_by_digest() -> None:
+    with pytest.raises(StackFileError, match=r"gateway\.image.*has no digest"):
+        Topology.parse("prod", edited("prod", put("gateway.image", "public.ecr.aws/nginx/nginx-unprivileged:1.28.0")))
