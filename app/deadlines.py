@@ -30,9 +30,14 @@ def deadline(seconds: float) -> Iterator[None]:
         _end.reset(token)
 
 
-def begin(seconds: float) -> None:
-    """As `deadline`, for the whole of the current task: its context is its own and ends with it."""
-    _end.set(time.monotonic() + seconds)
+def begin(seconds: float) -> float:
+    """As `deadline`, for the whole of the current task: its context is its own and ends with it.
+
+    Returns when it is, on the monotonic clock.
+    """
+    end = time.monotonic() + seconds
+    _end.set(end)
+    return end
 
 
 def remaining(at_most: float = float("inf")) -> float:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from uuid import UUID
 
 WINDOW_SECONDS = 60.0
 PRUNE_ABOVE = 10_000
@@ -17,34 +16,34 @@ PRUNE_ABOVE = 10_000
 
 
 class Presence:
-    """Users seen lately and users connected. `clock` is monotonic, in seconds."""
+    """Users, by their ids as text, seen lately and connected. `clock` is monotonic, in seconds."""
 
     def __init__(self, window_seconds: float = WINDOW_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
         self._window_seconds = window_seconds
         self._clock = clock
-        self._seen: dict[UUID, float] = {}
-        self._connected: Counter[UUID] = Counter()
+        self._seen: dict[str, float] = {}
+        self._connected: Counter[str] = Counter()
         self._prune_above = PRUNE_ABOVE
 
-    def saw(self, user_id: UUID) -> None:
+    def saw(self, user: str) -> None:
         """A request of this user. The dictionary stays in the order of the last request."""
         seen = self._seen
-        seen.pop(user_id, None)
-        seen[user_id] = self._clock()
+        seen.pop(user, None)
+        seen[user] = self._clock()
         if len(seen) > self._prune_above:
             self._prune()
             self._prune_above = max(PRUNE_ABOVE, 2 * len(seen))
 
-    def opened(self, user_id: UUID) -> None:
+    def opened(self, user: str) -> None:
         """A WebSocket of this user was accepted."""
-        self._connected[user_id] += 1
+        self._connected[user] += 1
 
-    def closed(self, user_id: UUID) -> None:
+    def closed(self, user: str) -> None:
         """A WebSocket of this user ended; its user was here until now."""
-        self._connected[user_id] -= 1
-        if not self._connected[user_id]:
-            del self._connected[user_id]
-        self.saw(user_id)
+        self._connected[user] -= 1
+        if not self._connected[user]:
+            del self._connected[user]
+        self.saw(user)
 
     def count(self) -> int:
         """Users present now."""
@@ -54,9 +53,9 @@ class Presence:
     def _prune(self) -> None:
         oldest = self._clock() - self._window_seconds
         expired = []
-        for user_id, at in self._seen.items():
+        for user, at in self._seen.items():
             if at >= oldest:
                 break
-            expired.append(user_id)
-        for user_id in expired:
-            del self._seen[user_id]
+            expired.append(user)
+        for user in expired:
+            del self._seen[user]

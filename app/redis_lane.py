@@ -15,7 +15,7 @@ import asyncio
 import logging
 import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, cast
 
 import hiredis
@@ -85,10 +85,12 @@ class RedisLane:
             wire = await self._connected()
         return await wire.ask(command)
 
-    async def get(self, key: str) -> bytes | None:
-        """GET."""
-        value: bytes | None = await self.execute_command("GET", key)
-        return value
+    def get(self, key: str) -> Awaitable[bytes | None]:
+        """GET. Not a coroutine while connected: it is in the way of every request."""
+        wire = self._wire
+        if wire is None or wire.lost:
+            return self.execute_command("GET", key)
+        return wire.ask(("GET", key))
 
     async def aclose(self) -> None:
         """Drop the connection; who still waits gets redis-py's ConnectionError."""

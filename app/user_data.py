@@ -148,7 +148,7 @@ class UserData:
 
 
 def _item_key(user_id: UUID, key: str) -> str:
-    return f"item:{user_id}:{key}"
+    return f"item:{user_id.int:032x}:{key}"
 
 
 def _floors(floor: Floor) -> dict[int, tuple[int, int]]:

@@ -89,12 +89,12 @@ class Application:
                 else:
                     private = access is not Access.OPEN
                     self._shedder.admit()
-                    self._cutter.begin()
+                    task = self._cutter.begin()
                     try:
                         await self._admit(request, route)
                         response = await route.handler(request)
                     finally:
-                        self._cutter.end()
+                        self._cutter.end(task)
             except Exception as error:
                 problem = self._explain(error, request)
                 response = Response(problem.status, problem.body(request.id), (PROBLEM, *problem.headers))
@@ -104,7 +104,7 @@ class Application:
                 problem = Problem(504, "deadline", f"There was no answer within {self._cutter.seconds:g} seconds.")
                 response = Response(504, problem.body(request.id), (PROBLEM,))
             status, body = response.status, response.body
-            headers: list[Header] = [(b"x-request-id", request.id.encode()), _NO_SNIFF, *response.headers]
+            headers: list[Header] = [(b"x-request-id", request.raw_id), _NO_SNIFF, *response.headers]
             if status not in _BODILESS:
                 headers.append((b"content-length", b"%d" % len(body)))
             if private:

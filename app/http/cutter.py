@@ -24,21 +24,23 @@ class Cutter:
         self._cut: set[asyncio.Task[object]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self) -> None:
-        """The current task has `seconds` from now; whatever it waits for can ask how many are left."""
-        deadlines.begin(self.seconds)
-        self._due[_current()] = time.monotonic() + self.seconds
+    def begin(self) -> asyncio.Task[object]:
+        """The current task, which has `seconds` from now; whatever it waits for can ask how many are left."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._due[task] = deadlines.begin(self.seconds)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._look)
+        return task
 
-    def end(self) -> None:
-        """The current task needs no deadline any more."""
-        self._due.pop(_current(), None)
+    def end(self, task: asyncio.Task[object]) -> None:
+        """The task needs no deadline any more."""
+        self._due.pop(task, None)
 
     def has_cut(self) -> bool:
         """Whether the current task's cancellation was the deadline's; then it is taken back."""
-        task = _current()
-        if task not in self._cut:
+        task = asyncio.current_task()
+        if task is None or task not in self._cut:
             return False
         self._cut.discard(task)
         return task.uncancel() == 0
@@ -57,9 +59,3 @@ class Cutter:
             task.cancel()
         if self._due:
             self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._look)
-
-
-def _current() -> asyncio.Task[object]:
-    task = asyncio.current_task()
-    assert task is not None
-    return task

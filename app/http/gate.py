@@ -43,7 +43,7 @@ class Gate:
         decision = await self._limits.check(visit.user)
         if not decision.allowed:
             raise self._refuse(decision)
-        self._presence.saw(visit.user_id)
+        self._presence.saw(visit.user)
 
     async def limit_address(self, request: Request) -> None:
         """Count the request to its address, which the edge's X-Real-IP tells. Raises Problem 429."""

@@ -58,13 +58,13 @@ class Live:
             return
         await socket.accept(headers=[(b"x-request-id", request.id.encode())])
         conversation = _Conversation(socket)
-        self._presence.opened(visit.user_id)
+        self._presence.opened(visit.user)
         self._open.add(conversation)
         try:
             await conversation.hold(self._check_seconds, lambda: self._ended(request))
         finally:
             self._open.discard(conversation)
-            self._presence.closed(visit.user_id)
+            self._presence.closed(visit.user)
 
     async def close_all(self) -> None:
         """Close every socket because this process is leaving, and refuse new ones."""

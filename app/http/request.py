@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_HEADER_BYTES = 16 * 1024
-"""Names and values of all headers together; a request above it is refused with 431. It is half of what nginx passes
+"""Values of all headers together (how many there are, the server bounds); a request above it is refused with 431. It is half of what nginx passes
 on by default (`large_client_header_buffers 4 8k`), and four of the longest cookies a browser keeps."""
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
@@ -33,7 +33,7 @@ class Request:
     joined as RFC 9110 (5.3) and RFC 9113 (8.2.3, Cookie) say.
     """
 
-    __slots__ = ("_max_body_bytes", "_receive", "headers", "id", "method", "parameter", "scope", "visit")
+    __slots__ = ("_max_body_bytes", "_receive", "headers", "method", "parameter", "raw_id", "scope", "visit")
 
     def __init__(self, scope: Scope, receive: Receive, max_body_bytes: int) -> None:
         pairs: list[tuple[bytes, bytes]] = scope["headers"]
@@ -47,16 +47,20 @@ class Request:
         self.visit: Visit
         given = headers.get(b"x-request-id")
         if given is not None and _REQUEST_ID.fullmatch(given):
-            self.id = given.decode("ascii")
+            self.raw_id = given
         else:
-            self.id = f"{_new_bits(128):032x}"
+            self.raw_id = b"%032x" % _new_bits(128)
         self._receive = receive
         self._max_body_bytes = max_body_bytes
 
+    @property
+    def id(self) -> str:
+        """The request's id as text."""
+        return self.raw_id.decode("ascii")
+
     def check_head(self) -> None:
-        """Raises Problem 431 where the headers are too large together."""
-        headers = self.headers
-        if sum(map(len, headers)) + sum(map(len, headers.values())) > MAX_HEADER_BYTES:
+        """Raises Problem 431 where the headers' values are too large together."""
+        if len(b"".join(self.headers.values())) > MAX_HEADER_BYTES:
             raise Problem(431, "headers-too-large", f"The headers have more than {MAX_HEADER_BYTES} bytes.")
 
     def header(self, name: bytes) -> str | None:

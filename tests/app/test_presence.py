@@ -20,7 +20,7 @@ class Clock:
 def test_a_user_counts_once_until_the_window_is_over() -> None:
     clock = Clock()
     here = Presence(60, clock)
-    first, second = uuid4(), uuid4()
+    first, second = str(uuid4()), str(uuid4())
     here.saw(first)
     clock.now = 30
     here.saw(second)
@@ -35,7 +35,7 @@ def test_a_user_counts_once_until_the_window_is_over() -> None:
 def test_a_later_request_prolongs_a_stay() -> None:
     clock = Clock()
     here = Presence(60, clock)
-    first, second = uuid4(), uuid4()
+    first, second = str(uuid4()), str(uuid4())
     here.saw(first)
     here.saw(second)
     clock.now = 50
@@ -47,7 +47,7 @@ def test_a_later_request_prolongs_a_stay() -> None:
 def test_an_open_socket_counts_without_a_request_and_its_user_once() -> None:
     clock = Clock()
     here = Presence(60, clock)
-    user = uuid4()
+    user = str(uuid4())
     here.opened(user)
     here.opened(user)
     here.saw(user)
@@ -68,5 +68,5 @@ def test_users_who_left_are_forgotten_without_a_scrape(monkeypatch: pytest.Monke
     here = Presence(60, clock)
     for _ in range(1000):
         clock.now += 30
-        here.saw(uuid4())
+        here.saw(str(uuid4()))
     assert len(here._seen) <= 11

@@ -57,7 +57,7 @@ async def test_each_of_many_at_once_gets_its_own_answer(lane: RedisLane) -> None
 
 async def test_one_who_leaves_does_not_shift_the_answers_of_the_others(lane: RedisLane) -> None:
     await asyncio.gather(*(lane.execute_command("SET", f"left-{number}", number) for number in range(10)))
-    asking = [asyncio.create_task(lane.get(f"left-{number}")) for number in range(10)]
+    asking = [asyncio.ensure_future(lane.get(f"left-{number}")) for number in range(10)]
     await asyncio.sleep(0)
     asking[3].cancel()
     answers = await asyncio.gather(*asking, return_exceptions=True)

@@ -36,7 +36,7 @@ class Sockets:
     async def sign_in(self, _: Request) -> Any:
         if self.error is not None:
             raise self.error
-        return SimpleNamespace(user_id=uuid4())
+        return SimpleNamespace(user=str(uuid4()))
 
     def connect(self) -> connect:
         return connect(f"ws://127.0.0.1:{self.number}/v1/live")
