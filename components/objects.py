@@ -42,7 +42,7 @@ def declare(
     typed = _KINDS.get((api, kind))
     if typed is None:
         return k8s.apiextensions.CustomResource(name, api_version=api, kind=kind, opts=options, **rest)
-    resource: pulumi.CustomResource = typed(name, opts=options, **_snake(rest))  # type: ignore[arg-type]
+    resource: pulumi.CustomResource = typed(name, opts=options, **_snake(rest))
     return resource
 
 

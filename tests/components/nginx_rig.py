@@ -9,6 +9,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -179,10 +180,9 @@ class Nginx:
             context.load_cert_chain(
                 self.certificates.folder / f"{client}.crt", self.certificates.folder / f"{client}.key"
             )
-        connection = http.client.HTTPSConnection(
+        return http.client.HTTPSConnection(
             "127.0.0.1", port or self.port, context=context, source_address=(source, 0), timeout=10
         )
-        return connection
 
     def get(
         self, headers: dict[str, str] | None = None, *, method: str = "GET", path: str = "/v1/items", **how: Any
@@ -233,10 +233,8 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10) -> None:
 
 
 @contextlib.contextmanager
-def folder_for(tmp_path: Path, name: str) -> Iterator[Path]:
+def folder_for(name: str) -> Iterator[Path]:
     """A short-named folder (Unix sockets have 107 characters) that nginx's workers can use."""
-    import tempfile
-
     with tempfile.TemporaryDirectory(prefix=f"ng-{name[:8]}-") as text:
         Path(text).chmod(0o777)
         yield Path(text)

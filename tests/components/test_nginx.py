@@ -43,12 +43,12 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 @pytest.fixture
-def start(tmp_path: Path, certificates: Certificates) -> Iterator[Start]:
+def start(certificates: Certificates) -> Iterator[Start]:
     """Starts nginx: `start("us-west", backend, ..., address_rate=1)`."""
     with contextlib.ExitStack() as stack:
 
         def started(region: str, *local: Backend | int, **changes: Any) -> Nginx:
-            folder = stack.enter_context(folder_for(tmp_path, region))
+            folder = stack.enter_context(folder_for(region))
             return stack.enter_context(Nginx(gateway(folder, certificates, region, *local, **changes), certificates))
 
         yield started
@@ -136,7 +136,7 @@ def test_a_local_503_goes_to_the_backup_but_a_post_is_not_sent_twice(start: Star
 
 
 def test_two_dead_regions_answer_502_and_do_not_ask_each_other_in_circles(
-    start: Start, certificates: Certificates
+    start: Start,
 ) -> None:
     ports = free_port(), free_port()
     first = start(
@@ -257,9 +257,9 @@ def test_a_draining_nginx_fails_its_health_and_still_answers(start: Start, backe
 
 
 @pytest.mark.parametrize("region", ["us-west", "eu-central", "ap-south"])
-def test_nginx_accepts_the_file_of_each_region(tmp_path: Path, certificates: Certificates, region: str) -> None:
+def test_nginx_accepts_the_file_of_each_region(certificates: Certificates, region: str) -> None:
     others = [name for name in ("us-west", "eu-central", "ap-south") if name != region]
-    with folder_for(tmp_path, region) as folder:
+    with folder_for(region) as folder:
         peers = tuple(nginx.Peer(name, f"{name}.example.test", 9443) for name in others)
         server = Nginx(gateway(folder, certificates, region, 9000, peers=peers, resolver="127.0.0.1"), certificates)
         server.write(server.gateway)
@@ -300,8 +300,8 @@ class Started:
 
 
 @pytest.fixture
-def started(tmp_path: Path, certificates: Certificates, backend: Backend) -> Iterator[Started]:
-    with folder_for(tmp_path, "script") as folder:
+def started(certificates: Certificates, backend: Backend) -> Iterator[Started]:
+    with folder_for("script") as folder:
         yield Started(folder, certificates, backend)
 
 

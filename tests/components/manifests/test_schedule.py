@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
@@ -130,7 +131,7 @@ def test_daylight_saving_time_is_known_on_every_day_of_a_year_and_around_its_cha
     hours = [datetime(2026, 1, 1, tzinfo=UTC) + timedelta(hours=hour) for hour in range(365 * 24)]
     asked = hours[::53] + [
         moment
-        for before, after in zip(hours, hours[1:], strict=False)
+        for before, after in itertools.pairwise(hours)
         if offset(before) != offset(after)
         for moment in (after - timedelta(minutes=1), after)
     ]
