@@ -45,13 +45,15 @@ _AT_ONCE = 4
 
 @dataclass
 class Program:
-    """A server that is a command and a test of readiness."""
+    """A server that is a command, a test of readiness, and what must be done before each start."""
 
     process: Process
     ready: Callable[[], bool]
+    before: Callable[[], None] = lambda: None
 
     def start(self) -> None:
         """Start it and wait until it is ready."""
+        self.before()
         self.process.start(self.ready)
 
     def stop(self) -> None:
@@ -289,7 +291,9 @@ class Lab:
         configuration.write_text(render(gateway))
         command: list[str | Path] = [self._nginx, "-c", configuration, "-g", "daemon off;"]
         process = Process(command, folder / "error.log", self._user)
-        return Part(f"nginx/{region}", region, Program(process, lambda: _listens(host, layout.GATEWAY)))
+        # One that crashed leaves its Unix sockets, and a new one would not start beside them.
+        program = Program(process, lambda: _listens(host, layout.GATEWAY), lambda: _remove_sockets(folder))
+        return Part(f"nginx/{region}", region, program)
 
     # -- what they need
 
@@ -354,6 +358,11 @@ def _kind(name: str) -> str:
     if head == "redis" and "sessions-of" not in rest:
         return "redis primary"
     return head
+
+
+def _remove_sockets(folder: Path) -> None:
+    for path in folder.glob("*.sock"):
+        path.unlink()
 
 
 def _listens(host: str, port: int) -> bool:

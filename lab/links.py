@@ -74,7 +74,9 @@ class Links:
             try:
                 servers.append(await asyncio.start_server(self._handler(route), *route.listen, limit=CHUNK))
             except OSError as error:
-                raise LinkError(f"{route.listen[0]}:{route.listen[1]} is taken ({os.strerror(error.errno or 0)})") from None
+                raise LinkError(
+                    f"{route.listen[0]}:{route.listen[1]} is taken ({os.strerror(error.errno or 0)})"
+                ) from None
         return servers
 
     def set(self, source: str, destination: str, values: Mapping[str, Any]) -> None:

@@ -170,7 +170,7 @@ def told(evidence: Evidence) -> Iterator[str]:
         f"the fault took {e.broken - e.broke:.1f} s to happen, was left for {e.mending - e.broken:.1f} s, "
         f"and its heal took {e.mended - e.mending:.1f} s"
     )
-    during = [s for s in failed if not e.in_flight(s) and s.at <= e.mended]
+    during = [s for s in failed if not e.in_flight(s) and e.struck < s.at <= e.mended]
     yield (
         f"failed: {len(flying)} in flight at the fault, {len(during)} from then until the heal was done "
         f"({sum(s.route == 'write' for s in during)} of them writes), "

@@ -135,6 +135,14 @@ def test_a_local_503_goes_to_the_backup_but_a_post_is_not_sent_twice(start: Star
         assert server.get().server == "far"
 
 
+def test_answers_of_503_are_held_against_no_server(start: Start) -> None:
+    with Backend("sick", status=503) as sick, Backend("far", status=503) as far:
+        other = start("eu-central", far)
+        server = start("us-west", sick, peers=(nginx.Peer("eu-central", "127.0.0.1", other.peer_port),))
+        assert {server.get().status for _ in range(10)} == {503}
+        assert (sick.requests, far.requests) == (10, 10)
+
+
 def test_two_dead_regions_answer_502_and_do_not_ask_each_other_in_circles(
     start: Start,
 ) -> None:

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import pytest
+
+from lab.faults import FAULTS
+from lab.load import judge
+from lab.load.history import Sample
+from lab.load.judge import Check, Evidence
+from tests.lab.load.synthetic import even, sample
+
+BROKE, STRUCK, BROKEN, MENDING, MENDED = 20.0, 20.5, 21.0, 40.0, 42.0
+VICTIM = "eu-central"
+LATE = MENDED + judge.SETTLING_SECONDS + 1
+
+
+def failed(at: float, route: str = "read", region: str = VICTIM, status: int = 503, seconds: float = 0.05) -> Sample:
+    return sample(at, seconds, region, route, status, "fail")
+
+
+def verdict(found: Callable[[Evidence], Iterable[Check]], *samples: Sample) -> bool:
+    evidence = Evidence([*even(), *samples], BROKE, STRUCK, BROKEN, MENDING, MENDED, VICTIM)
+    return all(check.passed for check in found(evidence))
+
+
+@pytest.mark.parametrize("name", sorted(FAULTS))
+def test_a_run_without_a_failure_passes_every_judge(name: str):
+    assert verdict(FAULTS[name].judge)
+
+
+@pytest.mark.parametrize("name", sorted(FAULTS))
+def test_a_session_refused_fails_every_judge(name: str):
+    assert not verdict(FAULTS[name].judge, failed(30, status=401))
+
+
+@pytest.mark.parametrize("name", ["region-killed", "primary-killed", "sessions-killed", "link-cut", "link-slow"])
+def test_a_failure_long_after_the_heal_is_never_excused(name: str):
+    assert not verdict(FAULTS[name].judge, failed(LATE, "write"))
+
+
+@pytest.mark.parametrize("name", ["rolling-deploy", "key-rotated"])
+def test_a_planned_change_may_cost_no_request_at_all(name: str):
+    assert not verdict(FAULTS[name].judge, failed(BROKE))
+
+
+def test_a_killed_app_may_fail_what_was_in_flight_and_nothing_else():
+    assert verdict(FAULTS["app-killed"].judge, failed(STRUCK - 0.1, seconds=0.2))
+    assert not verdict(FAULTS["app-killed"].judge, failed(STRUCK + 1))
+
+
+def test_a_killed_primary_may_fail_its_shard_s_writes_until_the_standby_is_found_but_no_read():
+    assert verdict(FAULTS["primary-killed"].judge, failed(BROKEN + 1, "write"))
+    assert not verdict(FAULTS["primary-killed"].judge, failed(BROKEN + judge.SETTLING_SECONDS + 1, "write"))
+    assert not verdict(FAULTS["primary-killed"].judge, failed(BROKEN + 1, "write", "us-west"))
+    assert not verdict(FAULTS["primary-killed"].judge, failed(STRUCK, "read"))
+
+
+def test_a_killed_session_store_may_fail_its_own_users_alone():
+    assert verdict(FAULTS["sessions-killed"].judge, failed(30))
+    assert not verdict(FAULTS["sessions-killed"].judge, failed(30, region="us-west"))
+
+
+def test_a_hurt_link_may_neither_fail_nor_slow_who_is_at_home():
+    assert not verdict(FAULTS["link-cut"].judge, failed(30, region="us-west"))
+    slow = [sample(30 + n / 1000, 0.3) for n in range(200)]
+    assert not verdict(FAULTS["link-slow"].judge, *slow)
+    away = [sample(30, 0.3, away=True), sample(30, outcome="fail", status=503, away=True)]
+    assert verdict(FAULTS["link-slow"].judge, *away)
+
+
+def test_a_lost_region_is_told_with_and_without_the_writes_to_its_dead_primary():
+    writes = [failed(25 + n / 10, "write") for n in range(100)]
+    evidence = Evidence([*even(), *writes], BROKE, STRUCK, BROKEN, MENDING, MENDED, VICTIM)
+    found = {check.name: check for check in FAULTS["region-killed"].judge(evidence)}
+    assert found["availability apart from in flight"].measured == "98.361%"
+    assert not found["availability apart from in flight"].passed
+    assert found["and from writes to the dead primary"].measured == "100.000%"
+
+
+def test_a_lost_region_fails_where_another_region_s_users_notice():
+    assert not verdict(FAULTS["region-killed"].judge, failed(30, region="us-west"))
+
+
+def test_what_is_told_counts_failures_by_when_they_happened():
+    evidence = Evidence(
+        [failed(BROKE), failed(30, "write"), failed(LATE), failed(5)], BROKE, STRUCK, BROKEN, MENDING, MENDED, VICTIM
+    )
+    assert list(judge.told(evidence))[1] == (
+        "failed: 1 in flight at the fault, 1 from then until the heal was done (1 of them writes), 1 after it, 1 before"
+    )
