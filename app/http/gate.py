@@ -12,7 +12,7 @@ from uuid import UUID
 from app.http.problem import Problem, retry_after
 from app.http.request import Request
 from app.http.routing import Access, Route
-from app.http.visit import SignIn
+from app.http.visit import SignIn, name_of
 from app.limits import Decision, RateLimiter
 from app.metrics import Metrics
 from app.presence import Presence
@@ -57,7 +57,7 @@ class Gate:
 
     async def limit_user(self, user_id: UUID) -> None:
         """Count a request to a user whom a token named. Raises Problem 429."""
-        decision = await self._limits.check(str(user_id))
+        decision = await self._limits.check(name_of(user_id))
         if not decision.allowed:
             raise self._refuse(decision)
 
