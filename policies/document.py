@@ -55,11 +55,13 @@ and `make policies-doc`.
 """
 AREAS = {
     "network": "Network",
-    "data": "Data",
+    "data": "Postgres and Redis",
+    "encryption": "Keys, secrets, logs, images",
     "compute": "Clusters, nodes and capacity",
     "edge": "Edge",
     "identity": "Identity, protection, parity",
     "cluster": "In the clusters",
+    "mesh": "Between pods",
 }
 
 
