@@ -87,7 +87,6 @@ ANSWERS: Mapping[str, Answer] = {
         "decided: by digest a cached image is the same image, and a pod starts while the registry is away",
         "image-digest",
     ),
-    "CKV_K8S_40": Answer("decided: 101 is the user that nginx's image is made for", "pods-restricted"),
     "CKV_K8S_43": Answer(
         "the registry's address, and so the image, is not known before the deployment", "image-digest"
     ),

@@ -23,7 +23,7 @@ EKS_LOGS = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 )
 def spot_pools_diversified(group: Resource, pools: int, zones: int, families: tuple[str, ...]) -> Iterator[Finding]:
     """Spot capacity of one type is reclaimed all at once; types of several sizes make the autoscaler count wrongly. (EKS Best
-    Practices, cost optimization; controls.md 8)
+    Practices, cost optimization)
 
     Fix: hal9:cluster.spot.instanceTypes, five or more of one size; hal9:cluster.onDemand.instanceType.
     """
@@ -47,7 +47,7 @@ def spot_pools_diversified(group: Resource, pools: int, zones: int, families: tu
 @stack_policy(tokens.NODE_GROUP, tokens.AUTOSCALER)
 def on_demand_floor(stack: Stack) -> Iterator[Finding]:
     """A reclaim of every spot node at once must leave the pods that the minimum promises a place to run. (EKS Best Practices,
-    spot; controls.md 7)
+    spot)
 
     Fix: hal9:cluster.onDemand.minNodes, or hal9:autoscaling.minReplicas.
     """
@@ -79,7 +79,7 @@ def on_demand_floor(stack: Stack) -> Iterator[Finding]:
 )
 def region_capacity_n_minus_1(stack: Stack, users: int, usersPerPod: int) -> Iterator[Finding]:
     """When a region is lost, new pods come too late: the others must carry everybody from what already runs. (Well-Architected
-    REL11-BP05; controls.md 6)
+    REL11-BP05)
 
     Fix: hal9:autoscaling.minReplicas, or another of hal9:regions.
     """
@@ -98,7 +98,7 @@ def region_capacity_n_minus_1(stack: Stack, users: int, usersPerPod: int) -> Ite
 @stack_policy(tokens.RDS_PARAMETERS, tokens.AUTOSCALER)
 def connection_budget(stack: Stack) -> Iterator[Finding]:
     """Pods that may open more connections than Postgres takes are refused when there are most of them: at the peak. (RDS User
-    Guide, max_connections; controls.md 25)
+    Guide, max_connections)
 
     Fix: hal9:pools.size, hal9:autoscaling.maxReplicas or hal9:database.maxConnections.
     """
@@ -169,7 +169,7 @@ def nodes_hardened(stack: Stack) -> Iterator[Finding]:
 @stack_policy(tokens.AUTOSCALER, tokens.DEPLOYMENT)
 def single_autoscaler_per_workload(stack: Stack) -> Iterator[Finding]:
     """Two autoscalers of one workload, or an autoscaler beside a fixed number, undo each other's work for ever. (Kubernetes,
-    HorizontalPodAutoscaler; pitfalls.md 21)
+    HorizontalPodAutoscaler)
 
     Fix: one HorizontalPodAutoscaler with several metrics, and no spec.replicas (components/manifests).
     """

@@ -39,7 +39,7 @@ _KEY_INPUTS = (
 @stack_policy(tokens.RDS)
 def shard_primary_per_region(stack: Stack) -> Iterator[Finding]:
     """A region that holds more primaries than its share takes more writes with it when it is lost, and makes more users'
-    writes far. (Well-Architected REL10-BP01; controls.md 1)
+    writes far. (Well-Architected REL10-BP01)
 
     Fix: hal9:shards[].home, another region for each.
     """
@@ -54,7 +54,7 @@ def shard_primary_per_region(stack: Stack) -> Iterator[Finding]:
 @stack_policy(tokens.RDS)
 def shard_replica_every_other_region(stack: Stack) -> Iterator[Finding]:
     """A region's loss must not take a shard's reads with it, and a read must not cross an ocean. (Well-Architected
-    REL13-BP02; controls.md 1)
+    REL13-BP02)
 
     Fix: hal9:database.replicationFactor, a replica in every region.
     """
@@ -67,7 +67,7 @@ def shard_replica_every_other_region(stack: Stack) -> Iterator[Finding]:
 @stack_policy(tokens.RDS)
 def replica_source_is_primary(stack: Stack) -> Iterator[Finding]:
     """A replica of a replica, or of another shard, lags twice or serves another shard's users. (RDS User Guide, read
-    replicas; pitfalls.md 14)
+    replicas)
 
     Fix: components/database.py, replicateSourceDb the shard's primary.
     """
@@ -90,7 +90,7 @@ def replica_source_is_primary(stack: Stack) -> Iterator[Finding]:
 @stack_policy(tokens.RDS)
 def replica_promotable(stack: Stack) -> Iterator[Finding]:
     """A replica that is smaller than its primary, in one zone, or without backups cannot take its place on the day that it
-    must. (RDS User Guide, promoting a read replica; CKV_AWS_157; controls.md 2)
+    must. (RDS User Guide, promoting a read replica; CKV_AWS_157)
 
     Fix: components/database.py, what a primary and its replicas share.
     """
@@ -119,7 +119,7 @@ def _of_own_region(stack: Stack, resource: Resource, name: str, kind: str) -> It
 @resource_policy(tokens.RDS, protection=Setting(True, "whether deletion must be prevented"))
 def rds_private_encrypted_protected(db: Resource, protection: bool) -> Iterator[Finding]:
     """A public or unencrypted database is a breach; one that a mistaken command deletes is every user's data. (CKV_AWS_16,
-    CKV_AWS_17, CKV_AWS_293; pitfalls.md 7)
+    CKV_AWS_17, CKV_AWS_293)
 
     Fix: hal9:protect; the rest is components/database.py's.
     """
@@ -176,7 +176,7 @@ def rds_multi_az(stack: Stack) -> Iterator[Finding]:
 @stack_policy(tokens.RDS_PARAMETERS, tokens.RDS)
 def rds_tls_and_statement_log(stack: Stack) -> Iterator[Finding]:
     """A database that takes plaintext connections, or old TLS, gives credentials and rows to whoever listens; without a log
-    nobody knows who changed a table. (CKV2_AWS_69, CKV2_AWS_30; controls.md 4)
+    nobody knows who changed a table. (CKV2_AWS_69, CKV2_AWS_30)
 
     Fix: components/database.py, the parameters of the group.
     """
@@ -197,7 +197,7 @@ def rds_tls_and_statement_log(stack: Stack) -> Iterator[Finding]:
 
 @stack_policy(tokens.RDS_BACKUPS_ELSEWHERE, tokens.RDS, days=Setting(7, "fewest days that the copies are kept", 1))
 def rds_backups_in_another_region(stack: Stack, days: int) -> Iterator[Finding]:
-    """A region that is lost for good takes its own backups with it. (Well-Architected REL13-BP02; controls.md 3)
+    """A region that is lost for good takes its own backups with it. (Well-Architected REL13-BP02)
 
     Fix: hal9:database.backupRetentionDays; the copies are components/database.py's.
     """
@@ -218,7 +218,7 @@ def rds_backups_in_another_region(stack: Stack, days: int) -> Iterator[Finding]:
 )
 def redis_tls_auth_multiaz(group: Resource, snapshotDays: int) -> Iterator[Finding]:
     """Sessions on an open wire are everybody's; a session store in one zone logs every user out with it. (CKV_AWS_29,
-    CKV_AWS_30, CKV_AWS_31, CKV_AWS_191; controls.md 5)
+    CKV_AWS_30, CKV_AWS_31, CKV_AWS_191)
 
     Fix: hal9:redis.*.replicasPerShard and replicas; the rest is components/redis.py's.
     """
@@ -237,7 +237,7 @@ def redis_tls_auth_multiaz(group: Resource, snapshotDays: int) -> Iterator[Findi
 @resource_policy(tokens.REDIS)
 def datastore_secondary_inherits(group: Resource) -> Iterator[Finding]:
     """A secondary of a Global Datastore that states what it inherits is refused, or replaced at the next change, and its
-    copy of every session with it. (ElastiCache User Guide, global datastores; pitfalls.md 16)
+    copy of every session with it. (ElastiCache User Guide, global datastores)
 
     Fix: components/redis.py, leave it out of the secondary.
     """
@@ -251,7 +251,7 @@ def datastore_secondary_inherits(group: Resource) -> Iterator[Finding]:
 @stack_policy(tokens.DATASTORE, tokens.REDIS)
 def global_datastore_parity(stack: Stack) -> Iterator[Finding]:
     """A region whose sessions are copied nowhere logs its users out when it is lost; a copy with fewer nodes than its
-    primary cannot take over. (ElastiCache User Guide, global datastores; controls.md 5)
+    primary cannot take over. (ElastiCache User Guide, global datastores)
 
     Fix: hal9:regions.*.sessionReplicas.
     """

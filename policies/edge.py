@@ -26,8 +26,7 @@ _ENCRYPTED = {"TLS", "HTTPS"}
     viewers=Setting(("TLSv1.3_2025",), "CloudFront policies of TLS 1.3 and nothing older"),
 )
 def listener_tls13(resource: Resource, listeners: tuple[str, ...], viewers: tuple[str, ...]) -> Iterator[Finding]:
-    """Old TLS, or none, lets whoever is on the way read sessions and tokens. (CKV_AWS_103, CKV_AWS_174, CKV_AWS_34;
-    controls.md 19)
+    """Old TLS, or none, lets whoever is on the way read sessions and tokens. (CKV_AWS_103, CKV_AWS_174, CKV_AWS_34)
 
     Fix: components/load_balancers.py TLS_POLICY, components/edge.py VIEWER_TLS.
     """
@@ -49,7 +48,7 @@ def listener_tls13(resource: Resource, listeners: tuple[str, ...], viewers: tupl
 @stack_policy(tokens.DISTRIBUTION, tokens.WEB_ACL)
 def edge_firewalled(stack: Stack) -> Iterator[Finding]:
     """Without a firewall one address can take the whole capacity, and known attacks reach the app; without its log nobody sees
-    them. (CKV_AWS_68, CKV_AWS_192, CKV2_AWS_31, CKV2_AWS_47; controls.md 19)
+    them. (CKV_AWS_68, CKV_AWS_192, CKV2_AWS_31, CKV2_AWS_47)
 
     Fix: components/firewall.py; hal9:edge.addressLimitPerFiveMinutes.
     """
@@ -80,8 +79,7 @@ def _blocks(rule: object) -> bool:
 
 @stack_policy(tokens.DISTRIBUTION)
 def edge_requests_logged(stack: Stack) -> Iterator[Finding]:
-    """Without a log of requests an attack on users cannot be told from their own use, then or later. (CKV_AWS_86;
-    controls.md 19)
+    """Without a log of requests an attack on users cannot be told from their own use, then or later. (CKV_AWS_86)
 
     Fix: components/edge.py, a log delivery of the distribution.
     """
@@ -105,7 +103,7 @@ def edge_sets_security_headers(distribution: Resource) -> Iterator[Finding]:
 @stack_policy(tokens.RECORD, tokens.LOAD_BALANCER)
 def edge_covers_all_regions(stack: Stack) -> Iterator[Finding]:
     """A region without a latency record gets no user; a record without a health check keeps sending users to a region that is
-    dead. (Route 53 Developer Guide, latency routing; controls.md 18, 19)
+    dead. (Route 53 Developer Guide, latency routing)
 
     Fix: components/edge.py makes a record for each of hal9:regions.
     """
@@ -130,7 +128,7 @@ def edge_covers_all_regions(stack: Stack) -> Iterator[Finding]:
 @stack_policy(tokens.LOAD_BALANCER)
 def origin_only_through_edge(stack: Stack) -> Iterator[Finding]:
     """A load balancer that takes anybody's connections lets users, and attackers, pass the firewall and its limits by.
-    (CloudFront Developer Guide, restrict access to load balancers; controls.md 19)
+    (CloudFront Developer Guide, restrict access to load balancers)
 
     Fix: components/load_balancers.py, ingress from CloudFront's prefix list alone.
     """

@@ -25,8 +25,7 @@ _KEY_INPUTS = (
 
 @stack_policy("aws:*")
 def kms_key_region_matches_resource(stack: Stack) -> Iterator[Finding]:
-    """Data under another region's key cannot be read on the day that region is gone. (RDS User Guide, encrypted replicas;
-    controls.md 2)
+    """Data under another region's key cannot be read on the day that region is gone. (RDS User Guide, encrypted replicas)
 
     Fix: the component's cell.keys, which are its own region's.
     """
@@ -72,7 +71,7 @@ def alarms_encrypted(topic: Resource) -> Iterator[Finding]:
 @resource_policy(tokens.SECRET, days=Setting(7, "fewest days in which a deleted secret can be brought back", 0))
 def secrets_under_customer_key(secret: Resource, days: int) -> Iterator[Finding]:
     """Under AWS's own key whoever may read the secret may decrypt it; deleted without a window it takes its database's
-    password along. (CKV_AWS_149; controls.md 22)
+    password along. (CKV_AWS_149)
 
     Fix: hal9:protect; the key is components/secrets.py's.
     """
@@ -83,7 +82,7 @@ def secrets_under_customer_key(secret: Resource, days: int) -> Iterator[Finding]
 @stack_policy(tokens.SECRET)
 def secrets_in_every_region(stack: Stack) -> Iterator[Finding]:
     """A region that lacks a session key or password cannot take over another's users, and does not start when the one that
-    has it is gone. (controls.md 22)
+    has it is gone. (Well-Architected REL13-BP02)
 
     Fix: components/secrets.py makes a copy in each of hal9:regions.
     """
@@ -104,7 +103,7 @@ _SECRET_INPUTS = {tokens.RDS: "password", tokens.REDIS: "authToken", tokens.SECR
 @resource_policy(*_SECRET_INPUTS)
 def secret_inputs_marked(resource: Resource) -> Iterator[Finding]:
     """A password that the program does not mark stands in clear in the state file, in previews and in logs. (Pulumi,
-    secrets; controls.md 14)
+    secrets)
 
     Fix: wrap the value in pulumi.Output.secret where it is made (components/secrets.py).
     """

@@ -56,7 +56,7 @@ _KMS_FAMILIES = {"kms:ReEncrypt*", "kms:GenerateDataKey*"}
 )
 def no_wildcard_iam(resource: Resource, anyResource: tuple[str, ...]) -> Iterator[Finding]:
     """A role that may do more than its work gives all of that to whoever takes over its pod. (CIS-EKS 5.2.1; CKV_AWS_62, 63,
-    286-290, 355, 356; controls.md 15)
+    286-290, 355, 356)
 
     Fix: components/pod_roles.py and its neighbours; name the actions and the resources.
     """
@@ -117,7 +117,7 @@ def _listed(value: Any) -> list[str]:
 @stack_policy(tokens.POD_IDENTITY, tokens.ROLE)
 def pod_identity_per_workload(stack: Stack) -> Iterator[Finding]:
     """Workloads that share a role share each other's secrets, and one that uses its node's role has every pod's. (CIS-EKS 5.2.1;
-    EKS Best Practices, identity; controls.md 15)
+    EKS Best Practices, identity)
 
     Fix: components/pod_roles.py, a PodRole for each workload.
     """
@@ -151,7 +151,7 @@ _PROTECTED: dict[str, tuple[str, ...]] = {
 @resource_policy(*_PROTECTED)
 def stateful_protected(resource: Resource) -> Iterator[Finding]:
     """A rename or a mistaken `destroy` must not take keys, sessions, secrets, names or a whole region's network along. (Pulumi,
-    protect; CKV_AWS_150; pitfalls.md 7)
+    protect; CKV_AWS_150)
 
     Fix: hal9:protect.
     """
@@ -163,8 +163,7 @@ def stateful_protected(resource: Resource) -> Iterator[Finding]:
 
 @stack_policy("aws:*", "kubernetes:*", tokens.AWS_PROVIDER)
 def explicit_provider_region(stack: Stack) -> Iterator[Finding]:
-    """A resource of the default provider lands in whatever region or cluster the deployer's shell points to. (pitfalls.md 2;
-    Pulumi, explicit providers)
+    """A resource of the default provider lands in whatever region or cluster the deployer's shell points to. (Pulumi, explicit providers)
 
     Fix: the component's opts; providers are made in components/region.py, one a region.
     """

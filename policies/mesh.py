@@ -16,7 +16,7 @@ from policies.stack import Stack
 @stack_policy(tokens.NAMESPACE, tokens.NETWORK_POLICY)
 def network_default_deny(stack: Stack) -> Iterator[Finding]:
     """In a namespace without a default deny, any pod that is taken over reaches every other, and the internet. (CIS-EKS 4.3.2;
-    CKV2_K8S_6; controls.md 13)
+    CKV2_K8S_6)
 
     Fix: components/manifests/network_policies.py.
     """
@@ -36,7 +36,7 @@ def network_default_deny(stack: Stack) -> Iterator[Finding]:
 
 @resource_policy(tokens.NETWORK_POLICY)
 def network_policy_names_peers(policy: Resource) -> Iterator[Finding]:
-    """A network policy that opens a port to everybody is as good as none. (CIS-EKS 4.3.2; controls.md 13)
+    """A network policy that opens a port to everybody is as good as none. (CIS-EKS 4.3.2)
 
     Fix: components/manifests/network_policies.py, name who and which ports.
     """
@@ -51,7 +51,7 @@ def network_policy_names_peers(policy: Resource) -> Iterator[Finding]:
 @stack_policy(tokens.PEER_AUTHENTICATION)
 def mesh_mtls_strict(stack: Stack) -> Iterator[Finding]:
     """Where the mesh takes plaintext, whoever is on the network reads and forges requests as any service. (Istio security,
-    mutual TLS; controls.md 17)
+    mutual TLS)
 
     Fix: components/manifests/mesh.py, PeerAuthentication STRICT.
     """
@@ -75,7 +75,7 @@ def mesh_mtls_strict(stack: Stack) -> Iterator[Finding]:
 @resource_policy(tokens.DESTINATION_RULE)
 def mesh_calls_with_mtls(rule: Resource) -> Iterator[Finding]:
     """A DestinationRule that turns TLS off sends users' requests in clear, or is refused by every STRICT pod. (Istio security,
-    mutual TLS; controls.md 17)
+    mutual TLS)
 
     Fix: components/manifests/mesh.py, trafficPolicy.tls ISTIO_MUTUAL.
     """
@@ -92,7 +92,7 @@ def mesh_calls_with_mtls(rule: Resource) -> Iterator[Finding]:
 @stack_policy(tokens.AUTHORIZATION)
 def mesh_default_deny(stack: Stack) -> Iterator[Finding]:
     """Without a default deny every service of the mesh may call every other: one that is taken over calls all. (Istio security
-    best practices; controls.md 17)
+    best practices)
 
     Fix: components/manifests/mesh.py, an AuthorizationPolicy with an empty spec in istio-system.
     """
@@ -109,8 +109,7 @@ def mesh_default_deny(stack: Stack) -> Iterator[Finding]:
 
 @stack_policy(tokens.AUTHORIZATION)
 def mesh_admits_named_callers(stack: Stack) -> Iterator[Finding]:
-    """An ALLOW without a caller's identity lets strangers in: anybody who reaches the port. (Istio security best practices;
-    controls.md 17)
+    """An ALLOW without a caller's identity lets strangers in: anybody who reaches the port. (Istio security best practices)
 
     Fix: components/manifests/mesh.py, from.source.principals.
     """

@@ -22,7 +22,7 @@ _GROUPS_OF = {tokens.RDS: "vpcSecurityGroupIds", tokens.REDIS: "securityGroupIds
 @stack_policy(tokens.VPC)
 def vpc_cidrs_disjoint(stack: Stack) -> Iterator[Finding]:
     """Two regions that share addresses cannot be peered: a shard's writes from one of them would reach nobody. (VPC Peering
-    Guide, unsupported configurations; controls.md 21)
+    Guide, unsupported configurations)
 
     Fix: hal9:regions.*.cidr, blocks that do not overlap.
     """
@@ -47,7 +47,7 @@ def vpc_cidrs_disjoint(stack: Stack) -> Iterator[Finding]:
 @stack_policy(tokens.PEERING, tokens.VPC)
 def peering_mesh_complete(stack: Stack) -> Iterator[Finding]:
     """A pair of regions without peering, acceptance and routes both ways cuts a region's users off from the shards, sessions
-    and pods of the other. (VPC Peering Guide; controls.md 21)
+    and pods of the other. (VPC Peering Guide)
 
     Fix: components/peering.py joins every two of hal9:regions.
     """
@@ -91,7 +91,7 @@ def _unrouted(stack: Stack, here: Resource, there: Resource, ways: set[str]) -> 
 )
 def three_azs_nat_per_az(stack: Stack, zones: int, natPerZone: bool) -> Iterator[Finding]:
     """One zone's failure takes a region down that has no other, or whose way out stands in that zone. (Well-Architected
-    REL10-BP01; controls.md 26)
+    REL10-BP01)
 
     Fix: hal9:regions.*.zones and hal9:regions.*.natGateways.
     """
@@ -156,8 +156,7 @@ def subnets_give_no_public_address(subnet: Resource) -> Iterator[Finding]:
 
 @stack_policy(tokens.RDS, tokens.REDIS)
 def datastore_sg_source_restricted(stack: Stack) -> Iterator[Finding]:
-    """Postgres and Redis that more than the application can reach turn any foothold into all the data. (controls.md 21;
-    CKV_AWS_24)
+    """Postgres and Redis that more than the application can reach turn any foothold into all the data. (CKV_AWS_24)
 
     Fix: components/database.py and components/redis.py, port 5432 or 6379 from the private subnets alone.
     """
