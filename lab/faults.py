@@ -153,7 +153,7 @@ def _roll(lab: Lab, say: Say) -> None:
 
 def _rotate(lab: Lab, say: Say) -> None:
     """The runbook's steps: the new key decrypts everywhere, then it encrypts, and the old one only decrypts."""
-    new = f"k{len(lab.topology.sessions.keyring) + 1}"
+    new = f"k{len(lab.documents[lab.layout.regions[0]].sessions.keyring) + 1}"
     lab.add_session_key(new)
 
     def keyring(
@@ -203,7 +203,7 @@ FAULTS = {
         judge.primary_lost,
     ),
     "sessions-killed": Fault(
-        "its users are answered 503 while it is away, never signed out",
+        "its users are found in the copies of other regions or told 503 while it is away, never signed out",
         _kill_sessions,
         _revive_sessions,
         judge.sessions_lost,
