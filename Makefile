@@ -84,6 +84,9 @@ load: .venv/dev  ## 1000 users against the running lab, every figure beside its 
 fault: .venv/dev  ## NAME=... injected under load and healed (python -m lab fault --help lists them)
 	@.venv/bin/python -m lab fault $(NAME) $(LOAD)
 
+capacity: .venv/dev  ## what a request costs in processor time, and the pods, nodes and connections that follow
+	@.venv/bin/python -m lab.capacity --stack $(if $(filter command line,$(origin STACK)),$(STACK),prod)
+
 test-lab: .venv/dev  ## the lab at a small scale: load, faults, the report in a real browser
 	@.venv/bin/python -m pytest -m lab tests/lab
 

@@ -149,13 +149,18 @@ def down(_: argparse.Namespace) -> int:
 
 def _check() -> str:
     """nginx's path. LabError where the machine lacks something."""
-    nginx = shutil.which(NGINX) or shutil.which(NGINX, path="/usr/sbin:/usr/local/sbin")
+    nginx = nginx_path()
     if nginx is None:
         raise LabError("nginx is not installed; the lab runs the one from the system (Debian: apt-get install nginx)")
     free = _available_gib()
     if free is not None and free < MEMORY_GIB:
         raise LabError(f"{free:.1f} GiB of memory are available; the lab needs {MEMORY_GIB:g}")
     return nginx
+
+
+def nginx_path() -> str | None:
+    """The system's nginx, also where only root's PATH has it; None where there is none."""
+    return shutil.which(NGINX) or shutil.which(NGINX, path="/usr/sbin:/usr/local/sbin")
 
 
 def _available_gib() -> float | None:

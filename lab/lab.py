@@ -235,7 +235,7 @@ class Lab:
         path.write_bytes(document.encode())
         command: list[str | Path] = [sys.executable, "-m", "app", "--document", path]
         process = Process(command, self._log(f"app-{region}-{number}"), User.current(), _python_path())
-        return Part(f"app/{region}/{number}", region, Program(process, lambda: _listens("127.0.0.1", http)))
+        return Part(f"app/{region}/{number}", region, Program(process, lambda: listens("127.0.0.1", http)))
 
     def _document(self, region: str, http: int, metrics: int) -> Deployment:
         topology, lab = self.topology, self.layout
@@ -292,7 +292,7 @@ class Lab:
         command: list[str | Path] = [self._nginx, "-c", configuration, "-g", "daemon off;"]
         process = Process(command, folder / "error.log", self._user)
         # One that crashed leaves its Unix sockets, and a new one would not start beside them.
-        program = Program(process, lambda: _listens(host, layout.GATEWAY), lambda: _remove_sockets(folder))
+        program = Program(process, lambda: listens(host, layout.GATEWAY), lambda: _remove_sockets(folder))
         return Part(f"nginx/{region}", region, program)
 
     # -- what they need
@@ -365,7 +365,8 @@ def _remove_sockets(folder: Path) -> None:
         path.unlink()
 
 
-def _listens(host: str, port: int) -> bool:
+def listens(host: str, port: int) -> bool:
+    """Whether somebody takes connections there."""
     try:
         socket.create_connection((host, port), timeout=1).close()
     except OSError:
