@@ -42,7 +42,7 @@ class Need:
     connections: int
 
 
-def requests_per_pod(topology: Topology, per_core: float = APP_REQUESTS_PER_CORE) -> float:
+def requests_per_pod(topology: Topology, per_core: float) -> float:
     """Requests a second of one pod at the autoscaler's target of its CPU request."""
     return per_core * topology.server.resources.cpu_request * topology.autoscaling.cpu_utilization / 100
 
@@ -59,10 +59,14 @@ def pods_per_node(topology: Topology) -> int:
 def need(
     topology: Topology,
     requests: float,
-    per_core: float = APP_REQUESTS_PER_CORE,
-    gateway_per_core: float = GATEWAY_REQUESTS_PER_CORE,
+    per_core: float | None = None,
+    gateway_per_core: float | None = None,
 ) -> Need:
-    """What `requests` a second need in each region that is left. A single region has to carry all of it itself."""
+    """What `requests` a second need in each region that is left, at the measured figures unless others are given.
+
+    A single region has to carry all of it itself.
+    """
+    per_core, gateway_per_core = per_core or APP_REQUESTS_PER_CORE, gateway_per_core or GATEWAY_REQUESTS_PER_CORE
     left = max(1, len(topology.regions) - 1)
     each, on_node = requests_per_pod(topology, per_core), pods_per_node(topology)
     pods = math.ceil(requests / left / each)
