@@ -29,6 +29,8 @@ class User:
     written: dict[str, int] = field(default_factory=dict)
     next_number: int = 1
     busy: set[str] = field(default_factory=set)
+    gone: bool = False
+    """Whether the last request went through another region's gateway."""
 
     def free_item(self, wanted: int, items: int) -> str | None:
         """The wanted item, or the next one that no write of this user is under way to; None where all are busy."""
@@ -71,9 +73,16 @@ class Client:
 
     async def ask(self, user: User, route: str, item: str, region: str, due: float) -> None:
         """One request of the mix, due at `due` (monotonic seconds). Writes also go into the items' histories."""
+        away = region != user.home
+        returned, user.gone = user.gone and not away, away
         if route == "write":
-            await self._write(user, item, region, due)
-            return
+            status, outcome, error = await self._write(user, item, region)
+        else:
+            status, outcome, error = await self._read(user, route, item, region)
+        seconds = time.monotonic() - due
+        self.history.add(Sample(due, seconds, user.home, route, status, outcome, error, away, returned))
+
+    async def _read(self, user: User, route: str, item: str, region: str) -> tuple[int, Outcome, str]:
         path = {
             "read": f"/v1/me/items/{item}",
             "me": "/v1/me",
@@ -86,9 +95,9 @@ class Client:
             self.stale += 1
             error = "stale read"
         good = not error and status == HTTPStatus.OK
-        self._keep(user, route, region, due, status, "ok" if good else "fail", error)
+        return status, "ok" if good else "fail", error
 
-    async def _write(self, user: User, item: str, region: str, due: float) -> None:
+    async def _write(self, user: User, item: str, region: str) -> tuple[int, Outcome, str]:
         number = user.next_number
         user.next_number += 1
         user.busy.add(item)
@@ -103,7 +112,7 @@ class Client:
             elif not error and status < HTTPStatus.INTERNAL_SERVER_ERROR:
                 outcome = "fail"
             self.history.wrote(user.id, item, number, outcome)
-            self._keep(user, "write", region, due, status, outcome, error)
+            return status, outcome, error
         finally:
             user.busy.discard(item)
 
@@ -163,7 +172,3 @@ class Client:
 
     def _headers(self, user: User) -> dict[str, str]:
         return {"Host": self.host, "Cookie": f"{COOKIE}={user.cookie}"}
-
-    def _keep(self, user: User, route: str, region: str, due: float, status: int, outcome: Outcome, error: str) -> None:
-        seconds = time.monotonic() - due
-        self.history.add(Sample(due, seconds, user.home, route, status, outcome, error, away=region != user.home))

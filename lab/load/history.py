@@ -16,7 +16,8 @@ Outcome = Literal["ok", "fail", "indeterminate"]
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One request. `at` is its intended start and `seconds` its latency from then; `away`: not the user's own region's gateway."""
+    """One request. `at` is its intended start and `seconds` its latency from then; `away`: not the user's own region's
+    gateway; `returned`: the first at home after such a one, for which the session is fetched back from where it went."""
 
     at: float
     seconds: float
@@ -26,6 +27,7 @@ class Sample:
     outcome: Outcome
     error: str = ""
     away: bool = False
+    returned: bool = False
 
 
 @dataclass(frozen=True, slots=True)

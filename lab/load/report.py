@@ -94,6 +94,7 @@ def make(
     groups += [(region, [s for s in answered if s.region == region and not s.away]) for region in result.plan.regions]
     groups += [(f"route {route}", [s for s in answered if s.route == route and not s.away]) for route in ROUTES]
     groups.append(("through another region", [s for s in answered if s.away]))
+    groups.append(("first at home after that", [s for s in answered if s.returned]))
     remarks = list(notes)
     if len(samples) < SUPPORTING:
         remarks.append(f"{len(samples)} requests are fewer than the {SUPPORTING} that support 99.95% at 95% confidence")

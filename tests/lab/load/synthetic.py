@@ -18,9 +18,10 @@ def sample(
     outcome: Outcome = "ok",
     error: str = "",
     away: bool = False,
+    returned: bool = False,
 ) -> Sample:
     """A request, a good one unless told otherwise."""
-    return Sample(at, seconds, region, route, status, outcome, error, away)
+    return Sample(at, seconds, region, route, status, outcome, error, away, returned)
 
 
 def run_of(samples: list[Sample], users: int = 1000, seconds: float = 60) -> Result:

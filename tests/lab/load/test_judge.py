@@ -67,6 +67,8 @@ def test_a_hurt_link_may_neither_fail_nor_slow_who_is_at_home():
     assert not verdict(FAULTS["link-slow"].judge, *slow)
     away = [sample(30, 0.3, away=True), sample(30, outcome="fail", status=503, away=True)]
     assert verdict(FAULTS["link-slow"].judge, *away)
+    fetched = [sample(30 + n / 1000, 0.3, returned=True) for n in range(200)]
+    assert verdict(FAULTS["link-slow"].judge, *fetched)
 
 
 def test_a_lost_region_is_told_with_and_without_the_writes_to_its_dead_primary():
