@@ -19,7 +19,11 @@ ENTRY = {
 
 def test_an_exception_has_a_policy_a_resource_a_reason_and_a_last_day() -> None:
     found = topology("prod", put("policyExceptions", [ENTRY])).policy_exceptions[0]
-    assert (found.policy, found.resource, found.until) == ("rds-retention-explicit", "shard-0-primary", date(2030, 1, 31))
+    assert (found.policy, found.resource, found.until) == (
+        "rds-retention-explicit",
+        "shard-0-primary",
+        date(2030, 1, 31),
+    )
 
 
 def test_a_stack_file_has_no_exceptions_unless_it_names_some() -> None:

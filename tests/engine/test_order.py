@@ -43,7 +43,7 @@ def test_a_literal_id_or_arn_deep_in_the_inputs_is_a_reference() -> None:
 
 
 def test_a_name_is_a_reference_only_where_a_name_of_that_kind_belongs() -> None:
-    cluster = Live("cluster", "aws:eks/cluster:Cluster", "s", "hal9-west", {"tags": {}}, {}, "hal9-west")
+    cluster = Live("cluster", "aws:eks/cluster:Cluster", "s", "hal9-west", {"name": "hal9-west"}, {}, "hal9-west")
     group = Live("group", "aws:eks/nodeGroup:NodeGroup", "s", "nodegroup-1", {"clusterName": "hal9-west"}, {})
     vpc = Live("vpc", "aws:ec2/vpc:Vpc", "s", "vpc-123456", {"tags": {"Name": "hal9-west"}}, {})
     assert references([cluster, group, vpc]) == {"cluster": set(), "group": {"cluster"}, "vpc": set()}

@@ -200,8 +200,8 @@ def changed_in_place(done: Done) -> set[str]:
 
 def test_one_more_region_only_creates_but_for_the_clusters_lists_of_regions(story: Story) -> None:
     assert changed_in_place(story.region_added()) <= LISTS
-    assert story.region_added().changes["same"] + story.region_added().changes["update"] == (
-        story.up().changes["create"]
+    assert (
+        story.region_added().changes["same"] + story.region_added().changes["update"] == (story.up().changes["create"])
     )
 
 
