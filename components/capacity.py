@@ -19,9 +19,9 @@ TARGET_USERS = 1000
 """Concurrent users; the specification's target."""
 TARGET_REQUESTS = 10_000
 """Requests a second; the specification's target."""
-APP_REQUESTS_PER_CORE = 1000
+APP_REQUESTS_PER_CORE = 2800
 """Requests of the lab's mix a second that a core of the app carries (docs/capacity.md)."""
-GATEWAY_REQUESTS_PER_CORE = 5000
+GATEWAY_REQUESTS_PER_CORE = 10_000
 """Requests a second that a core of nginx carries, TLS included (docs/capacity.md)."""
 THINK_SECONDS = 5.0
 """Mean time between two requests of one user in the lab's mix (lab/load/mix.py)."""
@@ -113,7 +113,7 @@ def capacity_warnings(topology: Topology) -> list[str]:
 def capacity_sheet(topology: Topology, per_core: float, gateway_per_core: float) -> list[str]:
     """Pods, nodes and connections for the two targets with one region lost, with the arithmetic, as Markdown lines."""
     pod, scaling, database = topology.server.resources, topology.autoscaling, topology.database
-    each = requests_per_pod(topology, per_core)
+    each, left = requests_per_pod(topology, per_core), max(1, len(topology.regions) - 1)
     lines = [
         f"A pod asks for {pod.cpu_request:g} core and is scaled at {scaling.cpu_utilization}% of it: "
         f"{per_core:.0f} x {pod.cpu_request:g} x {scaling.cpu_utilization / 100:g} = {each:.0f} requests a second a pod, "
@@ -143,6 +143,9 @@ def capacity_sheet(topology: Topology, per_core: float, gateway_per_core: float)
         "",
         f"The stack file has minReplicas {scaling.min_replicas}, maxReplicas {scaling.max_replicas}, "
         f"{topology.cluster.on_demand.min_nodes} to {topology.cluster.on_demand.max_nodes} on-demand and up to "
-        f"{topology.cluster.spot.max_nodes} spot nodes, and {topology.gateway.replicas} gateways a region.",
+        f"{topology.cluster.spot.max_nodes} spot nodes, and {topology.gateway.replicas} gateways a region. "
+        f"Its autoscaler aims at {scaling.users_per_pod} users a pod, so {TARGET_USERS} users run on "
+        f"{TARGET_USERS} / {scaling.users_per_pod} / {left} = {math.ceil(TARGET_USERS / scaling.users_per_pod / left)} "
+        "pods a region with one lost: far more than they need.",
     ]
     return lines

@@ -229,14 +229,12 @@ def sheet(costs: Mapping[str, Cost], topology: Topology) -> str:
             + " | ".join(f"{value * 1e6:.0f}" for value in cells)
             + f" | {1 / app:.0f} | {1 / cost.whole:.0f} |"
         )
-    session, read = costs["session"], costs["read"]
+    own = {route: cost.parts["app"] * 1e6 for route, cost in costs.items() if route != "echo"}
     lines += [
         "",
-        "By part, from differences between routes (app's own time): "
-        f"a session {session.parts['app'] * 1e6:.0f} us (the whole request that only reads it), "
-        f"an L1 read {(read.parts['app'] - session.parts['app']) * 1e6:.0f} us more, "
-        f"a database read (list) {(costs['list'].parts['app'] - session.parts['app']) * 1e6:.0f} us more, "
-        f"a database write {(costs['write'].parts['app'] - session.parts['app']) * 1e6:.0f} us more. "
+        f"By part, the app's own time: a request that only opens and tells its session {own['session']:.0f} us, one that "
+        f"opens it and reads L1 {own['read']:.0f} us; a database read (list) {own['list'] - own['read']:.0f} us more than "
+        f"an L1 read, a database write {own['write'] - own['read']:.0f} us more. "
         f"The full path of the mix costs {whole.whole / costs['echo'].whole:.1f} times a bare echo behind the same nginx.",
         "",
         *capacity.capacity_sheet(topology, 1 / whole.parts["app"], 1 / whole.parts["nginx"]),

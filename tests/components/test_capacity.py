@@ -46,9 +46,9 @@ def test_a_core_that_carries_too_little_is_a_warning_that_names_the_key(
 
 
 def test_fewer_pods_at_the_most_than_the_load_needs_is_one_warning() -> None:
-    few = topology("prod", put("autoscaling.maxReplicas", 3), put("autoscaling.minReplicas", 3), *WITHOUT_SCHEDULE)
+    few = topology("prod", put("autoscaling.maxReplicas", 2), put("autoscaling.minReplicas", 2), *WITHOUT_SCHEDULE)
     (warning,) = capacity.capacity_warnings(few)
-    assert "autoscaling.maxReplicas 3 is below" in warning
+    assert "autoscaling.maxReplicas 2 is below" in warning
 
 
 def test_the_sheet_shows_its_arithmetic_and_the_stack_file_s_own_numbers() -> None:
