@@ -27,6 +27,9 @@ pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("lab"), pytest.mark.timeo
 ROOT = Path(__file__).parents[2]
 SMALL = ["--users", "45", "--seconds", "9", "--warm-up", "1", "--think-seconds", "1"]
 SERVERS = 31
+MAY_MISS = {"region-killed": {"availability apart from in flight"}}
+"""No other region's replica is promoted, so this one hangs on how fast the region is back; the check without the writes
+whose primary was dead must pass (docs/lab.md)."""
 
 
 def lab(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -131,8 +134,11 @@ def test_the_report_opens_in_a_browser_with_its_tables_and_plots(loaded: Path, t
 @pytest.mark.usefixtures("running")
 def test_a_fault_under_load_keeps_its_invariant(name: str, tmp_path: Path):
     done = lab("fault", name, *SMALL, "--out", tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "report.json").exists(), done.stderr
     found = figures(tmp_path)
+    missed = {check["name"] for check in found["checks"] if not check["passed"]}
+    assert missed <= MAY_MISS.get(name, set()), done.stdout
+    assert done.returncode == bool(missed)
     assert found["fault"] == name
     assert any(note.startswith("must hold:") for note in found["notes"])
     assert lab("status").returncode == 0  # healed
