@@ -75,7 +75,7 @@ class RedisServer:
             chosen = self.port or (_free_pair(self.host) if self.cluster else free_port(self.host))
             process = Process(self._command(chosen), self.directory / "redis.log", user=User.current())
             try:
-                process.start(lambda port=chosen: self._answers(port))  # type: ignore[misc]
+                process.start(lambda port=chosen, mine=process: self._answers(port, mine))  # type: ignore[misc]
             except ProcessError:
                 if attempt == attempts:
                     raise
@@ -110,10 +110,11 @@ class RedisServer:
         """End it as a crash would."""
         self.process.kill()
 
-    def _answers(self, port: int) -> bool:
+    def _answers(self, port: int, process: Process) -> bool:
+        """Whether what answers at the port is this very process: another may have taken it in between."""
         try:
             with redis.Redis(host=self.host, port=port, password=self.password or None, socket_timeout=1) as client:
-                return bool(client.ping()) and int(client.info("server")["tcp_port"]) == port
+                return int(client.info("server")["process_id"]) == process.pid
         except redis.RedisError:
             return False
 
