@@ -5,7 +5,7 @@ PYTHON ?= python3
 PIP    := .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help preview policy checkov policies-doc manifests test test-cluster lint image clean bench-app run-app fuzz
+.PHONY: help preview policy checkov policies-doc manifests test test-cluster lint image clean bench-app run-app fuzz lab lab-status lab-down load fault capacity test-lab
 
 help:  ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

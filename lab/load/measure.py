@@ -44,7 +44,10 @@ async def scrape(targets: Iterable[Target]) -> dict[str, Counts]:
 
 
 def grown(before: Mapping[str, Counts], after: Mapping[str, Counts], name: str, **labels: str) -> float:
-    """By how much a metric grew over all regions, its samples with these labels summed."""
+    """By how much a metric grew over all regions, its samples with these labels summed.
+
+    A process that was started anew meanwhile counts from 0 again: what its predecessor counted is missing.
+    """
 
     def total(counts: Mapping[str, Counts]) -> float:
         wanted = set(labels.items())
@@ -55,4 +58,4 @@ def grown(before: Mapping[str, Counts], after: Mapping[str, Counts], name: str, 
             if sample == name and wanted <= set(has)
         )
 
-    return total(after) - total(before)
+    return max(0.0, total(after) - total(before))
