@@ -4,6 +4,7 @@ import pulumi
 
 from components import catalog
 from components.authorities import Authorities
+from components.capacity import capacity_warnings
 from components.database import ShardDatabase
 from components.document import deployment_documents
 from components.domain import Domain
@@ -17,6 +18,8 @@ from components.secrets import SessionKeyring
 from components.topology import Topology
 
 topology = Topology.load()
+for warning in capacity_warnings(topology):
+    pulumi.log.warn(warning)
 regions = topology.ordered_regions
 
 global_services = pulumi.ResourceOptions(providers=[aws_provider(GLOBAL, catalog.GLOBAL_AWS_REGION, topology)])

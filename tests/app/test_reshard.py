@@ -28,6 +28,8 @@ from app.sharding import slot_of
 from app.users import UserRepository
 from tests.app.reshard_killed import SLOTS, SOURCE, TARGET
 
+pytestmark = pytest.mark.reshard
+
 FREE = 2**40
 WRITERS = 4
 
