@@ -13,6 +13,7 @@ from app.deployment import DatabaseConnection, Endpoint
 from components import catalog
 from components.addressing import Tier
 from components.alarms import RegionAlarms
+from components.data_access import data_security_group
 from components.identity import service_trust
 from components.keys import RegionKeys
 from components.network import RegionNetwork
@@ -64,27 +65,16 @@ class RegionDatabase(pulumi.ComponentResource):
             tags=tags,
             opts=child,
         )
-        group = aws.ec2.SecurityGroup(
+        self.security_group_id = data_security_group(
             name,
-            name=physical,
-            description="Postgres, from the regions' private subnets",
-            vpc_id=network.vpc_id,
+            "Postgres",
+            PORT,
+            physical_name=physical,
+            network=network,
+            topology=topology,
             tags=tags,
             opts=child,
         )
-        self.security_group_id = group.id
-        for zone, block in topology.private_blocks.items():
-            aws.vpc.SecurityGroupIngressRule(
-                f"{name}-from-{zone}",
-                security_group_id=group.id,
-                description=f"Postgres from the private subnet of {zone}",
-                ip_protocol="tcp",
-                from_port=PORT,
-                to_port=PORT,
-                cidr_ipv4=str(block),
-                tags=tags,
-                opts=child,
-            )
         role = aws.iam.Role(
             f"{name}-monitoring",
             name=f"{physical}-monitoring",

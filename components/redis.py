@@ -11,6 +11,7 @@ import pulumi_aws as aws
 from app.deployment import Endpoint, RegionalEndpoint, SessionStore
 from components.addressing import Tier
 from components.alarms import RegionAlarms
+from components.data_access import data_security_group
 from components.keys import RegionKeys
 from components.network import RegionNetwork
 from components.secrets import ReplicatedSecret, Vault, password
@@ -48,27 +49,16 @@ class RegionRedis(pulumi.ComponentResource):
             tags=tags,
             opts=child,
         )
-        group = aws.ec2.SecurityGroup(
+        self.security_group_id = data_security_group(
             name,
-            name=physical,
-            description="Redis, from the regions' private subnets",
-            vpc_id=network.vpc_id,
+            "Redis",
+            PORT,
+            physical_name=physical,
+            network=network,
+            topology=topology,
             tags=tags,
             opts=child,
         )
-        self.security_group_id = group.id
-        for zone, block in topology.private_blocks.items():
-            aws.vpc.SecurityGroupIngressRule(
-                f"{name}-from-{zone}",
-                security_group_id=group.id,
-                description=f"Redis from the private subnet of {zone}",
-                ip_protocol="tcp",
-                from_port=PORT,
-                to_port=PORT,
-                cidr_ipv4=str(block),
-                tags=tags,
-                opts=child,
-            )
         family = f"redis{topology.redis.engine_version.partition('.')[0]}"
         wanted = {
             "cache": {"cluster-enabled": "yes", "maxmemory-policy": "allkeys-lru"},

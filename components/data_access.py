@@ -1,0 +1,46 @@
+"""Who may connect to a region's data servers: the regions' private subnets, at one port."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pulumi
+import pulumi_aws as aws
+
+from components.network import RegionNetwork
+from components.topology import Topology
+
+
+def data_security_group(
+    name: str,
+    service: str,
+    port: int,
+    *,
+    physical_name: str,
+    network: RegionNetwork,
+    topology: Topology,
+    tags: Mapping[str, str],
+    opts: pulumi.ResourceOptions,
+) -> pulumi.Output[str]:
+    """The security group of a service's servers; a rule of its own for each subnet, so that another region only adds some."""
+    group = aws.ec2.SecurityGroup(
+        name,
+        name=physical_name,
+        description=f"{service}, from the regions' private subnets",
+        vpc_id=network.vpc_id,
+        tags=dict(tags),
+        opts=opts,
+    )
+    for zone, block in topology.private_blocks.items():
+        aws.vpc.SecurityGroupIngressRule(
+            f"{name}-from-{zone}",
+            security_group_id=group.id,
+            description=f"{service} from the private subnet of {zone}",
+            ip_protocol="tcp",
+            from_port=port,
+            to_port=port,
+            cidr_ipv4=str(block),
+            tags=dict(tags),
+            opts=opts,
+        )
+    return group.id
