@@ -57,7 +57,13 @@ def _run(command: list[str], groups: Groups, tests: list[dict[str, Any]], folder
     (folder / "rules.yaml").write_text(yaml.safe_dump({"groups": list(groups)}, sort_keys=False))
     # Without rules there is nothing to evaluate on the way to a late time.
     step = str(groups[0].get("interval", "1m")) if groups else "1h"
-    document = {"rule_files": ["rules.yaml"] if groups else [], "evaluation_interval": step, "tests": tests}
+    document = {
+        "rule_files": ["rules.yaml"] if groups else [],
+        "evaluation_interval": step,
+        # Else promtool takes the groups in any order, and an alert may see its recording rules one step late.
+        "group_eval_order": [str(group["name"]) for group in groups],
+        "tests": tests,
+    }
     (folder / "tests.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
     done = subprocess.run(["promtool", *command], cwd=folder, capture_output=True, text=True, check=False, timeout=60)
     return "" if done.returncode == 0 else done.stdout + done.stderr
