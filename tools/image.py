@@ -19,11 +19,11 @@ import sys
 import tempfile
 from pathlib import Path
 
-import yaml
-
 from components import catalog
 from components.stackfile import NAMESPACE, StackFileError
 from components.topology import Topology
+from plan.errors import ProjectError
+from plan.project import read_yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 _IMAGE = re.compile(r"^(\s+image:\s*)(\S+)(.*)$", re.MULTILINE)
@@ -36,7 +36,7 @@ class ImageError(Exception):
 
 def topology_of(stack_file: Path, stack: str) -> Topology:
     """The stack's topology; a missing digest is what this command is there to mend, so it is no mistake here."""
-    config = yaml.safe_load(stack_file.read_text())["config"]
+    config = read_yaml(stack_file)["config"]
     data = {key.partition(":")[2]: value for key, value in config.items() if key.startswith(f"{NAMESPACE}:")}
     server = data.setdefault("server", {})
     server["image"] = f"{str(server.get('image', 'hal9-server')).partition('@')[0]}@sha256:{'0' * 64}"
@@ -110,7 +110,7 @@ def main() -> int:
         with_digest(text, topology.repository, f"sha256:{'0' * 64}")  # before the long work: is there a line to write?
         digest = build_and_push(topology, options.tag)
         write(stack_file, with_digest(text, topology.repository, digest))
-    except (ImageError, StackFileError) as error:
+    except (ImageError, ProjectError, StackFileError) as error:
         print(error, file=sys.stderr)
         return 1
     print(f"{stack_file.name}: {topology.repository}@{digest}")
