@@ -7,6 +7,10 @@ trusted for `TRUST_SECONDS` after the sending of the last answered PING, and not
 The writer's side: the script that invalidates says how many subscribers were told; the writer waits until that many
 have applied it, and where one stays silent, until `TRUST_SECONDS` have passed and the silent one trusts its L1 no
 more. It also has Redis drop the silent connection, so that the next writer need not wait for it.
+
+What Redis does not count the writer cannot wait for. A process whose subscription Redis closed by itself (a node's
+restart, a full buffer) may trust its L1 until it reads that end, `TRUST_SECONDS` at most; one that has not found a node
+that has just joined the cluster, `LAYOUT_SECONDS` at most, for keys whose slots moved there.
 """
 
 from __future__ import annotations
