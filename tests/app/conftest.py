@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tests.app.fixtures_postgres import databases, deployment, make_databases, postgres
 from tests.app.fixtures_redis import redis_document, redis_regions, redis_servers
+from tests.app.fixtures_sessions import world
 
 __all__ = [
     "databases",
@@ -13,4 +14,5 @@ __all__ = [
     "redis_document",
     "redis_regions",
     "redis_servers",
+    "world",
 ]

@@ -7,7 +7,7 @@ import pytest
 
 from app.affinity import Affinity
 from app.deployment import Deployment, Endpoint, RegionConfig, SessionStore
-from tests.app.test_sessions import bare_document
+from tests.app.fixtures_sessions import bare_document
 
 NOWHERE = Endpoint(host="127.0.0.1", port=1, tls=False)
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import base64
+import secrets
 from pathlib import Path
 
 import pytest
 
 from app.session_crypto import KEY_BYTES, KeyringError, SessionKeyring, SessionRefused
+from tests.app.fixtures_sessions import bare_document
 
 ID = "A" * 43
 OTHER_ID = "B" + "A" * 42
@@ -105,10 +107,16 @@ def test_exactly_one_key_is_active(states: dict[str, str]) -> None:
 
 @pytest.mark.parametrize("content", ["not base64!", base64.b64encode(bytes(range(31))).decode(), None])
 def test_a_bad_key_file_is_named_and_its_content_is_not(tmp_path: Path, content: str | None) -> None:
-    from tests.app.test_sessions import bare_document
-
     if content is not None:
         (tmp_path / "session-key-k1").write_text(content)
     with pytest.raises(KeyringError, match="k1") as caught:
         SessionKeyring.load(bare_document(tmp_path))
     assert content is None or content not in str(caught.value)
+
+
+def test_a_keyring_s_text_shows_no_key(tmp_path: Path) -> None:
+    material = secrets.token_bytes(KEY_BYTES)
+    (tmp_path / "session-key-k1").write_text(base64.b64encode(material).decode())
+    loaded = SessionKeyring.load(bare_document(tmp_path))
+    assert base64.b64encode(material).decode() not in repr(loaded)
+    assert repr(material) not in repr(loaded)
