@@ -47,6 +47,15 @@ def requests_per_pod(topology: Topology, per_core: float) -> float:
     return per_core * topology.server.resources.cpu_request * topology.autoscaling.cpu_utilization / 100
 
 
+def users_per_pod(topology: Topology) -> int:
+    """Users of a pod who all ask as the specification's targets have it: 10,000 requests a second by 1000 users.
+
+    That is ten requests a second each, fifty times the lab's user who thinks for `THINK_SECONDS`: what is kept running for
+    a region's loss is held against both targets at once. policies/config.prod.json has the number, and a test that it is this.
+    """
+    return int(requests_per_pod(topology, APP_REQUESTS_PER_CORE) * TARGET_USERS / TARGET_REQUESTS)
+
+
 def pods_per_node(topology: Topology) -> int:
     """`hal9-server` pods of an on-demand node; 0 where the type is unknown or too small."""
     size, pod = catalog.instance_size(topology.cluster.on_demand.instance_type), topology.server.resources
@@ -117,7 +126,9 @@ def capacity_sheet(topology: Topology, per_core: float, gateway_per_core: float)
     lines = [
         f"A pod asks for {pod.cpu_request:g} core and is scaled at {scaling.cpu_utilization}% of it: "
         f"{per_core:.0f} x {pod.cpu_request:g} x {scaling.cpu_utilization / 100:g} = {each:.0f} requests a second a pod, "
-        f"which is {each * THINK_SECONDS:.0f} users who think for {THINK_SECONDS:g} s. "
+        f"which is {each * THINK_SECONDS:.0f} users who think for {THINK_SECONDS:g} s, or "
+        f"{each * TARGET_USERS / TARGET_REQUESTS:.0f} who ask {TARGET_REQUESTS / TARGET_USERS:g} times a second each, as the "
+        "two targets together have it. "
         f"A {topology.cluster.on_demand.instance_type} node holds {pods_per_node(topology)} pods. "
         f"A pod opens {budget.pool_size(topology)} connections to an instance: "
         f"min({topology.pools.max_connections}, ({database.max_connections} - {database.reserved_connections}) / "

@@ -73,13 +73,11 @@ def on_demand_floor(stack: Stack) -> Iterator[Finding]:
 @stack_policy(
     tokens.AUTOSCALER,
     users=Setting(1000, "users that the surviving regions must carry", 1),
-    usersPerPod=Setting(
-        50, "users that a pod carries within the latency targets (docs/policies.md says how measured)", 1
-    ),
+    usersPerPod=Setting(50, "users that a pod carries; cautious where a stack's file has no measured figure", 1),
 )
 def region_capacity_n_minus_1(stack: Stack, users: int, usersPerPod: int) -> Iterator[Finding]:
-    """When a region is lost, new pods come too late: the others must carry everybody from what already runs. (Well-Architected
-    REL11-BP05)
+    """When a region is lost, new pods come too late: the others must carry everybody from what already runs, at what a pod was
+    measured to carry and not at the autoscaler's target. (Well-Architected REL11-BP05)
 
     Fix: hal9:autoscaling.minReplicas, or another of hal9:regions.
     """

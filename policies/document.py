@@ -32,10 +32,19 @@ What checkov finds beside them, check by check, is in [checkov.md](checkov.md).
 
     {"three-azs-nat-per-az": {"enforcementLevel": "advisory", "natPerZone": false}, "stateful-protected": "disabled"}
 
-Prod changes nothing. Dev relaxes what it needs and, by test, nothing that it does not.
+Prod relaxes nothing. Dev relaxes what it needs and, by test, nothing that it does not.
 
-`region-capacity-n-minus-1` takes `usersPerPod` from what a pod was measured to carry in the lab within the latency
-targets: set it to the measured figure when a measurement changes it. The autoscaler's 20 is a target, not the limit.
+Prod's file has one figure, the `usersPerPod` of `region-capacity-n-minus-1`, and it follows from a measurement:
+
+    requests a second that a core carries (make capacity) x the pod's CPU request x the autoscaler's CPU target
+    / requests a second of one user
+
+The specification's targets together, 10,000 requests a second by 1000 users, make ten for each user. The lab's own user
+asks once in some seconds, and a pod carries about fifty times as many of those; the smaller number is taken, so that what
+runs when a region is lost carries both targets at once. Measured is the app's processor time under the lab's mix
+([capacity.md](capacity.md)): memory, open connections and the sidecar are not in it. `users_per_pod` of
+components/capacity.py is this arithmetic; a test fails where the file has another number, as after a new measurement or
+another CPU request. The autoscaler's users a pod are a target, not the limit.
 
 ## Exceptions
 

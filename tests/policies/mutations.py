@@ -154,7 +154,7 @@ MUTATIONS = (
         tokens.AUTOSCALER,
         SCALERS,
         ("spec", "minReplicas"),
-        5,
+        2,
         unknown=frozenset({"region-capacity-n-minus-1", "on-demand-floor"}),  # both ask for the minimum
         absent=frozenset({"region-capacity-n-minus-1", "on-demand-floor"}),
     ),

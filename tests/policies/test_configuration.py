@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
+from components import capacity
 from policies import configuration
 from policies.configuration import ConfigurationError, configure, file_of, read
 from policies.policy import Level
 from policies.registry import POLICIES
 from policies.report import report
+from tests.components.stackfiles import topology
 from tests.policies.conftest import Judge, StackOf, fired
 
 DEV: dict[str, Any] = json.loads(file_of("dev").read_text())
@@ -29,8 +31,13 @@ def test_without_a_file_everything_is_as_the_policies_say(tmp_path: Path) -> Non
     assert not any(one.changes for one in configured.values())
 
 
-def test_prod_relaxes_nothing() -> None:
-    assert not any(one.changes for one in read(file_of("prod"), POLICIES).values())
+def test_prod_relaxes_nothing_and_sets_what_was_measured() -> None:
+    changed = {name: one for name, one in read(file_of("prod"), POLICIES).items() if one.changes}
+    assert changed.keys() == {"region-capacity-n-minus-1"}
+    (carried,) = changed.values()
+    assert carried.level is carried.policy.level
+    measured = capacity.users_per_pod(topology("prod"))
+    assert carried.settings == {"users": capacity.TARGET_USERS, "usersPerPod": measured}
 
 
 @pytest.mark.parametrize("policy", DEV)
