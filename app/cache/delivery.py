@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
 import time
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -96,7 +95,7 @@ class Delivery:
             pause = min(pause * 2, LONGEST_PAUSE)
 
     async def _send(self, region: str, key: str, floors: bytes) -> None:
-        generation = secrets.token_bytes(records.GENERATION_BYTES)
         await records.INVALIDATE.run(
-            self._clients.cache(region), [records.PREFIX + key], generation, floors, self._keep_ms, f"-::{key}"
-        )
+            self._clients.cache(region), [records.PREFIX + key],
+            records.new_generation(), floors, self._keep_ms, f"-::{key}",
+        )  # fmt: skip

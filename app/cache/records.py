@@ -14,6 +14,7 @@ Times are Redis's own (TIME), so pods' clocks do not matter among writers.
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Mapping
 
@@ -23,6 +24,8 @@ from app.redis_clients import Script
 
 PREFIX = "cache:"
 GENERATION_BYTES = 16
+LEASE_SECONDS = 5.0
+"""A loader's right to a key. If its process dies, the next reader of any process takes over after this time."""
 CHANNEL = "cache-invalidations:"
 """Followed by the id of the cluster's node, as each node tells its own subscribers (records.py's scripts)."""
 
@@ -31,6 +34,11 @@ Floors = Mapping[int, tuple[int, int]]
 
 _floors_decoder = msgspec.msgpack.Decoder(dict[int, tuple[int, int]])
 _encoder = msgspec.msgpack.Encoder()
+
+
+def new_generation() -> bytes:
+    """A generation that no record ever had."""
+    return secrets.token_bytes(GENERATION_BYTES)
 
 
 def encode_floors(floors: Floors | None) -> bytes:
