@@ -4,7 +4,8 @@ Reads (app/reads.py) go by preference and nearness to an instance that has reach
 (app/writes.py) go to the primary of the slot's owner, which checks owner and epoch itself (`fence` in
 migrations/0002_writes.sql): a process with an old map is refused, asks Postgres for the new one (app/shards.py)
 and tries once more, so any number of processes in any number of regions are safe without talking to each other.
-While a slot is fenced for a move, its writers wait.
+While a slot is fenced for a move, its writers wait; while a primary is away, they look for the replica that was
+promoted in its place (app/primaries.py).
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from app.floor import Floor
 from app.pools import DatabaseError, DatabaseUnavailable, PoolExhausted
 from app.reads import Reads
 from app.shards import WrongEpoch
-from app.writes import Call, CommitUnknown, KeyReused, SlotFenced, Transaction, Writes
+from app.transaction import Transaction
+from app.writes import Call, CommitUnknown, KeyReused, SlotFenced, Writes
 
 __all__ = [
     "Call",

@@ -259,6 +259,12 @@ class Metrics:
             ["shard"],
             registry=registry,
         )
+        self.db_promotions = Counter(
+            "hal9_db_promotions_total",
+            "Times that this process found another instance to be a shard's primary.",
+            ["shard"],
+            registry=registry,
+        )
         self.loop_lag = Gauge(
             "hal9_event_loop_lag_seconds", "How late the event loop runs what is due.", registry=registry
         )

@@ -36,6 +36,10 @@ class DatabaseUnavailable(DatabaseError):
     """No instance that may serve this could be reached in time. Nothing was done."""
 
 
+class FloorNotReached(DatabaseUnavailable):
+    """Instances answer, yet none has reached the floor, and the primary is away. A promotion may end that."""
+
+
 class PoolExhausted(DatabaseUnavailable):
     """Every connection of the pool stayed in use until the time was up: shed load."""
 
@@ -71,18 +75,22 @@ class InstancePool:
     ) -> None:
         self.shard_id = shard.id
         self.region = instance.region
-        self.role = role
         self.endpoint = instance.endpoint
         self.replayed = 0
         self.lag_seconds = float("inf")
         self.distance: float | None = None
         self._deployment = deployment
         self._settings = deployment.pools
-        size = self._settings.primary_size if role == "primary" else self._settings.replica_size
-        self.size = min(size, self._settings.max_connections)
         self.failures = 0
         self._passed_over_until = 0.0
-        self._pool = ConnectionPool(self._connect, self.size, self._settings.idle_timeout_seconds)
+        self._pool = ConnectionPool(self._connect, 0, self._settings.idle_timeout_seconds)
+        self.become(role)
+
+    def become(self, role: Literal["primary", "replica"]) -> None:
+        """Be the pool of a primary or of a replica from now on: its size and how long a failure counts differ."""
+        self.role = role
+        size = self._settings.primary_size if role == "primary" else self._settings.replica_size
+        self.size = self._pool.size = min(size, self._settings.max_connections)
 
     async def close(self, timeout: float = 5) -> None:
         """Wait for lent connections up to `timeout` seconds, then cut them."""
@@ -181,31 +189,41 @@ class InstancePool:
 class OptimizedConnectionPool:
     """All pools of one shard. The specification's name and fields.
 
-    `primary_pool` takes writes; `read_pools` are the replicas by region; `config` are the sizes and times.
+    `primary_pool` takes writes; `read_pools` are the replicas by region; `config` are the sizes and times. They begin
+    as the document has them; `arrange` follows promotions. `instances` are all, the document's primary first, those
+    too that nothing may be asked of now. `timeline` is the primary's, once it was asked.
     """
 
     def __init__(self, deployment: Deployment, shard: ShardConfig) -> None:
         self.shard = shard
         self.config: PoolConfig = deployment.pools
-        self.primary_pool = InstancePool(deployment, shard, shard.primary, "primary")
-        self.read_pools: dict[str, list[InstancePool]] = {}
-        for replica in shard.replicas:
-            pool = InstancePool(deployment, shard, replica, "replica")
-            self.read_pools.setdefault(replica.region, []).append(pool)
+        self.timeline: str | None = None
+        self.instances = [
+            InstancePool(deployment, shard, shard.primary, "primary"),
+            *(InstancePool(deployment, shard, replica, "replica") for replica in shard.replicas),
+        ]
         self._region = deployment.region
-        self._pools = list(self)
+        self.arrange(self.instances[0], self.instances[1:])
+
+    def arrange(self, primary: InstancePool, replicas: list[InstancePool]) -> None:
+        """Write to `primary` and read from it and `replicas` from now on; both of `instances`."""
+        self.primary_pool = primary
+        self.read_pools: dict[str, list[InstancePool]] = {}
+        for pool in replicas:
+            self.read_pools.setdefault(pool.region, []).append(pool)
+        for pool in self.instances:
+            pool.become("primary" if pool is primary else "replica")
+        self._pools = [primary, *replicas]
         self._ordered: list[InstancePool] = []
         self._ordered_for: tuple[object, ...] = ()
 
     async def close(self) -> None:
         """Close them all."""
-        await asyncio.gather(*(pool.close() for pool in self))
+        await asyncio.gather(*(pool.close() for pool in self.instances))
 
     def __iter__(self) -> Iterator[InstancePool]:
-        """Every instance's pool, the primary's first."""
-        yield self.primary_pool
-        for pools in self.read_pools.values():
-            yield from pools
+        """The pools in use, the primary's first."""
+        return iter(self._pools)
 
     def candidates(self, preference: ReadPreference) -> list[InstancePool]:
         """Where a read may go, best first, the primary always among them.

@@ -14,9 +14,12 @@ import asyncpg
 from app.deadlines import remaining
 from app.deployment import ReadPreference
 from app.floor import Floor
-from app.pools import DatabaseUnavailable, InstancePool, connection_lost
+from app.pools import DatabaseUnavailable, FloorNotReached, InstancePool, PoolExhausted, connection_lost
 from app.sharding import Ownership, slot_of
 from app.shards import READABLE, Shards, WrongEpoch
+
+SEEK_WAITS = (0.05, 0.5)
+"""Seconds between looks for a primary while no replica has reached the floor: the first, doubled up to the second."""
 
 T = TypeVar("T")
 
@@ -102,8 +105,22 @@ class Reads(Shards):
         give_up = time.monotonic() + remaining(timeout or self._timeout)
         candidates = await self._candidates(slot, preference, floor)
         lost: set[InstancePool] = set()
+        wait, longest = SEEK_WAITS
         while True:
-            pool, connection = await self._take(candidates, floor, give_up)
+            try:
+                pool, connection = await self._take(candidates, floor, give_up)
+            except PoolExhausted:
+                raise
+            except DatabaseUnavailable as error:
+                left = give_up - time.monotonic()
+                found = left > 0 and await self.seek_primary(self.map.owner(slot), left)
+                if not found and (not isinstance(error, FloorNotReached) or time.monotonic() + wait >= give_up):
+                    raise
+                if not found:
+                    await asyncio.sleep(wait)
+                    wait = min(wait * 2, longest)
+                candidates = await self._candidates(slot, preference, floor)
+                continue
             try:
                 # asyncpg's own time-out: it ends the query on the server, and costs nothing beside its command_timeout.
                 result = await query(connection, max(0.001, give_up - time.monotonic()))
@@ -151,6 +168,7 @@ class Reads(Shards):
         Raises: DatabaseUnavailable when none is left.
         """
         problem: DatabaseUnavailable | None = None
+        behind = False
         while candidates:
             pool = candidates.pop(0)
             left = give_up - time.monotonic()
@@ -175,6 +193,9 @@ class Reads(Shards):
             else:
                 pool.release(connection)
                 self._fell_back(pool, "behind")
+                behind = True
+        if behind and not isinstance(problem, PoolExhausted):
+            raise FloorNotReached(f"no replica has reached what was read or written before; {problem}")
         raise problem or DatabaseUnavailable("no instance of the shard answered in time")
 
     def _fell_back(self, pool: InstancePool, reason: str) -> None:

@@ -9,6 +9,7 @@ from typing import Self
 
 import asyncpg
 
+from app import primaries
 from app.deployment import Deployment
 from app.metrics import LagSample, Metrics, PoolSample
 from app.pools import DatabaseError, DatabaseUnavailable, OptimizedConnectionPool
@@ -39,13 +40,15 @@ class Shards:
         self._preference = deployment.sharding.read_preference
         self._timeout = deployment.server.request_timeout_seconds
         self._refreshing: asyncio.Task[None] | None = None
+        self._seeking: dict[int, asyncio.Task[None]] = {}
         self._upkeep = Upkeep(self)
         self._closing: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        """Make the pools, ask Postgres for the map as far as it answers, and start the upkeep."""
+        """Make the pools, ask Postgres for primaries and the map as far as it answers, and start the upkeep."""
         for shard in self.deployment.sharding.shards:
             self.pools[shard.id] = OptimizedConnectionPool(self.deployment, shard)
+        await self.seek_primaries()
         await self.refresh("start")
         self._upkeep.start()
         return self
@@ -56,8 +59,9 @@ class Shards:
     async def close(self) -> None:
         """End the upkeep and close every pool; lent connections get a few seconds."""
         await self._upkeep.stop()
-        if self._refreshing is not None:
-            self._refreshing.cancel()
+        for task in (self._refreshing, *self._seeking.values()):
+            if task is not None:
+                task.cancel()
         await asyncio.gather(*(pool.close() for pool in self.pools.values()), *self._closing)
 
     async def reload(self, deployment: Deployment) -> None:
@@ -83,7 +87,48 @@ class Shards:
             task = asyncio.create_task(pool.close())
             self._closing.add(task)
             task.add_done_callback(self._closing.discard)
+        await self.seek_primaries()
         await self.refresh("document")
+
+    async def seek_primaries(self) -> None:
+        """Ask every instance of every shard whether it is the primary now."""
+        await asyncio.gather(*(self.seek_primary(number) for number in list(self.pools)))
+
+    async def seek_primary(self, shard_id: int, timeout: float | None = None) -> bool:
+        """Ask a shard's instances which of them is the primary now, for up to `timeout` seconds; callers at the same
+        time share one round. Whether it is another one than before."""
+        before = self.pools[shard_id].primary_pool
+        task = self._seeking.get(shard_id)
+        if task is None or task.done():
+            task = self._seeking[shard_id] = asyncio.create_task(self._seek_primary(self.pools[shard_id]))
+        await asyncio.wait((task,), timeout=timeout)
+        return shard_id in self.pools and self.pools[shard_id].primary_pool is not before
+
+    async def _seek_primary(self, pools: OptimizedConnectionPool) -> None:
+        answers = await asyncio.gather(*(primaries.standing(pool) for pool in pools.instances))
+        said = {pool: answer for pool, answer in zip(pools.instances, answers, strict=True) if answer is not None}
+        found = primaries.arrange(pools, said)
+        if [found.primary, *found.replicas] != list(pools):
+            before, old = pools.primary_pool, str(pools.primary_pool)
+            pools.arrange(found.primary, found.replicas)
+            if found.primary is not before:
+                self._metrics.db_promotions.labels(str(pools.shard.id)).inc()
+                log.warning("%s follows %s", pools.primary_pool, old)
+        for twin in found.twins:
+            log.error("%s takes writes as %s does, on one timeline: an operator must say which", twin, found.primary)
+        timeline = said[found.primary].timeline if found.primary in said else pools.timeline
+        try:
+            if timeline != pools.timeline:
+                opened = await primaries.order(found.primary, "SELECT open_primary()")
+                pools.timeline = timeline
+                if opened:
+                    log.warning("%s was promoted and is open now", found.primary)
+                await self.refresh("promotion")
+            for pool in found.superseded:
+                if await primaries.order(pool, "SELECT close_primary()"):
+                    log.warning("the former primary in %s of shard %d was closed", pool.region, pool.shard_id)
+        except DatabaseUnavailable as error:
+            log.warning("shard %d: %s; it is tried again", pools.shard.id, error)
 
     async def refresh(self, reason: str) -> None:
         """Ask every shard what it owns and take the newer map; callers at the same time share one round."""

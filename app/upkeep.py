@@ -1,4 +1,4 @@
-"""What a process does for its databases in the background: the map, replica lag, and expired keys."""
+"""What a process does for its databases in the background: map, primaries, replica lag, and expired keys."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 
 MAP_SECONDS = 30.0
 """How often the map is refreshed unasked. Writes find a move out at once; this is for who only reads."""
+PRIMARY_SECONDS = 5.0
+"""How often each shard's instances are asked which is the primary. A failing write asks at once; this finds a former
+primary that came back before anybody writes to it for long, and a replica that follows again."""
 LAG_SECONDS = 5.0
 PURGE_SECONDS = 600.0
 PURGE_BATCH = 5000
@@ -55,6 +58,7 @@ class Upkeep:
         """Begin; each at its own pace, with jitter, so that the pods spread out."""
         rounds: list[tuple[float, Callable[[], Awaitable[object]]]] = [
             (MAP_SECONDS, lambda: self._shards.refresh("periodic")),
+            (PRIMARY_SECONDS, self._shards.seek_primaries),
             (LAG_SECONDS, self.measure_lag),
             (PURGE_SECONDS, self.purge),
         ]

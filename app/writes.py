@@ -15,15 +15,16 @@ import asyncpg
 
 from app.deadlines import remaining
 from app.floor import UNKNOWN, Floor
-from app.pools import DatabaseError, DatabaseUnavailable, InstancePool, connection_lost
+from app.pools import DatabaseError, DatabaseUnavailable, InstancePool, PoolExhausted, connection_lost
 from app.reshard import recovery
 from app.sharding import slot_of
 from app.shards import Shards, WrongEpoch
+from app.transaction import Transaction
 
 log = logging.getLogger(__name__)
 
-WRONG_EPOCH, FENCED, KEY_REUSED = "U9001", "U9002", "U9005"
-"""SQLSTATEs of migrations/0002_writes.sql."""
+WRONG_EPOCH, FENCED, KEY_REUSED, NOT_OPEN = "U9001", "U9002", "U9005", "U9006"
+"""SQLSTATEs of migrations/0002_writes.sql and 0003_promotion.sql."""
 
 FENCE_WAITS = (0.005, 0.05)
 """Seconds between a waiting writer's attempts at a fenced slot: the first wait, doubled up to the second."""
@@ -54,41 +55,6 @@ class Call(NamedTuple):
 
     row: asyncpg.Record
     floor: Floor
-
-
-class Transaction:
-    """A write transaction on a user's shard, past the fence. Made by `Databases.write`.
-
-    `floor` is set once it is committed: keep it in the session. `connection` is asyncpg's; the methods below
-    are its own. Its `transaction()` cannot be used in here (this is one); SAVEPOINT can.
-    """
-
-    __slots__ = ("connection", "epoch", "floor", "shard_id", "slot")
-
-    def __init__(self, connection: Any, slot: int, shard_id: int, epoch: int) -> None:
-        self.connection = connection
-        self.slot = slot
-        self.shard_id = shard_id
-        self.epoch = epoch
-        self.floor: Floor | None = None
-
-    async def execute(self, query: str, *arguments: Any) -> str:
-        """Run a statement; its command tag."""
-        tag: str = await self.connection.execute(query, *arguments)
-        return tag
-
-    async def fetch(self, query: str, *arguments: Any) -> list[asyncpg.Record]:
-        """Run a query; its rows."""
-        rows: list[asyncpg.Record] = await self.connection.fetch(query, *arguments)
-        return rows
-
-    async def fetchrow(self, query: str, *arguments: Any) -> asyncpg.Record | None:
-        """Run a query; its first row."""
-        return await self.connection.fetchrow(query, *arguments)
-
-    async def fetchval(self, query: str, *arguments: Any) -> Any:
-        """Run a query; the first value of its first row."""
-        return await self.connection.fetchval(query, *arguments)
 
 
 class Writes(Shards):
@@ -213,7 +179,8 @@ class Writes(Shards):
     ) -> tuple[InstancePool, Any, T]:
         """Run `attempt(connection, shard, epoch)` on the slot's primary, past its fence.
 
-        A wrong epoch is met with a fresh map and one more try, a fenced slot by waiting. `commits`: whether the
+        A wrong epoch is met with a fresh map and one more try, a fenced slot by waiting, a primary that is away by
+        looking for one that was promoted. `commits`: whether the
         attempt commits by itself, so that losing it leaves the outcome unknown; else it is tried again on a new
         connection. On success the caller releases the connection.
         """
@@ -221,12 +188,8 @@ class Writes(Shards):
         wait, longest = FENCE_WAITS
         suspicious = time.monotonic() + SUSPICIOUS_SECONDS
         while True:
-            left = give_up - time.monotonic()
             shard_id, epoch = self.map.owner(slot), self.map.epoch_of(slot)
-            pool = self.pools[shard_id].primary_pool
-            if left <= 0:
-                raise DatabaseUnavailable(f"no time was left for {pool}")
-            connection = await pool.acquire(left)
+            pool, connection = await self._primary(shard_id, give_up)
             try:
                 return pool, connection, await attempt(connection, shard_id, epoch)
             except BaseException as error:
@@ -248,6 +211,9 @@ class Writes(Shards):
                     refreshed = True
                 elif state == FENCED:
                     refreshed = False
+                elif state == NOT_OPEN:
+                    await self.seek_primary(shard_id, give_up - time.monotonic())
+                    continue
                 else:
                     raise
             if refreshed:
@@ -260,6 +226,22 @@ class Writes(Shards):
                 if time.monotonic() >= suspicious:
                     suspicious = time.monotonic() + SUSPICIOUS_SECONDS
                     await self._take_back(slot, shard_id)
+
+    async def _primary(self, shard_id: int, give_up: float) -> tuple[InstancePool, Any]:
+        """A connection to the shard's primary, and its pool; where it is away, to the instance promoted since.
+
+        Raises: DatabaseUnavailable (PoolExhausted).
+        """
+        while (left := give_up - time.monotonic()) > 0:
+            pool = self.pools[shard_id].primary_pool
+            try:
+                return pool, await pool.acquire(left)
+            except PoolExhausted:
+                raise
+            except DatabaseUnavailable:
+                if not await self.seek_primary(shard_id, max(0.0, give_up - time.monotonic())):
+                    raise
+        raise DatabaseUnavailable(f"no time was left for {self.pools[shard_id].primary_pool}")
 
     async def _take_back(self, slot: int, shard_id: int) -> None:
         """Settle the slot's fence when its mover has died; a fence within its lease stays."""

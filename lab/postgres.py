@@ -217,7 +217,15 @@ class PostgresServer:
         self.replica_of = None
 
     def rejoin(self, primary: PostgresServer) -> None:
-        """Make this stopped server a replica of `primary`, rewinding what only it has (pg_rewind)."""
+        """Make this stopped server a replica of `primary`, rewinding what only it has (pg_rewind).
+
+        One that crashed recovers first, in single-user mode: nobody can write to it meanwhile. pg_rewind would do that
+        too, with default settings, which drop the WAL that it then asks for.
+        """
+        if not (self.data / "standby.signal").exists():
+            kept = [f"{name}={SETTINGS[name]}" for name in ("wal_level", "wal_keep_size")]
+            options = [word for setting in kept for word in ("-c", setting)]
+            run([binaries() / "postgres", "--single", *options, "-D", self.data, "template1"], self.user)
         source = f"host={primary.host} port={primary.port} user={SUPERUSER} dbname=postgres"
         run(
             [binaries() / "pg_rewind", "--target-pgdata", self.data, "--source-server", source, "--no-sync",

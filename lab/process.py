@@ -109,8 +109,8 @@ def run(command: Sequence[str | Path], user: User, env: Mapping[str, str] | None
     Raises: ProcessError with that output when it fails.
     """
     done = subprocess.run(
-        [str(part) for part in command], check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        cwd="/", env={**_clean_environment(), **(env or {})}, timeout=timeout, **user.popen_arguments(),
+        [str(part) for part in command], check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, cwd="/", env={**_clean_environment(), **(env or {})}, timeout=timeout, **user.popen_arguments(),
     )  # fmt: skip
     if done.returncode != 0:
         raise ProcessError(f"{Path(command[0]).name} ended with {done.returncode}: {done.stdout[-2000:].strip()}")

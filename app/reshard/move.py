@@ -141,7 +141,7 @@ class Mover:
         return Step.SWITCHED
 
     async def _switch_back(self) -> Step:
-        await self._hand_over(self._back, self.record.epoch + 1, "switch back")
+        await self._hand_over(self._back, self.record.epoch + ownership.EPOCHS, "switch back")
         return Step.CLEAN_TARGET
 
     async def _clean_target(self) -> Step:

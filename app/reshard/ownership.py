@@ -15,6 +15,12 @@ FENCE_LOCK_SECONDS = 0.25
 """How long the fence waits for writers in flight. Writers behind it queue meanwhile: it counts as pause."""
 
 
+EPOCHS = 1000
+"""By how much a hand-over raises a slot's epoch. A promotion raises it by 1 (`open_primary` in
+migrations/0003_promotion.sql), so the new owner outranks any promotion on the old one's side, also one that lost the
+record of the hand-over."""
+
+
 class OwnershipError(RuntimeError):
     """A slot's row does not say what this step needs. Nothing was changed."""
 

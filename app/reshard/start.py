@@ -45,7 +45,7 @@ async def begin(
     problems = await preflight.check(source, target, slots, free_bytes)
     if problems:
         raise preflight.PreflightError("nothing was changed:\n" + "\n".join(f"  {problem}" for problem in problems))
-    epoch = await ownership.epoch_of(source.connection, slots) + 1
+    epoch = await ownership.epoch_of(source.connection, slots) + ownership.EPOCHS
     record = await journal.begin(source.connection, source.shard.id, target.shard.id, slots, epoch)
     await progress(f"move {record.id}: slots {describe(slots)}, shard {source.shard.id} to shard {target.shard.id}")
     return Mover(deployment, source, target, record, progress)

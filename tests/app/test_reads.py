@@ -169,6 +169,7 @@ async def test_a_restarted_replica_loses_no_read(postgres, make_databases, user)
 async def test_a_replica_that_hangs_leaves_time_for_the_next(postgres, make_databases, user):
     databases = await make_databases(region="eu-central")
     replica = postgres.replicas[1]["eu-central"]
+    databases.pools[1].read_pools["eu-central"][0]._pool.expire()  # what hangs is who takes new connections
     replica.process.suspend()
     try:
         row = await databases.fetchrow(user, WHERE, timeout=2)
