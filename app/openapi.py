@@ -1,6 +1,6 @@
 """The OpenAPI 3.1 document, made from the routing table and the msgspec types: it cannot say what the app is not.
 
-`python -m app.openapi` prints it; the app serves it at `/openapi.json`.
+The app serves it at `/openapi.json`.
 """
 
 from __future__ import annotations

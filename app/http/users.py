@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from typing import Annotated, Any
 from uuid import UUID
 
 import msgspec
@@ -41,6 +42,14 @@ class Me(msgspec.Struct, rename="camel"):
     session_expires_at: datetime.datetime
 
 
+def _described(regions: frozenset[str]) -> Any:
+    """`NewUser` as the OpenAPI document shows it: with the regions that this deployment takes."""
+    schema = msgspec.Meta(extra_json_schema={"enum": sorted(regions)})
+    return msgspec.defstruct(
+        NewUser.__name__, [("region", Annotated[str, schema])], bases=(NewUser,), namespace={"__doc__": NewUser.__doc__}
+    )
+
+
 class UserRoutes:
     """Users over HTTP. `regions` are those of the deployment."""
 
@@ -56,7 +65,7 @@ class UserRoutes:
             Route(
                 "POST", "/v1/users", self.register, "registerUser", "Register a user (the identity provider).",
                 Access.SERVICE, {201: Answer("The user.", RegisteredUser)},
-                body=NewUser, parameters=(IDEMPOTENCY_KEY,), problems=(413, 415, 422),
+                body=_described(self._regions), parameters=(IDEMPOTENCY_KEY,), problems=(413, 415, 422),
             ),
             Route(
                 "GET", "/v1/me", self.me, "getMe", "Who is signed in.",

@@ -23,6 +23,7 @@ EXAMPLES = int(os.environ.get("HAL9_FUZZ_EXAMPLES", "15"))
 LONGEST_SECONDS = 60 + EXAMPLES * 5
 UNLIMITED = LimitConfig(user_rate=1e6, user_burst=1_000_000, global_rate=1e6, global_burst=1_000_000)
 ENDS_THE_SESSION = ("createSession", "deleteSession")
+OUR_CREDENTIALS = ("--generation-with-security-parameters", "false")
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +41,9 @@ def fuzz(region: Alone, tmp_path: Path, *arguments: str) -> None:
     done = subprocess.run(
         [
             sys.executable, "-m", "schemathesis.cli", "run", url, "--checks", "not_a_server_error",
-            "--phases", "fuzzing", "--max-examples", str(EXAMPLES), "--generation-database", "none",
+            "--phases", "coverage,fuzzing", "--max-examples", str(EXAMPLES), "--generation-database", "none",
             "--suppress-health-check", "all", "--warnings", "off", "--no-color", "--request-timeout", "10",
-            "--generation-with-security-parameters", "false", *arguments,
+            *arguments,
         ],
         cwd=tmp_path, capture_output=True, text=True, timeout=LONGEST_SECONDS, check=False,
     )  # fmt: skip
@@ -62,7 +63,7 @@ def test_no_request_of_a_signed_in_user_is_answered_with_a_5xx(region: Alone, tm
     cookie = alone.sign_in(region, alone.register(region))
     before = answered(region, "2xx")
     excluded = [part for name in ENDS_THE_SESSION for part in ("--exclude-operation-id", name)]
-    fuzz(region, tmp_path, "--header", f"Cookie: {cookie}", *excluded)
+    fuzz(region, tmp_path, *OUR_CREDENTIALS, "--header", f"Cookie: {cookie}", *excluded)
     assert answered(region, "5xx") == 0
     assert answered(region, "4xx") > 20
     assert answered(region, "2xx") > before + 20
@@ -71,13 +72,26 @@ def test_no_request_of_a_signed_in_user_is_answered_with_a_5xx(region: Alone, tm
 @pytest.mark.timeout(LONGEST_SECONDS + 60)
 def test_no_log_in_is_answered_with_a_5xx(region: Alone, tmp_path: Path) -> None:
     token = region.identity.token(alone.register(region))
+    before = answered(region, "2xx")
     included = [part for name in ENDS_THE_SESSION for part in ("--include-operation-id", name)]
-    fuzz(region, tmp_path, "--header", f"Authorization: Bearer {token}", *included)
+    fuzz(region, tmp_path, *OUR_CREDENTIALS, "--header", f"Authorization: Bearer {token}", *included)
     assert answered(region, "5xx") == 0
+    assert answered(region, "2xx") > before
 
 
 @pytest.mark.timeout(LONGEST_SECONDS + 60)
 def test_no_registration_is_answered_with_a_5xx(region: Alone, tmp_path: Path) -> None:
-    token = region.identity.service_token()
-    fuzz(region, tmp_path, "--header", f"Authorization: Bearer {token}", "--include-operation-id", "registerUser")
+    token, before = region.identity.service_token(), answered(region, "2xx")
+    bearer = ("--header", f"Authorization: Bearer {token}")
+    fuzz(region, tmp_path, *OUR_CREDENTIALS, *bearer, "--include-operation-id", "registerUser")
     assert answered(region, "5xx") == 0
+    assert answered(region, "2xx") > before
+
+
+@pytest.mark.timeout(LONGEST_SECONDS + 60)
+def test_no_made_up_cookie_or_token_is_let_in_or_answered_with_a_5xx(region: Alone, tmp_path: Path) -> None:
+    before, refused = answered(region, "2xx"), answered(region, "4xx")
+    fuzz(region, tmp_path)
+    assert answered(region, "5xx") == 0
+    assert answered(region, "2xx") == before
+    assert answered(region, "4xx") > refused + 20
