@@ -40,4 +40,4 @@ class Monitoring(Settings):
     retention_days: Positive = 15
     storage_gib: Positive = 50
     session_key_days: Positive = 90
-    distance_seconds: dict[str, Annotated[float, Field(ge=0)]] = {}
+    distance_seconds: dict[str, Annotated[float, Field(ge=0)]] = Field({})
