@@ -26,6 +26,7 @@ from redis.exceptions import (
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from app.connect import tls_context
 from app.deployment import Deployment, Endpoint, RegionConfig
 from app.redis_cluster_lanes import RedisClusterLanes
 from app.redis_lane import RedisLane
@@ -183,10 +184,7 @@ class RedisClients:
         return LOCAL_SECONDS if region == self.region else REMOTE_SECONDS
 
     def _lane(self, endpoint: Endpoint, password_file: str, patience: float) -> RedisLane:
-        tls: ssl.SSLContext | None = None
-        if endpoint.tls:
-            tls = ssl.create_default_context(cafile=self.deployment.ca_file or None)
-            tls.minimum_version = ssl.TLSVersion.TLSv1_3
+        tls = tls_context(self.deployment.ca_file) if endpoint.tls else None
         return RedisLane(endpoint, lambda: secret(self.deployment, password_file), patience, tls)
 
     def _options(self, endpoint: Endpoint, password_file: str, patience: float) -> dict[str, Any]:
