@@ -208,8 +208,8 @@ class ItemRepository:
         versions = None if expected is None else sorted(expected)
         call = await self._call(
             user_id,
-            "CALL put_item($1, $2, $3, $4, $5, $6, $7, $8, $9, NULL, NULL, NULL)",
-            check_key(key), value, content_type, versions,
+            "CALL put_item($1, $2, $3, $4, $5, $6, $7::text::bigint[], $8, $9, NULL, NULL, NULL)",
+            check_key(key), value, content_type, _array(versions),
             idempotency_key or uuid.uuid4().hex, _digest("put", key, value, content_type, versions),
             timeout=timeout,
         )  # fmt: skip
@@ -228,8 +228,8 @@ class ItemRepository:
         versions = None if expected is None else sorted(expected)
         call = await self._call(
             user_id,
-            "CALL delete_item($1, $2, $3, $4, $5, $6, $7, NULL, NULL, NULL)",
-            check_key(key), versions, idempotency_key or uuid.uuid4().hex, _digest("delete", key, versions),
+            "CALL delete_item($1, $2, $3, $4, $5::text::bigint[], $6, $7, NULL, NULL, NULL)",
+            check_key(key), _array(versions), idempotency_key or uuid.uuid4().hex, _digest("delete", key, versions),
             timeout=timeout,
         )  # fmt: skip
         result = msgspec.json.decode(call.row["outcome"], type=_DeleteResult)
@@ -244,6 +244,12 @@ class ItemRepository:
             if error.sqlstate == PRECONDITION_FAILED:
                 raise PreconditionFailed(str(error)) from None
             raise
+
+
+def _array(versions: list[int] | None) -> str | None:
+    """Versions as Postgres writes an array. As text, because asyncpg asks the server what an array type is, on every
+    new connection and in five round trips: a second to a primary that was promoted on the other side of the world."""
+    return None if versions is None else f"{{{','.join(map(str, versions))}}}"
 
 
 def _item(row: asyncpg.Record) -> Item | None:

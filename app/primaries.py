@@ -20,8 +20,9 @@ from app.pools import DatabaseUnavailable, InstancePool, OptimizedConnectionPool
 
 log = logging.getLogger(__name__)
 
-PROBE_SECONDS = 1.0
-"""How long an instance may take to say what it is; longer than any two regions are apart."""
+PROBE_SECONDS = 2.5
+"""How long an instance may take to say what it is: a new connection with TLS takes seven round trips, each up to 220 ms
+between the specification's regions, and as much again for a slow day."""
 
 STANDING = """
 SELECT pg_is_in_recovery() AS standby, CASE

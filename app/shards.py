@@ -18,11 +18,10 @@ from app.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
-REFRESH_SECONDS = 1.0
-"""How long a refresh of the map waits for one instance: a shard that is away must not hold up the others."""
-
 READABLE = ("owned", "fenced")
 """States of a slot in which this shard's rows are the truth: a fenced slot takes no writes yet still has them."""
+
+OWNED = f"SELECT slot, epoch FROM slots WHERE state IN {READABLE}"
 
 
 class WrongEpoch(DatabaseError):
@@ -145,11 +144,11 @@ class Shards:
         """What a shard owns, by its primary, or by a replica when that is away. An old answer does no harm."""
         for pool in pools:
             try:
-                connection = await pool.acquire(REFRESH_SECONDS)
+                connection = await pool.acquire(primaries.PROBE_SECONDS)
             except DatabaseUnavailable:
                 continue
             try:
-                rows = await connection.fetch("SELECT slot, epoch FROM slots WHERE state = ANY ($1)", READABLE)
+                rows = await connection.fetch(OWNED)
                 return [Ownership(row["slot"], pools.shard.id, row["epoch"]) for row in rows]
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
                 log.warning("%s did not say what it owns: %s", pool, error)

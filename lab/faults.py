@@ -14,10 +14,11 @@ import asyncpg
 from msgspec import structs
 
 from app.deployment import Deployment, SessionKey
+from lab import homecoming
 from lab.lab import Lab
 from lab.load import judge
 from lab.parts import Part
-from lab.postgres import PostgresServer
+from lab.supervisor import postgres_of
 
 Say = Callable[[str], None]
 SLOW_ROUND_TRIP = 0.6
@@ -49,10 +50,20 @@ def _kill_region(lab: Lab, say: Say) -> None:
 
 
 def _revive_region(lab: Lab, say: Say) -> None:
+    """Start its servers. Shards that were promoted elsewhere meanwhile are rebuilt at home, and switched back at last."""
     region = victim(lab)
-    for part in lab.of_region(region):
-        part.start()
-        say(f"{part.name} is back")
+    with lab.supervisor.paused():
+        for line in lab.supervisor.told:
+            say(line)
+        lab.supervisor.told.clear()
+        moved = [s for s in lab.topology.shards if s.home == region and lab.supervisor.primaries[s.id].region != region]
+        rebuilt = {f"postgres/shard-{shard.id}/{what}" for shard in moved for what in ("primary", region)}
+        for shard in moved:
+            homecoming.rebuild(lab, shard)
+        lab.start_together([p for p in lab.of_region(region) if p.name not in rebuilt], lambda _name, _state: None)
+        say(f"{region}: its servers are back")
+        for shard in moved:
+            homecoming.bring_home(lab, shard, say)
 
 
 def _kill_app(lab: Lab, say: Say) -> None:
@@ -76,30 +87,27 @@ def _home_shard(lab: Lab) -> tuple[Part, Part]:
 def _fail_over(lab: Lab, say: Say) -> None:
     """Kill the primary and let the standby at home take over its address, as RDS does with Multi-AZ."""
     primary, standby = _home_shard(lab)
-    old, new = primary.server, standby.server
-    assert isinstance(old, PostgresServer)
-    assert isinstance(new, PostgresServer)
-    primary.kill()
-    began = time.monotonic()
-    say(f"{primary.name} killed")
-    new.promote()
-    new.stop()
-    old.port, new.port = new.port, old.port
-    old.settings, new.settings = new.settings, old.settings  # among them the name that a synchronous standby goes by
-    primary.server, standby.server = new, old
-    primary.start()
-    standby.state = "killed"
-    say(f"its standby took over after {time.monotonic() - began:.1f} s")
+    old, new = postgres_of(primary), postgres_of(standby)
+    with lab.supervisor.paused():
+        primary.kill()
+        began = time.monotonic()
+        say(f"{primary.name} killed")
+        new.promote()
+        new.stop()
+        old.port, new.port = new.port, old.port
+        old.settings, new.settings = (
+            new.settings,
+            old.settings,
+        )  # among them the name that a synchronous standby goes by
+        primary.server, standby.server = new, old
+        primary.start()
+        standby.state = "killed"
+        say(f"its standby took over after {time.monotonic() - began:.1f} s")
 
 
 def _rebuild_standby(lab: Lab, say: Say) -> None:
     primary, standby = _home_shard(lab)
-    old, new = standby.server, primary.server
-    assert isinstance(old, PostgresServer)
-    assert isinstance(new, PostgresServer)
-    old.start()  # recovers after its crash; pg_rewind wants a clean shutdown
-    old.stop()
-    old.rejoin(new)
+    postgres_of(standby).rejoin(postgres_of(primary))
     standby.start()
     lab.synchronous(primary.name)
     say(f"{standby.name} is a standby again")
@@ -228,8 +236,8 @@ def heal(lab: Lab, name: str, say: Say) -> None:
 def replica_lag(lab: Lab) -> float:
     """Seconds by which the slowest replica is behind now: what a region's loss would cost at the most."""
 
-    async def lag(server: PostgresServer) -> float:
-        connection = await asyncpg.connect(**server.dsn("postgres"))
+    async def lag(part: Part) -> float:
+        connection = await asyncpg.connect(**postgres_of(part).dsn("postgres"))
         try:
             behind = "SELECT coalesce(max(extract(epoch FROM replay_lag)), 0)::float FROM pg_stat_replication"
             return float(await connection.fetchval(behind))
@@ -237,9 +245,7 @@ def replica_lag(lab: Lab) -> float:
             await connection.close()
 
     async def worst() -> float:
-        primaries = [
-            part.server for name, part in lab.parts.items() if name.endswith("/primary") and part.state == "up"
-        ]
-        return max([await lag(server) for server in primaries if isinstance(server, PostgresServer)], default=0.0)
+        up = [part for part in lab.supervisor.primaries.values() if part.state == "up"]
+        return max(await asyncio.gather(*map(lag, up)), default=0.0)
 
     return asyncio.run(worst())

@@ -32,6 +32,7 @@ from lab.parts import Part
 from lab.postgres import DATABASE, SUPERUSER, PostgresServer
 from lab.process import Process, ProcessError, User
 from lab.redis import RedisServer
+from lab.supervisor import Supervisor
 
 Report = Callable[[str, str], None]
 """Told of each part and its state."""
@@ -69,7 +70,7 @@ class Lab:
     """Every region of `topology` below `directory`: links, Postgres, Redis, app processes, nginx.
 
     `parts` are its servers by name, in the order in which they start. `documents` has the deployment document of each
-    region's first app process.
+    region's first app process. `supervisor` promotes replicas where a region is lost.
     """
 
     def __init__(self, topology: Topology, directory: Path, nginx: str = "nginx") -> None:
@@ -88,23 +89,29 @@ class Lab:
         for path in (self._certificates.certificate, self._certificates.key, self._certificates.authority):
             self._give(path)
         self.parts = {part.name: part for part in self._all_parts()}
+        self.supervisor = Supervisor(self)
 
     # -- life
 
     def start(self, report: Report) -> None:
         """Start every part, side by side what needs nothing of each other. ProcessError that names what did not start."""
-        self._start_together(["links", "postgres primary", "redis primary"], report)
+        self._start_kinds(["links", "postgres primary", "redis primary"], report)
         report("schema", "starting")
         asyncio.run(self._migrate())
         report("schema", "up")
-        self._start_together(["postgres", "redis"], report)
+        self._start_kinds(["postgres", "redis"], report)
         for name in self.parts:
             if name.endswith("/primary"):
                 self.synchronous(name)
-        self._start_together(["app", "nginx"], report)
+        self._start_kinds(["app", "nginx"], report)
+        self.supervisor.start()
 
-    def _start_together(self, kinds: Sequence[str], report: Report) -> None:
+    def _start_kinds(self, kinds: Sequence[str], report: Report) -> None:
         """Start every part of these kinds; none of them needs another one of them to come up."""
+        self.start_together([part for part in self.parts.values() if _kind(part.name) in kinds], report)
+
+    def start_together(self, parts: Iterable[Part], report: Report) -> None:
+        """Start parts side by side."""
 
         def start(part: Part) -> None:
             report(part.name, "starting")
@@ -112,10 +119,11 @@ class Lab:
             report(part.name, "up")
 
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            list(pool.map(start, [part for part in self.parts.values() if _kind(part.name) in kinds]))
+            list(pool.map(start, parts))
 
     def stop(self) -> None:
         """End every part, the last to start first. Safe to repeat, and after a start that failed."""
+        self.supervisor.stop()
         ordered = [part for part in reversed(self.parts.values()) if part.state in ("up", "starting")]
         apps = [part for part in ordered if _kind(part.name) in ("app", "nginx")]
         with ThreadPoolExecutor(len(apps) or 1) as pool:

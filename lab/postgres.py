@@ -6,6 +6,7 @@ The servers are those of production's major version: 16 or newer from the machin
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import importlib.util
 import os
@@ -23,7 +24,7 @@ from lab.process import Process, ProcessError, User, free_port, run
 
 OLDEST = 16
 """Oldest major version taken: row filters, `origin = none` and pg_create_subscription are all there."""
-NEEDED = ("postgres", "initdb", "pg_basebackup", "pg_isready", "pg_rewind")
+NEEDED = ("postgres", "initdb", "pg_basebackup", "pg_controldata", "pg_isready", "pg_rewind")
 SUPERUSER = "hal9"
 DATABASE = "hal9"
 
@@ -48,7 +49,11 @@ SETTINGS: Mapping[str, str] = {
     "unix_socket_directories": "",
     "wal_retrieve_retry_interval": "100ms",
     "log_checkpoints": "off",
+    # In the data directory, and gone with it: a crash leaves POSIX segments to a next start, which may never come.
+    "dynamic_shared_memory_type": "mmap",
 }
+_SEGMENT_LINE = 6
+_IPC_RMID = 0
 VOLATILE: Mapping[str, str] = {"fsync": "off"}
 """For servers whose data need not outlive the machine; a killed process still loses nothing."""
 
@@ -108,6 +113,14 @@ def _reachable(directory: Path) -> Path:
         except OSError:
             shutil.rmtree(fresh, ignore_errors=True)  # another run was first
     return copy / directory.parent.parent.name / directory.parent.name / directory.name
+
+
+def _remove_segment(lock_file: str) -> None:
+    """Remove the System V segment that a killed postmaster leaves for its next start, which may never come; it only
+    tells two postmasters of one directory apart. Line 7 of postmaster.pid has its key and its id."""
+    lines = lock_file.splitlines()
+    if len(lines) > _SEGMENT_LINE and (numbers := lines[_SEGMENT_LINE].split()):
+        ctypes.CDLL(None).shmctl(int(numbers[1]), _IPC_RMID, None)
 
 
 @dataclass
@@ -209,12 +222,23 @@ class PostgresServer:
         """Crash it: kill -9 of the postmaster and all its children."""
         if self._process is not None:
             self._process.kill()
-            (self.data / "postmaster.pid").unlink(missing_ok=True)
+            lock = self.data / "postmaster.pid"
+            if lock.exists():
+                _remove_segment(lock.read_text())
+                lock.unlink()
 
     def promote(self) -> None:
         """Make this replica a primary and wait for it."""
         run([binaries() / "pg_ctl", "promote", "--pgdata", self.data, "--wait"], self.user)
         self.replica_of = None
+
+    def last_checkpoint(self) -> int:
+        """The position of the last checkpoint in the data directory; of a server that was shut down, its last record."""
+        told = run([binaries() / "pg_controldata", self.data], self.user)
+        found = re.search(r"^Latest checkpoint location:\s+([0-9A-F]+)/([0-9A-F]+)$", told, re.MULTILINE)
+        if found is None:
+            raise ProcessError(f"pg_controldata does not tell the last checkpoint: {told[:200]}")
+        return (int(found[1], 16) << 32) + int(found[2], 16)
 
     def rejoin(self, primary: PostgresServer) -> None:
         """Make this stopped server a replica of `primary`, rewinding what only it has (pg_rewind).

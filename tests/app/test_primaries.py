@@ -215,6 +215,23 @@ async def test_the_count_of_promotions_followed_is_a_metric(shard, databases, us
     assert databases._metrics.db_promotions.labels("1")._value.get() == 1
 
 
+async def test_no_statement_of_a_request_makes_a_new_connection_ask_what_its_types_are(databases, user, monkeypatch):
+    async def asked(*_: object) -> None:
+        pytest.fail("asyncpg asked the server for a type: five round trips more on every new connection")
+
+    monkeypatch.setattr(asyncpg.Connection, "_introspect_types", asked)
+    items = ItemRepository(databases)
+    for pool in databases.pools[1]:
+        pool._pool.expire()
+    written = await items.put(user, "a", b"1", expected=[0, 7])
+    await items.get(user, "a", written.floor)
+    await items.list(user)
+    await UserRepository(databases).get(user)
+    await items.delete(user, "a")
+    await UserRepository(databases).register(HOME)
+    await databases.refresh("test")
+
+
 # -- the choice, without servers
 
 

@@ -89,6 +89,32 @@ def test_a_crash_loses_nothing_that_was_committed(primary):
     assert ask(primary, "SELECT n FROM t") == 1
 
 
+def test_a_crash_leaves_no_shared_memory(directory):
+    def system_v() -> set[str]:
+        return {line.split()[1] for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]}
+
+    server = PostgresServer(directory / "crashed")
+    server.create()
+    server.start()
+    segment = (server.data / "postmaster.pid").read_text().splitlines()[6].split()[1]
+    assert segment in system_v()
+    assert ask(server, "SHOW dynamic_shared_memory_type") == "mmap"  # files of the data directory
+    server.kill()
+    assert segment not in system_v()
+
+
+def test_a_crashed_primary_rejoins_and_takes_no_connection_before(primary, replica):
+    ask(primary, "CREATE TABLE t AS SELECT 1 AS n")
+    ask_until(replica, "SELECT n FROM t", 1)
+    primary.kill()
+    replica.promote()
+    ask(replica, "INSERT INTO t VALUES (2)")
+    primary.rejoin(replica)
+    assert not primary.running
+    primary.start()
+    ask_until(primary, "SELECT count(*) FROM t", 2)
+
+
 def test_a_promoted_replica_takes_writes_and_the_old_primary_rejoins_it(primary, replica):
     ask(primary, "CREATE TABLE t AS SELECT 1 AS n")
     ask_until(replica, "SELECT n FROM t", 1)

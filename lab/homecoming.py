@@ -1,0 +1,108 @@
+"""A lost region's shards come home: the former primary is rebuilt, and takes over again in a planned switch."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import asyncpg
+
+from components.settings import Shard
+from lab.parts import Part
+from lab.postgres import PostgresServer
+from lab.process import ProcessError
+from lab.supervisor import postgres_of
+
+if TYPE_CHECKING:
+    from lab.lab import Lab
+
+CATCH_UP_SECONDS = 30.0
+NEAR_BYTES = 256 * 1024
+"""The switch begins when the rebuilt server is this close: the rest is sent while the other one shuts down."""
+
+
+def rebuild(lab: Lab, shard: Shard) -> None:
+    """Make the former primary a replica of the promoted one: what only it has is rewound, and it cannot be written to
+    at any moment."""
+    home, promoted = lab.parts[f"postgres/shard-{shard.id}/primary"], lab.supervisor.primaries[shard.id]
+    postgres_of(home).rejoin(seen(lab, home.region, promoted))
+    home.start()
+
+
+def bring_home(lab: Lab, shard: Shard, say: Callable[[str], None]) -> None:
+    """Switch back to the server at home, and rebuild the others from it. Writes wait meanwhile, and none is lost: a
+    server that shuts down in order first sends all it has."""
+    home, promoted = lab.parts[f"postgres/shard-{shard.id}/primary"], lab.supervisor.primaries[shard.id]
+    asyncio.run(_caught_up(postgres_of(promoted), postgres_of(home)))
+    began = time.monotonic()
+    promoted.stop()
+    if not asyncio.run(_has_all(postgres_of(promoted), postgres_of(home))):
+        promoted.start()
+        raise ProcessError(f"{home.name} had not received all when {promoted.name} shut down: nothing was switched")
+    postgres_of(home).promote()
+    lab.supervisor.primaries[shard.id] = home
+    say(f"shard {shard.id} is at home again: its primary changed within {time.monotonic() - began:.1f} s")
+    postgres_of(promoted).rejoin(seen(lab, promoted.region, home))
+    promoted.start()
+    others = [part for name, part in lab.parts.items() if name.startswith(f"postgres/shard-{shard.id}/")]
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(_copy_again, [part for part in others if part not in (home, promoted)]))
+    lab.synchronous(home.name)
+
+
+def _copy_again(part: Part) -> None:
+    """Take a replica that was left behind anew from its primary, as its siblings' promotion asks for."""
+    server = postgres_of(part)
+    if server.running:
+        part.kill()
+    shutil.rmtree(server.data)
+    server.create()
+    part.start()
+
+
+def seen(lab: Lab, viewer: str, part: Part) -> PostgresServer:
+    """A server as another region reaches it: over the link."""
+    server = postgres_of(part)
+    return PostgresServer(
+        server.directory, lab.layout.seen_from(viewer, part.region), server.port, password=server.password
+    )
+
+
+async def _has_all(stopped: PostgresServer, copy: PostgresServer) -> bool:
+    """Whether `copy` has received the last record of a server that was shut down in order: its shutdown checkpoint."""
+    standby = await asyncpg.connect(**copy.dsn("postgres"))
+    try:
+        query = "SELECT coalesce(pg_last_wal_receive_lsn() > $1::pg_lsn, false)"
+        return bool(await standby.fetchval(query, stopped.last_checkpoint()))
+    finally:
+        await standby.close()
+
+
+async def _caught_up(source: PostgresServer, copy: PostgresServer) -> None:
+    """Wait until `copy` streams from `source` and is near its end. ProcessError after CATCH_UP_SECONDS."""
+    give_up = time.monotonic() + CATCH_UP_SECONDS
+    connection = await asyncpg.connect(**source.dsn("postgres"))
+    standby = await asyncpg.connect(**copy.dsn("postgres"))
+    try:
+        while True:
+            position = await connection.fetchval("SELECT pg_current_wal_lsn()")
+            near = await standby.fetchval(
+                "SELECT EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming') "
+                "AND $1::pg_lsn - pg_last_wal_replay_lsn() < $2",
+                position,
+                NEAR_BYTES,
+            )
+            if near:
+                return
+            if time.monotonic() > give_up:
+                raise ProcessError(
+                    f"the server on port {copy.port} has not caught up within {CATCH_UP_SECONDS:g} s; its log: {copy.directory / 'log'}"
+                )
+            await asyncio.sleep(0.05)
+    finally:
+        await connection.close()
+        await standby.close()
