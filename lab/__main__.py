@@ -93,6 +93,10 @@ def carry_out(lab: Lab, what: Any, say: station.Say) -> Any:
             return about(lab)
         case "lag":
             return faults.replica_lag(lab)
+        case "census":
+            return lab.supervisor.census.take()
+        case "fenced":
+            return lab.supervisor.fenced
         case "inject":
             return faults.inject(lab, what["fault"], say)
         case "heal":

@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from components.settings import Shard
-from lab.parts import Part
+from lab.parts import Part, postgres_of
 from lab.postgres import PostgresServer
 from lab.process import ProcessError
-from lab.supervisor import postgres_of
 
 if TYPE_CHECKING:
     from lab.lab import Lab

@@ -187,7 +187,7 @@ class Lab:
         routes = self.directory / "routes.json"
         routes.write_text(json.dumps(given))
         command: list[str | Path] = [sys.executable, "-m", "lab.links", "--control", self.control, "--routes", routes]
-        process = Process(command, self._log("links"), User.current(), _python_path())
+        process = Process(command, self._log("links"), User.current(), python_path())
         return Part("links", "", Program(process, self.control.exists))
 
     def _shard(self, shard: Shard) -> list[Part]:
@@ -242,7 +242,7 @@ class Lab:
         path = self.directory / f"app-{region}-{number}.json"
         path.write_bytes(document.encode())
         command: list[str | Path] = [sys.executable, "-m", "app", "--document", path]
-        process = Process(command, self._log(f"app-{region}-{number}"), User.current(), _python_path())
+        process = Process(command, self._log(f"app-{region}-{number}"), User.current(), python_path())
         return Part(f"app/{region}/{number}", region, Program(process, lambda: listens("127.0.0.1", http)))
 
     def _document(self, region: str, http: int, metrics: int) -> Deployment:
@@ -382,7 +382,7 @@ def listens(host: str, port: int) -> bool:
     return True
 
 
-def _python_path() -> dict[str, str]:
+def python_path() -> dict[str, str]:
     """The servers run from `/`; they find the project's modules by this."""
     return {"PYTHONPATH": str(Path(__file__).resolve().parent.parent), "PYTHONDONTWRITEBYTECODE": "1"}
 

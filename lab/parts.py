@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from lab.postgres import PostgresServer
+
 
 class Server(Protocol):
     """A process that can be started again after it was stopped or killed."""
@@ -54,3 +56,9 @@ class Part:
         """Crash it."""
         self.server.kill()
         self.state = "killed"
+
+
+def postgres_of(part: Part) -> PostgresServer:
+    """The server of a part that is PostgreSQL's."""
+    assert isinstance(part.server, PostgresServer)
+    return part.server

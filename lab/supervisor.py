@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 import asyncpg
 
 from components.settings import Shard
-from lab.parts import Part
+from lab.census import Census
+from lab.parts import Part, postgres_of
 from lab.postgres import PostgresServer
 from lab.process import ProcessError
 
@@ -35,19 +36,16 @@ _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 """The first message of PostgreSQL's protocol that a server answers before it asks who one is: with one byte."""
 
 
-def postgres_of(part: Part) -> PostgresServer:
-    """The server of a part that is PostgreSQL's."""
-    assert isinstance(part.server, PostgresServer)
-    return part.server
-
-
 class Supervisor:
-    """Watches a lab's primaries in a thread of its own. `primaries` are the parts that are each shard's primary now."""
+    """Watches a lab's primaries, each shard's in a thread of its own. `primaries` are the parts that they are now, `told`
+    what it did, `fenced` when it last fenced a former primary (monotonic seconds), `census` who took writes meanwhile."""
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab
         self.primaries = {shard.id: lab.parts[f"postgres/shard-{shard.id}/primary"] for shard in lab.topology.shards}
         self.told: list[str] = []
+        self.fenced: float | None = None
+        self.census = Census(lab)
         self._missed = dict.fromkeys(self.primaries, 0)
         self._ended = threading.Event()
         self._turn = threading.Lock()
@@ -58,12 +56,14 @@ class Supervisor:
 
     def start(self) -> None:
         """Begin to watch."""
+        self.census.start()
         for thread in self._threads:
             thread.start()
 
     def stop(self) -> None:
         """Watch no more; safe to repeat, and before the start."""
         self._ended.set()
+        self.census.stop()
         for thread in self._threads:
             if thread.is_alive():
                 thread.join()
@@ -133,6 +133,7 @@ class Supervisor:
             return
         if former.state == "up":
             former.kill()
+        self.fenced = time.monotonic()
         received = await asyncio.gather(*map(_received, replicas))
         best = replicas[received.index(max(received))]
         await _alone(postgres_of(best))

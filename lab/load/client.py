@@ -53,8 +53,6 @@ class Client:
     http: aiohttp.ClientSession
     history: History
     item_bytes: int
-    stale: int = 0
-    """Reads that showed less than the user's own last acknowledged write."""
 
     async def sign_up(self, region: str, service_token: str) -> str:
         """Register a user at home in `region`; the id."""
@@ -91,9 +89,11 @@ class Client:
         }
         known = user.written.get(item, 0)
         status, body, error = await self._send("GET", region, path[route], user)
-        if route == "read" and status == HTTPStatus.OK and item not in user.busy and json.loads(body)["n"] < known:
-            self.stale += 1
-            error = "stale read"
+        if route == "read" and status == HTTPStatus.OK and item not in user.busy:
+            shown = json.loads(body)["n"]
+            if shown < known:
+                self.history.stale.append(self.history.first_missing(user.id, item, shown))
+                error = "stale read"
         good = not error and status == HTTPStatus.OK
         return status, "ok" if good else "fail", error
 
@@ -111,7 +111,7 @@ class Client:
                 user.written[item] = number
             elif not error and status < HTTPStatus.INTERNAL_SERVER_ERROR:
                 outcome = "fail"
-            self.history.wrote(user.id, item, number, outcome)
+            self.history.wrote(user.id, item, number, outcome, time.monotonic())
             return status, outcome, error
         finally:
             user.busy.discard(item)

@@ -20,6 +20,8 @@ from lab.load.mix import Mix, check
 from lab.load.run import Event, Plan, Result, Run
 
 HERE = Path(__file__).resolve().parents[2]
+LAG_SECONDS = 1.0
+"""Between two measurements of the replicas' lag, until the fault happens."""
 _BAR = 30
 
 
@@ -81,9 +83,19 @@ async def drive(lab: station.Running, about: Any, plan: Plan, fault: str) -> rep
             notes.append(line)
         moments[f"{do} done"] = time.monotonic()
 
+    lags = [0.0]
+
+    async def watch_lag() -> None:
+        while True:
+            lags.append(await asyncio.to_thread(station.ask, lab, do="lag"))
+            await asyncio.sleep(LAG_SECONDS)
+
     async def break_it() -> None:
-        lag = await asyncio.to_thread(station.ask, lab, do="lag")
-        notes.append(f"replicas were at most {lag * 1000:.0f} ms behind when it happened")
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+        lags.append(await asyncio.to_thread(station.ask, lab, do="lag"))
+        notes.append(f"replicas were at most {max(lags) * 1000:.0f} ms behind before it happened")
+        await asyncio.to_thread(station.ask, lab, do="census")  # from here on
         await asyncio.to_thread(order, "inject")
         broken.set()
 
@@ -99,7 +111,11 @@ async def drive(lab: station.Running, about: Any, plan: Plan, fault: str) -> rep
         return issued["service"], issued["users"]
 
     run = Run(plan, about["gateways"], about["host"], _progress())
-    result: Result = await run.go(tokens, events, count, count)
+    watching = asyncio.create_task(watch_lag() if fault else asyncio.sleep(0))
+    try:
+        result: Result = await run.go(tokens, events, count, count)
+    finally:
+        watching.cancel()
     if not fault:
         return report.make(result, counts[0], counts[1])
     evidence = judge.Evidence(
@@ -110,9 +126,17 @@ async def drive(lab: station.Running, about: Any, plan: Plan, fault: str) -> rep
         mending=moments["heal"],
         mended=moments["heal done"],
         victim=about["victim"],
+        fenced=station.ask(lab, do="fenced"),
+        lag=max(lags),
+        lost=result.lost,
+        stale=result.history.stale,
+        writable=station.ask(lab, do="census"),
     )
     notes += judge.told(evidence)
-    return report.make(result, counts[0], counts[1], fault, notes, FAULTS[fault].judge(evidence))
+    happened = FAULTS[fault]
+    return report.make(
+        result, counts[0], counts[1], fault, notes, happened.judge(evidence), asynchronous=happened.asynchronous
+    )
 
 
 def _progress() -> Callable[[str, float, float], None]:

@@ -32,26 +32,48 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One write of a user's item: the number that it wrote, and what came of it."""
+    """One write of a user's item: the number that it wrote, what came of it, and when its answer came."""
 
     number: int
     outcome: Outcome
+    answered: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A final read that shows what it must not: what was read, what may have been, and when the first acknowledged
+    write that is missing was acknowledged (infinity where none is: something shows that was refused)."""
+
+    user: str
+    key: str
+    read: int | None
+    allowed: tuple[int | None, ...]
+    acknowledged: float
 
 
 @dataclass
 class History:
-    """Samples and writes of a run. Numbers of one item only grow, and one writer at a time writes it."""
+    """Samples and writes of a run. Numbers of one item only grow, and one writer at a time writes it.
+
+    `stale` has, for each read that showed less than the user's own last acknowledged write, when that was acknowledged.
+    """
 
     samples: list[Sample] = field(default_factory=list)
+    stale: list[float] = field(default_factory=list)
     writes: dict[tuple[str, str], list[Write]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, sample: Sample) -> None:
         """Keep a request."""
         self.samples.append(sample)
 
-    def wrote(self, user: str, key: str, number: int, outcome: Outcome) -> None:
+    def wrote(self, user: str, key: str, number: int, outcome: Outcome, answered: float) -> None:
         """Keep what came of a write."""
-        self.writes[user, key].append(Write(number, outcome))
+        self.writes[user, key].append(Write(number, outcome, answered))
+
+    def first_missing(self, user: str, key: str, read: int | None) -> float:
+        """When the first acknowledged write above `read` was acknowledged; infinity where there is none."""
+        above = (w.answered for w in self.writes[user, key] if w.outcome == "ok" and w.number > (read or 0))
+        return min(above, default=float("inf"))
 
     def possible(self, user: str, key: str) -> set[int | None]:
         """What a final read may show: the last acknowledged number, or an indeterminate one after it. None: nothing."""
@@ -63,13 +85,14 @@ class History:
                 shown.add(write.number)
         return shown
 
-    def lost(self, final: Iterable[tuple[str, str, int | None]]) -> list[tuple[str, str, int | None, list[int | None]]]:
-        """Final reads that show what they must not: user, key, what was read, what may have been."""
+    def lost(self, final: Iterable[tuple[str, str, int | None]]) -> list[Lost]:
+        """Final reads (user, key, what was read) that show what they must not."""
         wrong = []
         for user, key, read in final:
             allowed = self.possible(user, key)
             if read not in allowed:
-                wrong.append((user, key, read, sorted(allowed, key=lambda n: -1 if n is None else n)))
+                order = tuple(sorted(allowed, key=lambda n: -1 if n is None else n))
+                wrong.append(Lost(user, key, read, order, self.first_missing(user, key, read)))
         return wrong
 
     def errors(self) -> Counter[str]:

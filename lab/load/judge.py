@@ -12,7 +12,7 @@ from http import HTTPStatus
 
 import msgspec
 
-from lab.load.history import Sample, percentile
+from lab.load.history import Lost, Sample, percentile
 
 AVAILABILITY = 99.95
 """Percent; the specification's target."""
@@ -36,7 +36,10 @@ class Evidence:
     """What a judge sees. Moments in the samples' clock: the fault was ordered at `broke`, had struck by `struck` (its
     first effect), was done at `broken`; the heal was ordered at `mending` and done at `mended`.
 
-    `victim` is the region that it befell.
+    `victim` is the region that it befell. `fenced` is when a former primary was fenced, for a promotion elsewhere (None:
+    nothing was promoted), `lag` by how many seconds the slowest replica was behind at the most before, `lost` and `stale`
+    what of the acknowledged writes was missing at the end and meanwhile (as in History), `writable` the most primaries
+    of one shard that took writes at the same time.
     """
 
     samples: Sequence[Sample]
@@ -46,6 +49,11 @@ class Evidence:
     mending: float
     mended: float
     victim: str
+    fenced: float | None = None
+    lag: float = 0.0
+    lost: Sequence[Lost] = ()
+    stale: Sequence[float] = ()
+    writable: int = 1
 
     def failed(self) -> list[Sample]:
         """Requests without a good answer."""
@@ -100,19 +108,58 @@ def after_healing(evidence: Evidence) -> Check:
     return none(f"failed {SETTLING_SECONDS:g} s after the heal", (s for s in evidence.failed() if s.at > began))
 
 
-def region_lost(evidence: Evidence) -> Iterator[Check]:
-    """The others carry all users; a write needs its primary, and waits for the region or its promotion."""
+def within_lag(evidence: Evidence) -> Iterator[Check]:
+    """Replication to other regions is asynchronous: a promotion there may cost what was acknowledged before the fence
+    and had not arrived, which is at most the lag that was measured. Nothing else."""
     e = evidence
+    begin = e.broke - e.lag
+    end = e.broke if e.fenced is None else max(e.fenced, e.broken)
 
-    def write_without_primary(sample: Sample) -> bool:
-        return sample.route == "write" and sample.region == e.victim and e.meanwhile(sample)
+    def beyond(name: str, moments: Sequence[float]) -> Check:
+        excused = [moment for moment in moments if e.fenced is not None and begin <= moment <= end]
+        oldest = f", the oldest {(e.broke - min(excused)) * 1000:.0f} ms before the fault" if excused else ""
+        count = len(moments) - len(excused)
+        told = f"{count}" + (f" (and {len(excused)} within it{oldest})" if excused else "")
+        return Check(name, told, "0", count == 0)
 
-    rest = [s for s in e.samples if s.outcome == "ok" or not e.in_flight(s)]
-    yield availability("availability apart from in flight", rest)
-    yield availability("and from writes to the dead primary", (s for s in rest if not write_without_primary(s)))
+    name = f"beyond the lag measured ({e.lag * 1000:.0f} ms)"
+    yield beyond(f"acknowledged writes lost {name}", [lost.acknowledged for lost in e.lost])
+    yield beyond(f"stale reads {name}", e.stale)
+
+
+def one_primary(evidence: Evidence) -> Check:
+    """At no time were there two that would take a shard's writes."""
+    return Check("primaries of a shard at once", str(evidence.writable), "<= 1", evidence.writable <= 1)
+
+
+def region_lost(evidence: Evidence) -> Iterator[Check]:
+    """The others carry all users; a write waits until its shard's replica elsewhere is promoted."""
+    e = evidence
+    yield availability(
+        "availability apart from in flight", (s for s in e.samples if s.outcome == "ok" or not e.in_flight(s))
+    )
     survivors = [s for s in e.samples if s.region != e.victim and not s.away and overlaps(s, e.broke, e.mending)]
     yield none("failed of the other regions' users", (s for s in survivors if s.outcome != "ok"))
     yield p95("their p95 meanwhile", survivors)
+    yield from within_lag(e)
+    yield one_primary(e)
+    yield signed_out(e)
+    yield after_healing(e)
+
+
+def region_isolated(evidence: Evidence) -> Iterator[Check]:
+    """Its users can go on reading what they have at home; they write again when it is joined. The others go on."""
+    e = evidence
+
+    def excused(sample: Sample) -> bool:
+        writes_at_home = sample.region == e.victim and sample.route == "write" and e.meanwhile(sample)
+        return writes_at_home or sample.away or e.in_flight(sample)
+
+    yield none("failed but for its own users' writes", (s for s in e.failed() if not excused(s)))
+    others = [s for s in e.samples if s.region != e.victim and not s.away and overlaps(s, e.broke, e.mending)]
+    yield p95("the others' p95 meanwhile", others)
+    yield from within_lag(e)
+    yield one_primary(e)
     yield signed_out(e)
     yield after_healing(e)
 
@@ -154,6 +201,16 @@ def link_hurt(evidence: Evidence) -> Iterator[Check]:
     yield p95("their p95 meanwhile", (s for s in home if overlaps(s, evidence.broke, evidence.mending)))
     yield signed_out(evidence)
     yield after_healing(evidence)
+
+
+def sheds(evidence: Evidence) -> Iterator[Check]:
+    """What cannot be served is refused at once and told so (503), and all is well soon after."""
+    e = evidence
+    refused = [s for s in e.failed() if not e.in_flight(s)]
+    yield none("failed in another way than by 503", (s for s in refused if s.status != HTTPStatus.SERVICE_UNAVAILABLE))
+    yield none("failed of the other regions' users", (s for s in refused if s.region != e.victim and not s.away))
+    yield signed_out(e)
+    yield after_healing(e)
 
 
 def nothing_fails(evidence: Evidence) -> Iterator[Check]:

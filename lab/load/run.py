@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import aiohttp
 
 from lab.load.client import TIMEOUT_SECONDS, Client, User
-from lab.load.history import History
+from lab.load.history import History, Lost
 from lab.load.mix import Mix, arrivals
 
 Progress = Callable[[str, float, float], None]
@@ -41,8 +41,7 @@ class Result:
     history: History
     began: float = 0
     ended: float = 0
-    stale: int = 0
-    lost: list[tuple[str, str, int | None, list[int | None]]] = field(default_factory=list)
+    lost: list[Lost] = field(default_factory=list)
     checked: int = 0
 
 
@@ -71,7 +70,7 @@ class Run:
             try:
                 await self._drive(client, self.plan.warm_up, self.plan.seed, "warming up", ())
                 client.history.samples.clear()
-                client.stale = 0
+                client.history.stale.clear()
                 result = Result(self.plan, client.history)
                 if at_start:
                     await at_start()
@@ -80,7 +79,6 @@ class Run:
                 result.ended = time.monotonic()
                 if at_end:
                     await at_end()
-                result.stale = client.stale
                 await self._read_back(client, result)
             finally:
                 for task in connected:

@@ -1,0 +1,76 @@
+"""Faults of processes without data of their own, of session stores, and planned changes to them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from msgspec import structs
+
+from app.deployment import Deployment, SessionKey
+from lab.faults.fault import Say, victim
+from lab.lab import Lab
+
+KEY_PAUSE_SECONDS = 3.0
+"""Between the steps of a key rotation: every process has read the document by then (it looks every second)."""
+
+
+def kill_app(lab: Lab, say: Say) -> None:
+    part = lab.parts[f"app/{victim(lab)}/0"]
+    part.kill()
+    say(f"{part.name} killed")
+
+
+def revive_app(lab: Lab, say: Say) -> None:
+    lab.parts[f"app/{victim(lab)}/0"].start()
+    say("it is back")
+
+
+def kill_sessions(lab: Lab, say: Say) -> None:
+    part = lab.parts[f"redis/{victim(lab)}/sessions"]
+    part.kill()
+    say(f"{part.name} killed")
+
+
+def revive_sessions(lab: Lab, say: Say) -> None:
+    lab.parts[f"redis/{victim(lab)}/sessions"].start()
+    say("it is back, with what it had written to disk")
+
+
+def roll(lab: Lab, say: Say) -> None:
+    """Every app process in turn: told to end, drained, started anew. nginx's other servers carry its users meanwhile."""
+    for part in lab.parts.values():
+        if part.name.startswith("app/"):
+            part.stop()
+            part.start()
+            say(f"{part.name} is new")
+
+
+def rotate(lab: Lab, say: Say) -> None:
+    """The runbook's steps: the new key decrypts everywhere, then it encrypts, and the old one only decrypts."""
+    new = f"k{len(lab.documents[lab.layout.regions[0]].sessions.keyring) + 1}"
+    lab.add_session_key(new)
+
+    def keyring(
+        change: Callable[[tuple[SessionKey, ...]], tuple[SessionKey, ...]],
+    ) -> Callable[[Deployment], Deployment]:
+        def changed(document: Deployment) -> Deployment:
+            sessions = structs.replace(document.sessions, keyring=change(document.sessions.keyring))
+            return structs.replace(document, sessions=sessions)
+
+        return changed
+
+    lab.change_documents(keyring(lambda keys: (*keys, SessionKey(id=new, state="decrypt"))))
+    say(f"{new} decrypts")
+    time.sleep(KEY_PAUSE_SECONDS)
+    lab.change_documents(
+        keyring(
+            lambda keys: tuple(
+                SessionKey(
+                    id=key.id, state="active" if key.id == new else "decrypt" if key.state == "active" else key.state
+                )
+                for key in keys
+            )
+        )
+    )
+    say(f"{new} encrypts, the old key only decrypts")

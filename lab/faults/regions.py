@@ -1,0 +1,53 @@
+"""A whole region dies, or is cut off and lives; its shards are promoted elsewhere and come home."""
+
+from __future__ import annotations
+
+from lab import homecoming
+from lab.faults.fault import Say, victim
+from lab.lab import Lab
+
+
+def kill_region(lab: Lab, say: Say) -> None:
+    region = victim(lab)
+    for part in reversed(lab.of_region(region)):
+        part.kill()
+    say(f"{region}: {len(lab.of_region(region))} servers killed")
+
+
+def revive_region(lab: Lab, say: Say) -> None:
+    """Start its servers. Shards that were promoted elsewhere meanwhile are rebuilt at home, and switched back at last."""
+    with lab.supervisor.paused():
+        _bring_home(lab, say)
+
+
+def isolate(lab: Lab, say: Say) -> None:
+    lab.link(_around(lab), cut=True)
+    say(f"{victim(lab)} is cut off from the other regions, and lives")
+
+
+def rejoin(lab: Lab, say: Say) -> None:
+    with lab.supervisor.paused():
+        lab.link(_around(lab), cut=False)
+        _bring_home(lab, say)
+
+
+def _around(lab: Lab) -> list[tuple[str, str]]:
+    """Every link of the victim, both ways."""
+    others = [region for region in lab.layout.regions if region != victim(lab)]
+    return [pair for other in others for pair in ((other, victim(lab)), (victim(lab), other))]
+
+
+def _bring_home(lab: Lab, say: Say) -> None:
+    region = victim(lab)
+    for line in lab.supervisor.told:
+        say(line)
+    lab.supervisor.told.clear()
+    moved = [s for s in lab.topology.shards if s.home == region and lab.supervisor.primaries[s.id].region != region]
+    rebuilt = {f"postgres/shard-{shard.id}/{what}" for shard in moved for what in ("primary", region)}
+    for shard in moved:
+        homecoming.rebuild(lab, shard)
+    down = [part for part in lab.of_region(region) if part.state != "up" and part.name not in rebuilt]
+    lab.start_together(down, lambda _name, _state: None)
+    say(f"{region}: its servers are back")
+    for shard in moved:
+        homecoming.bring_home(lab, shard, say)

@@ -1,0 +1,119 @@
+"""Faults of one shard: its primary dies, has no connection left, or gives slots away under load."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+
+import asyncpg
+
+from lab.faults.fault import Say, victim
+from lab.lab import Lab, python_path
+from lab.parts import Part, postgres_of
+from lab.postgres import PostgresServer
+from lab.process import User, run
+
+MOVED_SLOTS = 30
+RESHARD_SECONDS = 120.0
+END_THE_APP_S = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'hal9-server'"
+
+
+def _home_shard(lab: Lab) -> tuple[Part, Part]:
+    """The victim region's shard: its primary, and the replica at home that stands by."""
+    region = victim(lab)
+    shard = next(shard for shard in lab.topology.shards if shard.home == region)
+    return lab.parts[f"postgres/shard-{shard.id}/primary"], lab.parts[f"postgres/shard-{shard.id}/{region}"]
+
+
+def fail_over(lab: Lab, say: Say) -> None:
+    """Kill the primary and let the standby at home take over its address, as RDS does with Multi-AZ."""
+    primary, standby = _home_shard(lab)
+    old, new = postgres_of(primary), postgres_of(standby)
+    with lab.supervisor.paused():
+        primary.kill()
+        began = time.monotonic()
+        say(f"{primary.name} killed")
+        new.promote()
+        new.stop()
+        old.port, new.port = new.port, old.port
+        old.settings, new.settings = (
+            new.settings,
+            old.settings,
+        )  # among them the name that a synchronous standby goes by
+        primary.server, standby.server = new, old
+        primary.start()
+        standby.state = "killed"
+        say(f"its standby took over after {time.monotonic() - began:.1f} s")
+
+
+def rebuild_standby(lab: Lab, say: Say) -> None:
+    primary, standby = _home_shard(lab)
+    postgres_of(standby).rejoin(postgres_of(primary))
+    standby.start()
+    lab.synchronous(primary.name)
+    say(f"{standby.name} is a standby again")
+
+
+def move_slots(lab: Lab, say: Say) -> None:
+    """The runbook's move (docs/runbooks/move-slots.md), from the first region's shard to the victim's."""
+    source = next(shard for shard in lab.topology.shards if shard.home == lab.layout.regions[0])
+    target = next(shard for shard in lab.topology.shards if shard.home == victim(lab))
+    first = source.key_ranges[0].start
+    slots = f"{first}-{first + MOVED_SLOTS - 1}"
+    _reshard(lab, say, "run", "--from", source.id, "--to", target.id, "--slots", slots, "--target-free-gib", 1)
+
+
+def move_back(lab: Lab, say: Say) -> None:
+    _reshard(lab, say, "reverse")
+
+
+def _reshard(lab: Lab, say: Say, *arguments: str | int) -> None:
+    document = lab.directory / f"app-{lab.layout.regions[0]}-0.json"
+    command = [sys.executable, "-m", "app.reshard", arguments[0], "--document", document, *arguments[1:]]
+    ran = run(list(map(str, command)), User.current(), python_path(), timeout=RESHARD_SECONDS)
+    for line in ran.splitlines():
+        if "pause_milliseconds" in line or line.startswith("move "):
+            say(line.strip())
+
+
+class Crowd:
+    """Connections that are taken and kept, so that nobody else has them."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._connections: list[asyncpg.Connection] = []
+
+    def come(self, server: PostgresServer) -> int:
+        """Take every connection that a server has left; how many."""
+        self._loop.run_until_complete(self._take(server))
+        self._loop.run_until_complete(self._connections[0].execute(END_THE_APP_S))
+        return self._loop.run_until_complete(self._take(server))
+
+    async def _take(self, server: PostgresServer) -> int:
+        while True:
+            try:
+                self._connections.append(await asyncpg.connect(**server.dsn("postgres")))
+            except asyncpg.TooManyConnectionsError:
+                return len(self._connections)
+
+    def leave(self) -> None:
+        """Give them back."""
+        for connection in self._connections:
+            connection.terminate()
+        self._connections.clear()
+        self._loop.run_until_complete(asyncio.sleep(0))
+
+
+_crowd = Crowd()
+
+
+def exhaust(lab: Lab, say: Say) -> None:
+    """Take every connection of the victim's primary, the app's too."""
+    server = postgres_of(_home_shard(lab)[0])
+    say(f"{_crowd.come(server)} connections taken: the server has none left")
+
+
+def give_back(_lab: Lab, say: Say) -> None:
+    _crowd.leave()
+    say("they are given back")
