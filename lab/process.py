@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import functools
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -71,13 +73,24 @@ class User:
         return {"user": self.uid, "group": self.gid, "extra_groups": []} if self.switches else {}
 
 
+PORTS = range(10_000, 32_000)
+"""Ports that are given to servers: below those that kernels give to outgoing connections (32768 and above on Linux), of
+which one could take the port between the choice and the server's start."""
+
+
 def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port nobody listens on at `host`, chosen by the kernel."""
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, 0))
-        port: int = listener.getsockname()[1]
-        return port
+    """A TCP port nobody listens on at `host`, drawn by chance, so that processes at the same time draw others."""
+    while True:
+        port = random.choice(PORTS)
+        with socket.socket() as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listener.bind((host, port))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+            else:
+                return port
 
 
 MEMORY = Path("/dev/shm")

@@ -178,9 +178,9 @@ class Mover:
             other = await readers.enter_async_context(self._reader(stream.receiver))
 
             async def snapshot() -> None:
-                for reader in (one, other):
-                    await reader.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                    await reader.execute("SELECT FROM slots LIMIT 1")  # the snapshot is taken by the first query
+                # The snapshot is taken by the first query.
+                take = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT FROM slots LIMIT 1"
+                await asyncio.gather(*(reader.execute(take) for reader in (one, other)))
                 await self._tell(f"snapshots {when}")
                 if await ownership.lift(owner, self.record.id) != len(self.record.slots):
                     raise ownership.OwnershipError("the fence was lifted before both snapshots were there")
@@ -251,10 +251,9 @@ class Mover:
             began = time.monotonic()
             try:
                 async with asyncio.timeout(PAUSE_SECONDS):
-                    await ownership.fence(owner, slots, move, stream.receiver.shard.id)
+                    fence = await ownership.fence(owner, slots, move, stream.receiver.shard.id)
                     await self._tell(f"fenced: {name}")
-                    position = await owner.fetchval("SELECT pg_current_wal_lsn()::text")
-                    await stream.drain(PAUSE_SECONDS)
+                    await stream.arrival(fence.marker, PAUSE_SECONDS)
                     await self._tell(f"drained: {name}")
                 await work()
             except (TimeoutError, StreamError, ownership.FenceBusy, ownership.OwnershipError) as error:
@@ -264,7 +263,7 @@ class Mover:
                 continue
             self.record.facts[name] = {
                 "pause_milliseconds": round((time.monotonic() - began) * 1000, 1),
-                "drained_to": position,
+                "drained_to": fence.position,
             }
             return
         await self._lift(stream)
@@ -275,9 +274,9 @@ class Mover:
             await ownership.lift(stream.sender.connection, self.record.id)
 
     async def _settle(self, stream: Stream) -> None:
-        """Wait until the stream's lag, measured by a marker, is small."""
+        """Wait until the stream's lag, measured by a marker beside the shards' distance, is small."""
         give_up = time.monotonic() + SETTLE_SECONDS
-        while await stream.drain(SETTLE_SECONDS) > MAX_LAG_SECONDS:
+        while await stream.drain(SETTLE_SECONDS) - await stream.distance() > MAX_LAG_SECONDS:
             if time.monotonic() > give_up:
                 raise MoveError(f"{stream.name} stays more than {MAX_LAG_SECONDS} s behind; nothing was fenced")
 

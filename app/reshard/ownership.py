@@ -7,13 +7,13 @@ who has revoked, whatever the mover is still about to do.
 
 from __future__ import annotations
 
+from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
 
-FENCE_LOCK_SECONDS = 0.25
-"""How long the fence waits for writers in flight. Writers behind it queue meanwhile: it counts as pause."""
-
+NOT_SO = "U9007"
+"""SQLSTATE of migrations/0004_moves.sql: a slot's row does not say what the step needs."""
 
 EPOCHS = 1000
 """By how much a hand-over raises a slot's epoch. A promotion raises it by 1 (`open_primary` in
@@ -23,6 +23,13 @@ record of the hand-over."""
 
 class OwnershipError(RuntimeError):
     """A slot's row does not say what this step needs. Nothing was changed."""
+
+
+class Fence(NamedTuple):
+    """A fence that is closed: the marker behind the last write before it, and the position reached."""
+
+    marker: int
+    position: str
 
 
 class FenceBusy(RuntimeError):
@@ -57,23 +64,18 @@ async def arm(receiver: asyncpg.Connection, slots: list[int], move: UUID, peer: 
         )  # fmt: skip
 
 
-async def fence(owner: asyncpg.Connection, slots: list[int], move: UUID, peer: int) -> None:
+async def fence(owner: asyncpg.Connection, slots: list[int], move: UUID, peer: int) -> Fence:
     """Stop writes to the slots, once those in flight have ended. Slots this move fenced already stay so.
 
     Raises: FenceBusy, OwnershipError.
     """
     try:
-        async with owner.transaction():
-            await owner.execute(f"SET LOCAL lock_timeout = {round(FENCE_LOCK_SECONDS * 1000)}")
-            tag = await owner.execute(
-                "UPDATE slots SET state = 'fenced', move = $2, peer = $3, changed_at = clock_timestamp() "
-                "WHERE slot = ANY ($1) AND (state = 'owned' OR (state = 'fenced' AND move = $2))",
-                slots, move, peer,
-            )  # fmt: skip
-            if int(tag.split()[-1]) != len(slots):
-                raise OwnershipError(f"{tag.split()[-1]} of {len(slots)} slots could be fenced")
+        row = await owner.fetchrow("SELECT marker, lsn::text FROM fence_slots($1, $2, $3)", slots, move, peer)
     except asyncpg.LockNotAvailableError as error:
-        raise FenceBusy(f"a writer kept its slot for {FENCE_LOCK_SECONDS} s") from error
+        raise FenceBusy(f"a writer kept its slot: {error}") from error
+    except asyncpg.PostgresError as error:
+        raise (OwnershipError(str(error)) if error.sqlstate == NOT_SO else error) from None
+    return Fence(row["marker"], row["lsn"])
 
 
 async def lift(owner: asyncpg.Connection, move: UUID) -> int:
@@ -100,14 +102,10 @@ async def revoke(receiver: asyncpg.Connection, move: UUID) -> bool:
 
 async def take_over(receiver: asyncpg.Connection, slots: list[int], move: UUID, epoch: int) -> None:
     """The hand-over: from here on the receiver is the owner. Raises OwnershipError when it was revoked."""
-    async with receiver.transaction():
-        tag = await receiver.execute(
-            "UPDATE slots SET state = 'owned', epoch = $3, changed_at = clock_timestamp() "
-            "WHERE slot = ANY ($1) AND state = 'incoming' AND move = $2",
-            slots, move, epoch,
-        )  # fmt: skip
-        if int(tag.split()[-1]) != len(slots):
-            raise OwnershipError("the hand-over was revoked")
+    try:
+        await receiver.execute("SELECT take_slots_over($1, $2, $3)", slots, move, epoch)
+    except asyncpg.PostgresError as error:
+        raise (OwnershipError(str(error)) if error.sqlstate == NOT_SO else error) from None
 
 
 async def has_taken_over(receiver: asyncpg.Connection, slots: list[int], move: UUID, epoch: int) -> bool:

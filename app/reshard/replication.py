@@ -19,7 +19,6 @@ log = logging.getLogger(__name__)
 TABLES = ("users", "items", "idempotency_keys")
 """The tables that hold users' rows, each with `slot` first in its primary key."""
 
-MARKER_POLL_SECONDS = 0.002
 SLOT_RELEASE_SECONDS = 10.0
 """How long a replication slot may take to be let go by the walsender that uses it."""
 
@@ -132,17 +131,20 @@ class Stream:
         before it. Raises: StreamError when it is not there within `timeout` seconds; the lag is then unknown.
         """
         began = time.monotonic()
-        number = await self.sender.connection.fetchval(
-            "INSERT INTO move_markers SELECT $1, coalesce(max(number), 0) + 1 FROM move_markers WHERE move = $1 "
-            "RETURNING number",
-            self.move,
-        )
-        while not await self.receiver.connection.fetchval(
-            "SELECT EXISTS (SELECT FROM move_markers WHERE move = $1 AND number = $2)", self.move, number
-        ):
-            if time.monotonic() - began > timeout:
-                raise StreamError(f"{self.name}: the receiver was not there within {timeout:g} s")
-            await asyncio.sleep(MARKER_POLL_SECONDS)
+        await self.arrival(await self.sender.connection.fetchval("SELECT send_marker($1)", self.move), timeout)
+        return time.monotonic() - began
+
+    async def arrival(self, marker: int, timeout: float) -> None:
+        """Wait until a marker that was sent has arrived. Raises: StreamError after `timeout` seconds."""
+        wait = "SELECT await_marker($1, $2, $3)"
+        if not await self.receiver.connection.fetchval(wait, self.move, marker, timeout):
+            raise StreamError(f"{self.name}: the receiver was not there within {timeout:g} s")
+
+    async def distance(self) -> float:
+        """Seconds of a round trip to the sender and one to the receiver: what a drain takes without any lag."""
+        began = time.monotonic()
+        for side in (self.sender, self.receiver):
+            await side.connection.fetchval("SELECT 1")
         return time.monotonic() - began
 
     async def close(self) -> None:

@@ -116,15 +116,16 @@ def within_lag(evidence: Evidence) -> Iterator[Check]:
     end = e.broke if e.fenced is None else max(e.fenced, e.broken)
 
     def beyond(name: str, moments: Sequence[float]) -> Check:
-        excused = [moment for moment in moments if e.fenced is not None and begin <= moment <= end]
-        oldest = f", the oldest {(e.broke - min(excused)) * 1000:.0f} ms before the fault" if excused else ""
+        excused = [moment - e.broke for moment in moments if e.fenced is not None and begin <= moment <= end]
         count = len(moments) - len(excused)
-        told = f"{count}" + (f" (and {len(excused)} within it{oldest})" if excused else "")
-        return Check(name, told, "0", count == 0)
+        told = f"{count}"
+        if excused:
+            told += f" (and {len(excused)} acknowledged {min(excused):+.2f} to {max(excused):+.2f} s from the fault)"
+        fence = "" if e.fenced is None else f" and the fence, {end - e.broke:+.2f} s"
+        return Check(name, told, f"0 but between the lag, {-e.lag:+.2f} s,{fence}", count == 0)
 
-    name = f"beyond the lag measured ({e.lag * 1000:.0f} ms)"
-    yield beyond(f"acknowledged writes lost {name}", [lost.acknowledged for lost in e.lost])
-    yield beyond(f"stale reads {name}", e.stale)
+    yield beyond("acknowledged writes lost", [lost.acknowledged for lost in e.lost])
+    yield beyond("stale reads of one's own writes", e.stale)
 
 
 def one_primary(evidence: Evidence) -> Check:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from components import nginx
+from lab.process import free_port
 
 NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 
@@ -121,13 +122,6 @@ class Certificates:
 
 def _openssl(folder: Path, arguments: str) -> None:
     subprocess.run(["openssl", *arguments.split()], cwd=folder, check=True, capture_output=True)
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class Nginx:

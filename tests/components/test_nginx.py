@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from components import nginx
+from lab.process import free_port
 from tests.components.nginx_rig import (
     NGINX,
     Backend,
@@ -26,7 +27,6 @@ from tests.components.nginx_rig import (
     ask,
     connects,
     folder_for,
-    free_port,
     gateway,
     wait_until,
 )
