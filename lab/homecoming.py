@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from lab.lab import Lab
 
 CATCH_UP_SECONDS = 30.0
+LAST_RECORD_SECONDS = 2.0
+"""How long what a server sent last may be under way to the rebuilt one."""
 NEAR_BYTES = 256 * 1024
 """The switch begins when the rebuilt server is this close: the rest is sent while the other one shuts down."""
 
@@ -28,7 +30,13 @@ def rebuild(lab: Lab, shard: Shard) -> None:
     """Make the former primary a replica of the promoted one: what only it has is rewound, and it cannot be written to
     at any moment."""
     home, promoted = lab.parts[f"postgres/shard-{shard.id}/primary"], lab.supervisor.primaries[shard.id]
-    postgres_of(home).rejoin(seen(lab, home.region, promoted))
+    server, source = postgres_of(home), seen(lab, home.region, promoted)
+    if (server.data / "standby.signal").exists():
+        # It was a standby when it died, of an earlier attempt: nothing of it is worth rewinding.
+        server.replica_of = source
+        _copy_again(home)
+        return
+    server.rejoin(source)
     home.start()
 
 
@@ -41,7 +49,7 @@ def bring_home(lab: Lab, shard: Shard, say: Callable[[str], None]) -> None:
     promoted.stop()
     if not asyncio.run(_has_all(postgres_of(promoted), postgres_of(home))):
         promoted.start()
-        raise ProcessError(f"{home.name} had not received all when {promoted.name} shut down: nothing was switched")
+        raise ProcessError(f"{home.name} does not have all that {promoted.name} wrote: nothing was switched")
     postgres_of(home).promote()
     lab.supervisor.primaries[shard.id] = home
     say(f"shard {shard.id} is at home again: its primary changed within {time.monotonic() - began:.1f} s")
@@ -72,11 +80,17 @@ def seen(lab: Lab, viewer: str, part: Part) -> PostgresServer:
 
 
 async def _has_all(stopped: PostgresServer, copy: PostgresServer) -> bool:
-    """Whether `copy` has received the last record of a server that was shut down in order: its shutdown checkpoint."""
+    """Whether `copy` comes to have the last record of a server that was shut down in order: its shutdown checkpoint.
+
+    What was replayed counts too: the position received goes back to a segment's begin when it looks for its source anew.
+    """
+    last, give_up = stopped.last_checkpoint(), time.monotonic() + LAST_RECORD_SECONDS
     standby = await asyncpg.connect(**copy.dsn("postgres"))
+    query = "SELECT greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) > $1::pg_lsn"
     try:
-        query = "SELECT coalesce(pg_last_wal_receive_lsn() > $1::pg_lsn, false)"
-        return bool(await standby.fetchval(query, stopped.last_checkpoint()))
+        while not (found := bool(await standby.fetchval(query, last))) and time.monotonic() < give_up:
+            await asyncio.sleep(0.02)
+        return found
     finally:
         await standby.close()
 

@@ -25,11 +25,8 @@ from tests.lab import browser
 
 pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("lab"), pytest.mark.timeout(150)]
 ROOT = Path(__file__).parents[2]
-SMALL = ["--users", "45", "--seconds", "9", "--warm-up", "1", "--think-seconds", "1"]
+SMALL = ["--users", "45", "--seconds", "7", "--warm-up", "1", "--think-seconds", "1"]
 SERVERS = 31
-MAY_MISS = {"region-killed": {"availability apart from in flight"}}
-"""No other region's replica is promoted, so this one hangs on how fast the region is back; the check without the writes
-whose primary was dead must pass (docs/lab.md)."""
 
 
 def lab(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -100,7 +97,7 @@ def test_a_second_start_reports_the_first(running: Foreground):
 
 def test_a_small_load_fails_nothing_loses_nothing_and_stays_at_home(loaded: Path):
     found = figures(loaded)
-    assert found["requests"] > 300
+    assert found["requests"] > 240
     assert (found["errors"], found["lostWrites"], found["staleReads"]) == ({}, 0, 0)
     assert found["finalReads"] == 450
     assert 0 < found["crossRegionShare"] < 6
@@ -136,9 +133,8 @@ def test_a_fault_under_load_keeps_its_invariant(name: str, tmp_path: Path):
     done = lab("fault", name, *SMALL, "--out", tmp_path)
     assert (tmp_path / "report.json").exists(), done.stderr
     found = figures(tmp_path)
-    missed = {check["name"] for check in found["checks"] if not check["passed"]}
-    assert missed <= MAY_MISS.get(name, set()), done.stdout
-    assert done.returncode == bool(missed)
+    assert [check["name"] for check in found["checks"] if not check["passed"]] == [], done.stdout
+    assert done.returncode == 0
     assert found["fault"] == name
     assert any(note.startswith("must hold:") for note in found["notes"])
     assert lab("status").returncode == 0  # healed

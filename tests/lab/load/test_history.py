@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from lab.load.history import History, Sample, percentile
+from lab.load.history import History, Lost, Sample, percentile
 
 
 def history(*outcomes: str) -> History:
     kept = History()
     for number, outcome in enumerate(outcomes, start=1):
-        kept.wrote("u", "item", number, outcome)  # type: ignore[arg-type]
+        kept.wrote("u", "item", number, outcome, float(number))  # type: ignore[arg-type]
     return kept
 
 
@@ -34,15 +34,15 @@ def test_a_final_read_may_show_the_last_acknowledged_write_or_an_indeterminate_o
 
 
 def test_a_lost_acknowledged_write_is_told_with_what_was_read_and_what_may_have_been():
-    assert history("ok", "ok").lost([("u", "item", 1)]) == [("u", "item", 1, [2])]
+    assert history("ok", "ok").lost([("u", "item", 1)]) == [Lost("u", "item", 1, (2,), 2.0)]
 
 
 def test_a_write_that_vanished_is_lost():
-    assert history("ok").lost([("u", "item", None)]) == [("u", "item", None, [1])]
+    assert history("ok", "ok").lost([("u", "item", None)]) == [Lost("u", "item", None, (2,), 1.0)]
 
 
 def test_a_refused_write_that_shows_is_told_too():
-    assert history("ok", "fail").lost([("u", "item", 2)]) == [("u", "item", 2, [1])]
+    assert history("ok", "fail").lost([("u", "item", 2)]) == [Lost("u", "item", 2, (1,), float("inf"))]
 
 
 def test_what_is_there_is_not_lost():

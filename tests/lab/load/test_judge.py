@@ -6,7 +6,7 @@ import pytest
 
 from lab.faults import FAULTS
 from lab.load import judge
-from lab.load.history import Sample
+from lab.load.history import Lost, Sample
 from lab.load.judge import Check, Evidence
 from tests.lab.load.synthetic import even, sample
 
@@ -34,12 +34,23 @@ def test_a_session_refused_fails_every_judge(name: str):
     assert not verdict(FAULTS[name].judge, failed(30, status=401))
 
 
-@pytest.mark.parametrize("name", ["region-killed", "primary-killed", "sessions-killed", "link-cut", "link-slow"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "region-killed",
+        "region-isolated",
+        "primary-killed",
+        "sessions-killed",
+        "connections-exhausted",
+        "link-cut",
+        "link-slow",
+    ],
+)
 def test_a_failure_long_after_the_heal_is_never_excused(name: str):
     assert not verdict(FAULTS[name].judge, failed(LATE, "write"))
 
 
-@pytest.mark.parametrize("name", ["rolling-deploy", "key-rotated"])
+@pytest.mark.parametrize("name", ["rolling-deploy", "key-rotated", "slots-moved"])
 def test_a_planned_change_may_cost_no_request_at_all(name: str):
     assert not verdict(FAULTS[name].judge, failed(BROKE))
 
@@ -71,13 +82,56 @@ def test_a_hurt_link_may_neither_fail_nor_slow_who_is_at_home():
     assert verdict(FAULTS["link-slow"].judge, *fetched)
 
 
-def test_a_lost_region_is_told_with_and_without_the_writes_to_its_dead_primary():
-    writes = [failed(25 + n / 10, "write") for n in range(100)]
-    evidence = Evidence([*even(), *writes], BROKE, STRUCK, BROKEN, MENDING, MENDED, VICTIM)
-    found = {check.name: check for check in FAULTS["region-killed"].judge(evidence)}
-    assert found["availability apart from in flight"].measured == "98.361%"
-    assert not found["availability apart from in flight"].passed
-    assert found["and from writes to the dead primary"].measured == "100.000%"
+def test_a_lost_region_may_fail_what_was_in_flight_and_no_write_after_it():
+    assert verdict(FAULTS["region-killed"].judge, failed(STRUCK - 0.1, "write", seconds=0.2))
+    assert not verdict(FAULTS["region-killed"].judge, *(failed(25 + n / 10, "write") for n in range(10)))
+
+
+ASYNCHRONOUS = ["region-killed", "region-isolated"]
+
+
+def judged(name: str, **values: object) -> dict[str, bool]:
+    evidence = Evidence(even(), BROKE, STRUCK, BROKEN, MENDING, MENDED, VICTIM, **values)  # type: ignore[arg-type]
+    return {check.name: check.passed for check in FAULTS[name].judge(evidence)}
+
+
+def lost(acknowledged: float) -> Lost:
+    return Lost("u", "item", 1, (2,), acknowledged)
+
+
+@pytest.mark.parametrize("name", ASYNCHRONOUS)
+def test_a_promotion_elsewhere_may_cost_what_the_lag_held_back_until_the_fence(name: str):
+    for acknowledged in (BROKE - 0.2, BROKE, 22.9):
+        assert all(judged(name, fenced=23.0, lag=0.25, lost=[lost(acknowledged)], stale=[acknowledged]).values())
+
+
+@pytest.mark.parametrize("name", ASYNCHRONOUS)
+@pytest.mark.parametrize("acknowledged", [5.0, BROKE - 0.3, 23.1, 30.0, float("inf")])
+def test_a_write_acknowledged_before_the_lag_or_after_the_fence_must_be_there(name: str, acknowledged: float):
+    assert not judged(name, fenced=23.0, lag=0.25, lost=[lost(acknowledged)])["acknowledged writes lost"]
+    assert not judged(name, fenced=23.0, lag=0.25, stale=[acknowledged])["stale reads of one's own writes"]
+
+
+@pytest.mark.parametrize("name", ASYNCHRONOUS)
+def test_without_a_promotion_nothing_may_be_lost(name: str):
+    assert not judged(name, fenced=None, lag=0.25, lost=[lost(BROKE)])["acknowledged writes lost"]
+
+
+@pytest.mark.parametrize("name", ASYNCHRONOUS)
+def test_two_primaries_of_a_shard_fail(name: str):
+    assert not judged(name, writable=2)["primaries of a shard at once"]
+
+
+def test_an_isolated_region_may_fail_its_own_users_writes_alone():
+    assert verdict(FAULTS["region-isolated"].judge, failed(30, "write"))
+    assert not verdict(FAULTS["region-isolated"].judge, failed(30, "read"))
+    assert not verdict(FAULTS["region-isolated"].judge, failed(30, "write", "us-west"))
+
+
+def test_a_server_without_connections_may_refuse_its_own_users_and_only_by_503():
+    assert verdict(FAULTS["connections-exhausted"].judge, failed(30, "write"))
+    assert not verdict(FAULTS["connections-exhausted"].judge, failed(30, "write", status=500))
+    assert not verdict(FAULTS["connections-exhausted"].judge, failed(30, "write", "us-west"))
 
 
 def test_a_lost_region_fails_where_another_region_s_users_notice():

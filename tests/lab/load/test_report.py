@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from lab.load import report
+from lab.load.history import Lost
 from lab.load.judge import Check
 from lab.load.report import Report
 from tests.lab.load.synthetic import even, run_of, sample
@@ -53,9 +54,18 @@ def test_too_few_users_fail():
 
 def test_a_lost_write_and_a_stale_read_fail():
     run = run_of(even())
-    run.lost, run.stale = [("u", "item", None, [1])], 1
+    run.lost = [Lost("u", "item", None, (1,), 30.0)]
+    run.history.stale.append(30.0)
     found = verdicts(report.make(run, {}, {}))
     assert (found["acknowledged writes lost"], found["stale reads of one's own writes"]) == (False, False)
+
+
+def test_what_an_asynchronous_fault_costs_is_its_judge_s_to_say():
+    run = run_of(even())
+    run.lost = [Lost("u", "item", None, (1,), 30.0)]
+    made = report.make(run, {}, {}, "region-killed", [], [Check("lost", "1", "0 but", True)], asynchronous=True)
+    assert set(verdicts(made)) == {"lost"}
+    assert (made.lost_writes, made.passed) == (1, True)
 
 
 def test_a_fault_is_held_against_its_invariant_and_not_against_the_targets():
