@@ -28,10 +28,10 @@ from components.nginx import Gateway, Upstream, render
 from components.topology import Topology
 from lab import alone, certificates
 from lab.__main__ import NGINX, nginx_path, topology_of
-from lab.lab import Program, listens
 from lab.load.mix import Mix
 from lab.load.report import machine
 from lab.process import Process, ProcessError, User, free_port, work_directory
+from lab.servers import Program, listens
 
 CONNECTIONS = 16
 SECONDS = 4.0

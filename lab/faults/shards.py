@@ -9,10 +9,11 @@ import time
 import asyncpg
 
 from lab.faults.fault import Say, victim
-from lab.lab import Lab, python_path
+from lab.lab import Lab
 from lab.parts import Part, postgres_of
 from lab.postgres import PostgresServer
 from lab.process import User, run
+from lab.servers import python_path
 
 MOVED_SLOTS = 30
 RESHARD_SECONDS = 120.0

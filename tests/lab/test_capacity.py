@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from lab.capacity import Cost, Meter, mixed, sheet
-from lab.lab import Program
 from lab.load.mix import Mix
 from lab.process import Process, User
+from lab.servers import Program
 from tests.components.stackfiles import topology
 
 EVEN = {"nginx": 100e-6, "app": 500e-6, "postgres": 0.0, "redis": 50e-6}
