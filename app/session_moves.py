@@ -153,7 +153,12 @@ class SessionMoves(SessionStores):
         """
         away = seen.to
         if away != seen.origin:
-            raise SessionsUnreachable([away]) from error  # what it may have written since, no copy here has shown
+            # It was on its way there when that region was lost. The copy here tells whether it had arrived.
+            shown = await self._shown(away, session_id, error)
+            if shown is not None and version_of(shown) >= seen.version:
+                if shown[:1] != b"L":
+                    return None if shown[:1] == b"G" else await self._follow(session_id, Move.parse(shown))
+                seen = Move(version_of(shown), away, away, shown)
         session = self._opened(seen.record, seen.origin, session_id)
         if session is None:
             return None
@@ -174,6 +179,22 @@ class SessionMoves(SessionStores):
                 away, f"adopted {session_id}", lambda: self._take_at(session_id, away, move), adopted.expires_at
             )
         return adopted
+
+    async def _shown(self, region: str, session_id: str, error: BaseException) -> bytes | None:
+        """What the copy of another region's store holds. SessionsUnreachable where it does not answer or was never
+        filled: then it says nothing about what it does not hold."""
+        try:
+            record, heartbeat = await self._breakers.get("session-copy", region).call(
+                lambda: self._clients.session_copy(region).execute_command(
+                    "MGET", session_key(region, session_id), heartbeat_key(region)
+                )
+            )
+        except AWAY as why:
+            raise SessionsUnreachable([region]) from why
+        if heartbeat is None:
+            raise SessionsUnreachable([region]) from error
+        shown: bytes | None = record
+        return shown
 
     async def _local(self, session_id: str) -> bytes | None:
         try:

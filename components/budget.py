@@ -32,7 +32,12 @@ def connecting_pods(topology: Topology) -> int:
 def pool_size(topology: Topology) -> int:
     """Connections that one pod may open to one instance: its share of `maxConnections`, at most the specification's cap."""
     available = topology.database.max_connections - topology.database.reserved_connections
-    return min(topology.pools.max_connections, available // connecting_pods(topology))
+    return share(available, connecting_pods(topology), topology.pools.max_connections)
+
+
+def share(available: int, pods: int, cap: int) -> int:
+    """Each of `pods`' share of an instance's connections, at most `cap`."""
+    return min(cap, available // pods)
 
 
 def pods_on_demand(topology: Topology) -> int | None:

@@ -33,7 +33,7 @@ SETTINGS: Mapping[str, str] = {
     "wal_level": "logical",
     "wal_log_hints": "on",
     "hot_standby": "on",
-    "max_connections": "100",
+    "max_connections": "200",
     "max_wal_senders": "20",
     "max_replication_slots": "20",
     "max_logical_replication_workers": "16",

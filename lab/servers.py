@@ -12,8 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from msgspec import structs
+
 from app.deployment import Deployment, ServerConfig
 from app.session_cookie import NAME as SESSION_COOKIE
+from components import budget
 from components.document import deployment
 from components.nginx import Gateway, Peer, Upstream, render
 from components.settings import Shard
@@ -22,12 +25,14 @@ from lab import certificates, layout
 from lab.identity import IdentityProvider
 from lab.layout import Layout
 from lab.parts import Part
-from lab.postgres import SUPERUSER, PostgresServer
+from lab.postgres import SETTINGS, SUPERUSER, PostgresServer
 from lab.process import Process, User
 from lab.redis import RedisServer
 
 _DURABILITY = {"fsync": "off"}
 """A killed server loses nothing by it, only a dead machine would; full pages are written, as pg_rewind asks for them."""
+RESERVED_CONNECTIONS = 20
+"""Of each Postgres server: for replication, moves of slots, the supervisor and the census."""
 _KEPT = ("--appendonly", "yes", "--appendfsync", "everysec")
 """A session store that crashes comes back with its sessions, as ElastiCache's standby has them."""
 
@@ -163,7 +168,12 @@ class Servers:
 
     def _document(self, region: str, http: int, metrics: int) -> Deployment:
         topology, lab = self.topology, self.layout
-        return deployment(
+        size = budget.share(
+            int(SETTINGS["max_connections"]) - RESERVED_CONNECTIONS,
+            topology.lab.app_processes * len(topology.regions),
+            topology.pools.max_connections,
+        )
+        document = deployment(
             topology,
             region,
             primaries=[lab.primary(region, shard) for shard in topology.shards],
@@ -176,6 +186,8 @@ class Servers:
             secrets_directory=str(self.directory / "secrets"),
             ca_file="",
         )
+        # A process of the lab stands for a region's pods, so it has their share of the lab's servers.
+        return structs.replace(document, pools=structs.replace(document.pools, primary_size=size, replica_size=size))
 
     def _gateway(self, region: str) -> Part:
         lab, folder = self.layout, self.directory / f"nginx-{region}"

@@ -140,6 +140,50 @@ async def test_a_region_s_sessions_survive_its_loss(world: World) -> None:
     assert await world.at[SOUTH].update(found, lambda data: data.update(basket="more")) is not None
 
 
+async def test_a_session_on_its_way_to_a_lost_region_is_carried_on_with(world: World) -> None:
+    session = await world.at[WEST].create_session(USER, data={"basket": "full"})
+    await MOVE.run(world.clients[SOUTH].sessions(WEST), [session_key(WEST, session.id)], SOUTH, WEST)
+    await world.copied()
+    world.redis.primaries[SOUTH].kill()
+    for region in (WEST, CENTRAL):
+        found = await world.at[region].get_session(session.id)
+        assert found is not None
+        assert found.data == {"basket": "full"}
+
+
+async def test_a_session_that_had_arrived_in_a_lost_region_is_carried_on_with_as_it_was_there(world: World) -> None:
+    session = await world.at[WEST].create_session(USER, data={"basket": "full"})
+    moved = await world.at[SOUTH].get_session(session.id)
+    assert moved is not None
+    assert await world.at[SOUTH].update(moved, lambda data: data.update(basket="more")) is not None
+    await world.copied()
+    world.redis.primaries[SOUTH].kill()
+    found = await world.at[WEST].get_session(session.id)
+    assert found is not None
+    assert found.data == {"basket": "more"}
+
+
+async def test_a_session_that_ended_in_a_lost_region_has_ended(world: World) -> None:
+    session = await world.at[WEST].create_session(USER)
+    moved = await world.at[SOUTH].get_session(session.id)
+    assert moved is not None
+    await world.at[SOUTH].delete_session(session.id)
+    await world.copied()
+    world.redis.primaries[SOUTH].kill()
+    assert await world.at[WEST].get_session(session.id) is None
+
+
+async def test_a_copy_that_was_never_filled_does_not_let_a_session_be_carried_on_with(world: World) -> None:
+    session = await world.at[WEST].create_session(USER)
+    await MOVE.run(world.clients[SOUTH].sessions(WEST), [session_key(WEST, session.id)], SOUTH, WEST)
+    with world.redis.primaries[SOUTH].client() as client:
+        client.delete(heartbeat_key(SOUTH))
+    await world.copied()
+    world.redis.primaries[SOUTH].kill()
+    with pytest.raises(SessionsUnreachable):
+        await world.at[CENTRAL].get_session(session.id)
+
+
 async def test_of_two_regions_that_adopt_a_lost_region_s_session_one_wins(world: World) -> None:
     session = await world.at[WEST].create_session(USER, data={"basket": "full"})
     await world.copied()
