@@ -97,7 +97,7 @@ class Client:
             shown = json.loads(body)["n"]
             if shown < known:
                 # It was answered; what it showed is judged by itself.
-                self.history.stale.append(self.history.first_missing(user.id, item, shown))
+                self.history.showed(user.id, item, shown, time.monotonic(), region)
         good = not error and status == HTTPStatus.OK
         return status, "ok" if good else "fail", error
 
@@ -115,7 +115,7 @@ class Client:
                 user.written[item] = number
             elif not error and status < HTTPStatus.INTERNAL_SERVER_ERROR:
                 outcome = "fail"
-            self.history.wrote(user.id, item, number, outcome, time.monotonic())
+            self.history.wrote(user.id, item, number, outcome, time.monotonic(), region)
             return status, outcome, error
         finally:
             user.busy.discard(item)

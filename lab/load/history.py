@@ -32,11 +32,24 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One write of a user's item: the number that it wrote, what came of it, and when its answer came."""
+    """One write of a user's item: the number that it wrote, what came of it, when its answer came, and through which
+    region's gateway."""
 
     number: int
     outcome: Outcome
     answered: float
+    gateway: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Stale:
+    """A read, through `gateway` at `at`, that showed less than the user's own last acknowledged write; and when and where
+    the first write that it should have shown was acknowledged."""
+
+    at: float
+    gateway: str
+    acknowledged: float
+    written: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,27 +66,30 @@ class Lost:
 
 @dataclass
 class History:
-    """Samples and writes of a run. Numbers of one item only grow, and one writer at a time writes it.
-
-    `stale` has, for each read that showed less than the user's own last acknowledged write, when that was acknowledged.
-    """
+    """Samples and writes of a run. Numbers of one item only grow, and one writer at a time writes it."""
 
     samples: list[Sample] = field(default_factory=list)
-    stale: list[float] = field(default_factory=list)
+    stale: list[Stale] = field(default_factory=list)
     writes: dict[tuple[str, str], list[Write]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, sample: Sample) -> None:
         """Keep a request."""
         self.samples.append(sample)
 
-    def wrote(self, user: str, key: str, number: int, outcome: Outcome, answered: float) -> None:
+    def wrote(self, user: str, key: str, number: int, outcome: Outcome, answered: float, gateway: str = "") -> None:
         """Keep what came of a write."""
-        self.writes[user, key].append(Write(number, outcome, answered))
+        self.writes[user, key].append(Write(number, outcome, answered, gateway))
 
-    def first_missing(self, user: str, key: str, read: int | None) -> float:
-        """When the first acknowledged write above `read` was acknowledged; infinity where there is none."""
-        above = (w.answered for w in self.writes[user, key] if w.outcome == "ok" and w.number > (read or 0))
-        return min(above, default=float("inf"))
+    def showed(self, user: str, key: str, number: int, at: float, gateway: str) -> None:
+        """Keep a read that showed less than the user's own last acknowledged write."""
+        missing = self.first_missing(user, key, number)
+        assert missing is not None, "a stale read misses an acknowledged write"
+        self.stale.append(Stale(at, gateway, missing.answered, missing.gateway))
+
+    def first_missing(self, user: str, key: str, read: int | None) -> Write | None:
+        """The first acknowledged write above `read`."""
+        above = (w for w in self.writes[user, key] if w.outcome == "ok" and w.number > (read or 0))
+        return min(above, key=lambda write: write.number, default=None)
 
     def possible(self, user: str, key: str) -> set[int | None]:
         """What a final read may show: the last acknowledged number, or an indeterminate one after it. None: nothing."""
@@ -92,7 +108,8 @@ class History:
             allowed = self.possible(user, key)
             if read not in allowed:
                 order = tuple(sorted(allowed, key=lambda n: -1 if n is None else n))
-                wrong.append(Lost(user, key, read, order, self.first_missing(user, key, read)))
+                missing = self.first_missing(user, key, read)
+                wrong.append(Lost(user, key, read, order, float("inf") if missing is None else missing.answered))
         return wrong
 
     def errors(self) -> Counter[str]:

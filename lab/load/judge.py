@@ -6,13 +6,14 @@ may fail is what a fault's invariant names (`FAULTS` in lab/faults.py says which
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 
 import msgspec
 
-from lab.load.history import Lost, Sample, percentile
+from lab.load.history import Lost, Sample, Stale, percentile
 
 AVAILABILITY = 99.95
 """Percent; the specification's target."""
@@ -52,7 +53,7 @@ class Evidence:
     fenced: float | None = None
     lag: float = 0.0
     lost: Sequence[Lost] = ()
-    stale: Sequence[float] = ()
+    stale: Sequence[Stale] = ()
     writable: int = 1
 
     def failed(self) -> list[Sample]:
@@ -125,7 +126,7 @@ def within_lag(evidence: Evidence) -> Iterator[Check]:
         return Check(name, told, f"0 but between the lag, {-e.lag:+.2f} s,{fence}", count == 0)
 
     yield beyond("acknowledged writes lost", [lost.acknowledged for lost in e.lost])
-    yield beyond("stale reads of one's own writes", e.stale)
+    yield beyond("stale reads of one's own writes", [read.acknowledged for read in e.stale])
 
 
 def one_primary(evidence: Evidence) -> Check:
@@ -148,6 +149,14 @@ def region_lost(evidence: Evidence) -> Iterator[Check]:
     yield after_healing(e)
 
 
+def told_elsewhere(evidence: Evidence, read: Stale) -> bool:
+    """Whether the read was answered in the region that was cut off, of a write that was taken outside: its user went out
+    and came back, and nobody in there can know."""
+    e = evidence
+    cut = e.broke <= read.at <= e.mended + SETTLING_SECONDS
+    return cut and read.gateway == e.victim != read.written and read.acknowledged >= e.broke
+
+
 def region_isolated(evidence: Evidence) -> Iterator[Check]:
     """Its users can go on reading what they have at home; they write again when it is joined. The others go on."""
     e = evidence
@@ -159,7 +168,9 @@ def region_isolated(evidence: Evidence) -> Iterator[Check]:
     yield none("failed but for its own users' writes", (s for s in e.failed() if not excused(s)))
     others = [s for s in e.samples if s.region != e.victim and not s.away and overlaps(s, e.broke, e.mending)]
     yield p95("the others' p95 meanwhile", others)
-    yield from within_lag(e)
+    inside, here = [s for s in e.stale if told_elsewhere(e, s)], [s for s in e.stale if not told_elsewhere(e, s)]
+    yield from within_lag(dataclasses.replace(e, stale=here))
+    yield Check("stale reads in it of what was written outside", str(len(inside)), "shown", passed=True)
     yield one_primary(e)
     yield signed_out(e)
     yield after_healing(e)

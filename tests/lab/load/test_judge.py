@@ -6,7 +6,7 @@ import pytest
 
 from lab.faults import FAULTS
 from lab.load import judge
-from lab.load.history import Lost, Sample
+from lab.load.history import Lost, Sample, Stale
 from lab.load.judge import Check, Evidence
 from tests.lab.load.synthetic import even, sample
 
@@ -99,17 +99,30 @@ def lost(acknowledged: float) -> Lost:
     return Lost("u", "item", 1, (2,), acknowledged)
 
 
+def stale(acknowledged: float, gateway: str = "us-west", written: str = "us-west", at: float = 30) -> Stale:
+    return Stale(at, gateway, acknowledged, written)
+
+
+def test_in_an_isolated_region_nobody_can_know_what_was_written_outside():
+    name = "stale reads of one's own writes"
+    assert judged("region-isolated", fenced=23.0, stale=[stale(30, VICTIM, "us-west", 31)])[name]
+    for wrong in (stale(30, VICTIM, VICTIM, 31), stale(30, "us-west", VICTIM, 31), stale(5, VICTIM, "us-west", 31)):
+        assert not judged("region-isolated", fenced=23.0, stale=[wrong])[name]
+    assert not judged("region-isolated", fenced=23.0, stale=[stale(30, VICTIM, "us-west", LATE)])[name]
+    assert not judged("region-killed", fenced=23.0, stale=[stale(30, VICTIM, "us-west", 31)])[name]
+
+
 @pytest.mark.parametrize("name", ASYNCHRONOUS)
 def test_a_promotion_elsewhere_may_cost_what_the_lag_held_back_until_the_fence(name: str):
     for acknowledged in (BROKE - 0.2, BROKE, 22.9):
-        assert all(judged(name, fenced=23.0, lag=0.25, lost=[lost(acknowledged)], stale=[acknowledged]).values())
+        assert all(judged(name, fenced=23.0, lag=0.25, lost=[lost(acknowledged)], stale=[stale(acknowledged)]).values())
 
 
 @pytest.mark.parametrize("name", ASYNCHRONOUS)
 @pytest.mark.parametrize("acknowledged", [5.0, BROKE - 0.3, 23.1, 30.0, float("inf")])
 def test_a_write_acknowledged_before_the_lag_or_after_the_fence_must_be_there(name: str, acknowledged: float):
     assert not judged(name, fenced=23.0, lag=0.25, lost=[lost(acknowledged)])["acknowledged writes lost"]
-    assert not judged(name, fenced=23.0, lag=0.25, stale=[acknowledged])["stale reads of one's own writes"]
+    assert not judged(name, fenced=23.0, lag=0.25, stale=[stale(acknowledged)])["stale reads of one's own writes"]
 
 
 @pytest.mark.parametrize("name", ASYNCHRONOUS)

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from lab.load import report
-from lab.load.history import Lost
+from lab.load.history import Lost, Stale
 from lab.load.judge import Check
 from lab.load.report import Report
 from tests.lab.load.synthetic import even, run_of, sample
@@ -55,7 +55,7 @@ def test_too_few_users_fail():
 def test_a_lost_write_and_a_stale_read_fail():
     run = run_of(even())
     run.lost = [Lost("u", "item", None, (1,), 30.0)]
-    run.history.stale.append(30.0)
+    run.history.stale.append(Stale(31.0, "us-west", 30.0, "us-west"))
     found = verdicts(report.make(run, {}, {}))
     assert (found["acknowledged writes lost"], found["stale reads of one's own writes"]) == (False, False)
 
