@@ -158,12 +158,15 @@ def told_elsewhere(evidence: Evidence, read: Stale) -> bool:
 
 
 def region_isolated(evidence: Evidence) -> Iterator[Check]:
-    """Its users can go on reading what they have at home; they write again when it is joined. The others go on."""
+    """Its users can go on reading what they have at home; they write again when it is joined. The others go on.
+
+    A user of it who was outside and comes back has a session that lies outside, and is told 503 until it can be asked.
+    """
     e = evidence
 
     def excused(sample: Sample) -> bool:
-        writes_at_home = sample.region == e.victim and sample.route == "write" and e.meanwhile(sample)
-        return writes_at_home or sample.away or e.in_flight(sample)
+        own = sample.region == e.victim and e.meanwhile(sample) and (sample.route == "write" or sample.returned)
+        return own or sample.away or e.in_flight(sample)
 
     yield none("failed but for its own users' writes", (s for s in e.failed() if not excused(s)))
     others = [s for s in e.samples if s.region != e.victim and not s.away and overlaps(s, e.broke, e.mending)]

@@ -137,6 +137,7 @@ def test_two_primaries_of_a_shard_fail(name: str):
 
 def test_an_isolated_region_may_fail_its_own_users_writes_alone():
     assert verdict(FAULTS["region-isolated"].judge, failed(30, "write"))
+    assert verdict(FAULTS["region-isolated"].judge, sample(30, 0.1, VICTIM, status=503, outcome="fail", returned=True))
     assert not verdict(FAULTS["region-isolated"].judge, failed(30, "read"))
     assert not verdict(FAULTS["region-isolated"].judge, failed(30, "write", "us-west"))
 
