@@ -89,7 +89,7 @@ class Application:
                 else:
                     private = access is not Access.OPEN
                     self._shedder.admit()
-                    task = self._cutter.begin()
+                    task = self._cutter.begin(request.headers.get(b"x-request-start"))
                     try:
                         await self._admit(request, route)
                         response = await route.handler(request)

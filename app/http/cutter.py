@@ -8,11 +8,15 @@ have the same number of seconds, so those that are due stand first in the order 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 
 from app import deadlines
 
 TICK_SECONDS = 0.05
+LEAST = 0.2
+"""The part of its seconds that a request has in any case, however long ago its first gateway says it came: another
+server gets a chance with it, and a clock that is wrong costs no more than patience."""
 
 
 class Cutter:
@@ -24,11 +28,19 @@ class Cutter:
         self._cut: set[asyncio.Task[object]] = set()
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self) -> asyncio.Task[object]:
-        """The current task, which has `seconds` from now; whatever it waits for can ask how many are left."""
+    def begin(self, started: bytes | None = None) -> asyncio.Task[object]:
+        """The current task, which has `seconds` from now; whatever it waits for can ask how many are left.
+
+        `started` is when its first gateway got it (nginx's $msec): what it has spent with other servers is counted. It
+        is cut by the timer as late as one that came at the same time anew, but nothing that it waits for takes so long.
+        """
         task = asyncio.current_task()
         assert task is not None
-        self._due[task] = deadlines.begin(self.seconds)
+        seconds = self.seconds
+        if started is not None:
+            with contextlib.suppress(ValueError):
+                seconds = max(LEAST * seconds, min(seconds, seconds - time.time() + float(started)))
+        self._due[task] = deadlines.begin(seconds)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(TICK_SECONDS, self._look)
         return task

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import pytest_asyncio
 from starlette.types import Receive, Scope, Send
 
+from app import deadlines
 from app.databases import DatabaseUnavailable
 from app.deployment import ServerConfig
 from app.drain import Drain
@@ -55,6 +57,7 @@ class Service:
             ("GET", "/broken", self.broken, Access.OPEN),
             ("GET", "/away", self.away, Access.OPEN),
             ("GET", "/never", self.never, Access.OPEN),
+            ("GET", "/left", self.left, Access.OPEN),
             ("GET", "/mine", self.hello, Access.SESSION),
             ("POST", "/wishes", self.wish, Access.OPEN),
             ("PUT", "/things/{key}", self.thing, Access.OPEN),
@@ -101,6 +104,9 @@ class Service:
     async def never(self, _: Request) -> Response:
         await asyncio.sleep(60)
         return answer(200, "late")
+
+    async def left(self, _: Request) -> Response:
+        return answer(200, deadlines.remaining())
 
     async def wish(self, request: Request) -> Response:
         return answer(200, await request.decode(_wishes))
@@ -297,6 +303,18 @@ async def test_a_dependency_that_is_away_is_a_problem_without_its_address(servic
     reply = await service.get("/away")
     assert (reply.status, reply.kind) == (503, "database-unavailable")
     assert b"10.0.0.1" not in reply.body
+
+
+@pytest.mark.parametrize(("ago", "left"), [(0.0, 1.0), (0.5, 0.5), (0.95, 0.2), (1e9, 0.2), (-60.0, 1.0)])
+async def test_what_a_request_has_spent_elsewhere_is_counted_but_for_a_fifth(
+    service: Service, ago: float, left: float
+) -> None:
+    reply = await service.get("/left", f"X-Request-Start: {time.time() - ago:.3f}")
+    assert json.loads(reply.body) == pytest.approx(left, abs=0.1)
+
+
+async def test_a_start_that_is_no_number_counts_for_nothing(service: Service) -> None:
+    assert json.loads((await service.get("/left", "X-Request-Start: nan?")).body) == pytest.approx(1.0, abs=0.1)
 
 
 async def test_a_handler_that_takes_too_long_is_cut_at_the_deadline(service: Service) -> None:
