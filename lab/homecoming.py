@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 import time
 from collections.abc import Callable
@@ -19,6 +20,8 @@ from lab.process import ProcessError
 if TYPE_CHECKING:
     from lab.lab import Lab
 
+log = logging.getLogger(__name__)
+
 CATCH_UP_SECONDS = 30.0
 LAST_RECORD_SECONDS = 2.0
 """How long what a server sent last may be under way to the rebuilt one."""
@@ -28,16 +31,20 @@ NEAR_BYTES = 256 * 1024
 
 def rebuild(lab: Lab, shard: Shard) -> None:
     """Make the former primary a replica of the promoted one: what only it has is rewound, and it cannot be written to
-    at any moment."""
+    at any moment. Where that fails, or it was a standby when it died, it is copied anew."""
     home, promoted = lab.parts[f"postgres/shard-{shard.id}/primary"], lab.supervisor.primaries[shard.id]
     server, source = postgres_of(home), seen(lab, home.region, promoted)
-    if (server.data / "standby.signal").exists():
-        # It was a standby when it died, of an earlier attempt: nothing of it is worth rewinding.
-        server.replica_of = source
-        _copy_again(home)
-        return
-    server.rejoin(source)
-    home.start()
+    if not (server.data / "standby.signal").exists():
+        try:
+            server.rejoin(source)
+            home.start()
+        except ProcessError as error:
+            # The promoted one no longer has all the WAL since the last checkpoint that both know.
+            log.warning("%s could not be rewound: %s", home.name, error)
+        else:
+            return
+    server.replica_of = source
+    _copy_again(home)
 
 
 def bring_home(lab: Lab, shard: Shard, say: Callable[[str], None]) -> None:
@@ -51,6 +58,7 @@ def bring_home(lab: Lab, shard: Shard, say: Callable[[str], None]) -> None:
         promoted.start()
         raise ProcessError(f"{home.name} does not have all that {promoted.name} wrote: nothing was switched")
     postgres_of(home).promote()
+    asyncio.run(_checkpoint(postgres_of(home)))
     lab.supervisor.primaries[shard.id] = home
     say(f"shard {shard.id} is at home again: its primary changed within {time.monotonic() - began:.1f} s")
     postgres_of(promoted).rejoin(seen(lab, promoted.region, home))
@@ -79,6 +87,13 @@ def seen(lab: Lab, viewer: str, part: Part) -> PostgresServer:
     )
 
 
+async def _checkpoint(server: PostgresServer) -> None:
+    """From here a next rewind begins, and not from before this history's first promotion."""
+    connection = await asyncpg.connect(**server.dsn("postgres"))
+    await connection.execute("CHECKPOINT")
+    await connection.close()
+
+
 async def _has_all(stopped: PostgresServer, copy: PostgresServer) -> bool:
     """Whether `copy` comes to have the last record of a server that was shut down in order: its shutdown checkpoint.
 
@@ -96,26 +111,22 @@ async def _has_all(stopped: PostgresServer, copy: PostgresServer) -> bool:
 
 
 async def _caught_up(source: PostgresServer, copy: PostgresServer) -> None:
-    """Wait until `copy` streams from `source` and is near its end. ProcessError after CATCH_UP_SECONDS."""
+    """Wait until `copy` streams from `source`, by the word of the one that sends (the other says so before it has
+    connected), and is near its end. ProcessError after CATCH_UP_SECONDS."""
+    near = (
+        "SELECT EXISTS (SELECT FROM pg_stat_replication "
+        "WHERE state = 'streaming' AND pg_current_wal_lsn() - flush_lsn < $1)"
+    )
     give_up = time.monotonic() + CATCH_UP_SECONDS
     connection = await asyncpg.connect(**source.dsn("postgres"))
-    standby = await asyncpg.connect(**copy.dsn("postgres"))
     try:
-        while True:
-            position = await connection.fetchval("SELECT pg_current_wal_lsn()")
-            near = await standby.fetchval(
-                "SELECT EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming') "
-                "AND $1::pg_lsn - pg_last_wal_replay_lsn() < $2",
-                position,
-                NEAR_BYTES,
-            )
-            if near:
-                return
+        # Only the rebuilt one follows a promoted server.
+        while not await connection.fetchval(near, NEAR_BYTES):
             if time.monotonic() > give_up:
                 raise ProcessError(
-                    f"the server on port {copy.port} has not caught up within {CATCH_UP_SECONDS:g} s; its log: {copy.directory / 'log'}"
+                    f"the server on port {copy.port} has not caught up within {CATCH_UP_SECONDS:g} s; "
+                    f"its log: {copy.directory / 'log'}"
                 )
             await asyncio.sleep(0.05)
     finally:
         await connection.close()
-        await standby.close()

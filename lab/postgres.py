@@ -49,6 +49,7 @@ SETTINGS: Mapping[str, str] = {
     "unix_socket_directories": "",
     "wal_retrieve_retry_interval": "100ms",
     "log_checkpoints": "off",
+    "checkpoint_timeout": "60s",  # a rewind asks for all WAL since the last one
     # In the data directory, and gone with it: a crash leaves POSIX segments to a next start, which may never come.
     "dynamic_shared_memory_type": "mmap",
 }

@@ -72,8 +72,10 @@ class Supervisor:
     def paused(self) -> Iterator[None]:
         """While primaries are changed by somebody else."""
         with self._turn:
-            yield
-            self._missed = dict.fromkeys(self.primaries, 0)
+            try:
+                yield
+            finally:
+                self._missed = dict.fromkeys(self.primaries, 0)
 
     def _watch(self, shard: Shard) -> None:
         while not self._ended.wait(ROUND_SECONDS):
