@@ -225,6 +225,10 @@ class OptimizedConnectionPool:
         """The pools in use, the primary's first."""
         return iter(self._pools)
 
+    def standing_by(self, region: str) -> list[InstancePool]:
+        """The instances in a region that are not the primary: its replicas, and those that a promotion left behind."""
+        return [pool for pool in self.instances if pool.region == region and pool is not self.primary_pool]
+
     def candidates(self, preference: ReadPreference) -> list[InstancePool]:
         """Where a read may go, best first, the primary always among them.
 

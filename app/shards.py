@@ -163,7 +163,8 @@ class Shards:
                 yield pool.sample()
 
     def lag_samples(self) -> Iterator[LagSample]:
-        """The lag of the replicas in this process's region, as the upkeep measured it last."""
+        """The lag of the replicas in this process's region, as the upkeep measured it last; infinity for one that a
+        promotion left behind."""
         for pools in self.pools.values():
-            for pool in pools.read_pools.get(self.deployment.region, ()):
+            for pool in pools.standing_by(self.deployment.region):
                 yield LagSample(pool.shard_id, pool.region, pool.lag_seconds)

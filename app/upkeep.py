@@ -81,7 +81,7 @@ class Upkeep:
     async def measure_lag(self) -> None:
         """Measure each replica of this region: `lag_seconds` and, on the way, `replayed`."""
         region = self._shards.deployment.region
-        pools = [pool for shard in self._shards.pools.values() for pool in shard.read_pools.get(region, ())]
+        pools = [pool for shard in self._shards.pools.values() for pool in shard.standing_by(region)]
         await asyncio.gather(*(self._measure(pool) for pool in pools))
 
     async def _measure(self, pool: InstancePool) -> None:

@@ -200,6 +200,18 @@ async def test_a_replica_that_does_not_follow_the_promoted_one_is_not_read(shard
     assert (await databases.fetch(user, WHERE))[0][0] == former.port  # the nearest, and it follows
 
 
+async def test_a_replica_that_was_left_behind_is_infinitely_late(shard, document, user):
+    async with Databases(structs.replace(document, region=LAST), Metrics()) as databases:
+        await databases._upkeep.measure_lag()
+        assert [sample.seconds < 60 for sample in databases.lag_samples()] == [True]
+        shard.primary.kill()
+        await promote(shard, NEXT)
+        await written_at(databases, user)
+        await databases.seek_primaries()
+        await databases._upkeep.measure_lag()
+        assert [(s.region, s.seconds) for s in databases.lag_samples()] == [(LAST, float("inf"))]
+
+
 async def test_with_nothing_promoted_a_write_is_refused_in_time(shard, databases, user):
     shard.primary.kill()
     began = time.monotonic()
