@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from uuid import UUID
 
@@ -43,9 +44,13 @@ class Shard:
         self.primary.create()
         self.primary.start()
         asyncio.run(self._make_database())
-        for replica in self.replicas.values():
-            replica.create()
-            replica.start()
+        with ThreadPoolExecutor() as workers:
+            list(workers.map(self._start_replica, self.replicas.values()))
+
+    @staticmethod
+    def _start_replica(replica: PostgresServer) -> None:
+        replica.create()
+        replica.start()
 
     async def _make_database(self) -> None:
         connection = await asyncpg.connect(**self.primary.dsn("postgres"))
