@@ -43,7 +43,7 @@ manifests: .venv/program  ## each cluster's Kubernetes objects, into out/manifes
 	@.venv/bin/python -m plan preview --stack $(STACK) --manifests out/manifests/$(STACK) --quiet
 
 test: .venv/dev  ## unit and property tests, real PostgreSQL and Redis included
-	@.venv/bin/python -m pytest -n auto --dist loadfile -m "not engine and not cluster and not lab and not reshard" tests
+	@.venv/bin/python -m pytest -n auto --dist loadfile -m "not engine and not cluster and not lab and not reshard and not fuzz" tests
 
 test-cluster: .venv/dev  ## the clusters' objects by their real judges: API server, helm, istioctl, Istio's control plane, kube-score
 	@.venv/bin/python -m tools.build --lane cluster kube-apiserver kube-controller-manager helm istioctl istio-discovery kube-score
@@ -63,8 +63,8 @@ bench: .venv/program  ## what the program's structure costs and how it grows wit
 run-app: .venv/dev  ## the app alone on real servers of this machine, with a session for curl; Ctrl-C ends it
 	@.venv/bin/python -m lab.alone
 
-fuzz: .venv/dev  ## random requests from the app's own OpenAPI document, for some minutes
-	@HAL9_FUZZ_EXAMPLES=$${HAL9_FUZZ_EXAMPLES:-300} .venv/bin/python -m pytest -x tests/app/test_fuzz.py
+fuzz: .venv/dev  ## random requests from the app's own OpenAPI document, for a minute
+	@HAL9_FUZZ_EXAMPLES=$${HAL9_FUZZ_EXAMPLES:-300} .venv/bin/python -m pytest -x -m fuzz tests/app/test_fuzz.py
 
 bench-app: .venv/dev  ## what the app's parts cost next to their peers, as ratios, on real PostgreSQL and Redis
 	@.venv/bin/python -m app.bench

@@ -1,5 +1,4 @@
-"""Random requests made from the app's own OpenAPI document find no 5xx, and no answer that it does not describe. `make fuzz`
-runs it for longer.
+"""Random requests made from the app's own OpenAPI document find no 5xx, and no answer that it does not describe: `make fuzz`.
 
 schemathesis makes them, valid ones and broken ones, NULs included. HAL9_FUZZ_EXAMPLES is how many of them for each
 operation and kind of input.
@@ -19,6 +18,8 @@ import pytest
 from app.deployment import LimitConfig, ServerConfig
 from lab import alone
 from lab.alone import Alone
+
+pytestmark = pytest.mark.fuzz
 
 EXAMPLES = int(os.environ.get("HAL9_FUZZ_EXAMPLES", "15"))
 LONGEST_SECONDS = 60 + EXAMPLES * 5
