@@ -52,11 +52,7 @@ class SessionMoves(SessionStores):
         unknown: list[str] = []
 
         async def ask(region: str) -> None:
-            record, heartbeat = await self._breakers.get("session-copy", region).call(
-                lambda: self._clients.session_copy(region).execute_command(
-                    "MGET", session_key(region, session_id), heartbeat_key(region)
-                )
-            )
+            record, heartbeat = await self._copy(region, session_id)
             if record is not None:
                 records[region] = record
             elif self._clients.has_copy(region) and time.time() - int(heartbeat or 0) / 1000 > COPY_SECONDS:
@@ -184,17 +180,21 @@ class SessionMoves(SessionStores):
         """What the copy of another region's store holds. SessionsUnreachable where it does not answer or was never
         filled: then it says nothing about what it does not hold."""
         try:
-            record, heartbeat = await self._breakers.get("session-copy", region).call(
-                lambda: self._clients.session_copy(region).execute_command(
-                    "MGET", session_key(region, session_id), heartbeat_key(region)
-                )
-            )
+            record, heartbeat = await self._copy(region, session_id)
         except AWAY as why:
             raise SessionsUnreachable([region]) from why
         if heartbeat is None:
             raise SessionsUnreachable([region]) from error
-        shown: bytes | None = record
-        return shown
+        return record
+
+    async def _copy(self, region: str, session_id: str) -> tuple[bytes | None, bytes | None]:
+        """The record and the primary's heartbeat in the copy here of another region's store. Raises one of AWAY."""
+        record, heartbeat = await self._breakers.get("session-copy", region).call(
+            lambda: self._clients.session_copy(region).execute_command(
+                "MGET", session_key(region, session_id), heartbeat_key(region)
+            )
+        )
+        return record, heartbeat
 
     async def _local(self, session_id: str) -> bytes | None:
         try:
