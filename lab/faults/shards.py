@@ -38,10 +38,8 @@ def fail_over(lab: Lab, say: Say) -> None:
         new.promote()
         new.stop()
         old.port, new.port = new.port, old.port
-        old.settings, new.settings = (
-            new.settings,
-            old.settings,
-        )  # among them the name that a synchronous standby goes by
+        # Among the settings is the name that a synchronous standby goes by.
+        old.settings, new.settings = new.settings, old.settings
         primary.server, standby.server = new, old
         primary.start()
         standby.state = "killed"

@@ -53,6 +53,11 @@ DO $$ DECLARE name text; BEGIN
 END $$"""
 
 
+def instance(region: str, server: PostgresServer) -> DatabaseConnection:
+    """A server as the document names it."""
+    return DatabaseConnection(region=region, endpoint=Endpoint(host=server.host, port=server.port, tls=False))
+
+
 class PostgresShards:
     """The servers by shard id (1, 2, 3): `primaries`, and `replicas` by shard and region."""
 
@@ -91,9 +96,6 @@ class PostgresShards:
 
     def sharding(self) -> ShardingConfig:
         """The sharding section of a document over these servers."""
-
-        def instance(region: str, server: PostgresServer) -> DatabaseConnection:
-            return DatabaseConnection(region=region, endpoint=Endpoint(host=server.host, port=server.port, tls=False))
 
         return ShardingConfig(
             shards=tuple(

@@ -17,7 +17,7 @@ from msgspec import structs
 
 from app import primaries
 from app.databases import Databases
-from app.deployment import DatabaseConnection, Deployment, Endpoint, KeyRange, ShardConfig
+from app.deployment import Deployment, KeyRange, ShardConfig
 from app.floor import Floor
 from app.items import ItemRepository
 from app.metrics import Metrics
@@ -27,7 +27,7 @@ from app.primaries import Standing
 from app.users import UserRepository
 from lab.postgres import DATABASE, PostgresServer
 from lab.process import work_directory
-from tests.app.fixtures_postgres import caught_up
+from tests.app.fixtures_postgres import caught_up, instance
 
 HOME, NEXT, LAST = "us-west", "eu-central", "ap-south"
 WHERE = "SELECT current_setting('port')::int"
@@ -75,9 +75,6 @@ def shard() -> Iterator[Shard]:
 
 @pytest_asyncio.fixture
 async def document(shard: Shard, deployment: Deployment) -> Deployment:
-    def instance(region: str, server: PostgresServer) -> DatabaseConnection:
-        return DatabaseConnection(region=region, endpoint=Endpoint(host=server.host, port=server.port, tls=False))
-
     config = ShardConfig(
         id=1,
         home=HOME,
