@@ -119,11 +119,10 @@ class Shards:
         try:
             if timeline != pools.timeline:
                 opened = await primaries.order(found.primary, "SELECT open_primary()")
-                known, pools.timeline = pools.timeline, timeline
+                pools.timeline = timeline
                 if opened:
                     log.warning("%s was promoted and is open now", found.primary)
-                if opened or known is not None:  # else the pools are new, and whoever made them asks for the map
-                    await self.refresh("promotion")
+                await self.refresh("promotion")
             for pool in found.superseded:
                 if await primaries.order(pool, "SELECT close_primary()"):
                     log.warning("the former primary in %s of shard %d was closed", pool.region, pool.shard_id)
