@@ -2,7 +2,7 @@
 
 import pulumi
 
-from components import catalog
+from components import catalog, loading
 from components.authorities import Authorities
 from components.capacity import capacity_warnings
 from components.database import ShardDatabase
@@ -15,9 +15,8 @@ from components.peering import PeeringMesh
 from components.redis import RegionCache, RegionSessions
 from components.region import RegionCell, aws_provider
 from components.secrets import SessionKeyring
-from components.topology import Topology
 
-topology = Topology.load()
+topology = loading.load()
 for warning in capacity_warnings(topology):
     pulumi.log.warn(warning)
 regions = topology.ordered_regions

@@ -10,11 +10,16 @@ promoted in its place (app/primaries.py).
 
 from __future__ import annotations
 
+from typing import Self
+
+from app.deployment import Deployment
 from app.floor import Floor
+from app.metrics import Metrics
 from app.pools import DatabaseError, DatabaseUnavailable, PoolExhausted
 from app.reads import Reads
 from app.shards import WrongEpoch
 from app.transaction import Transaction
+from app.upkeep import Upkeep
 from app.writes import Call, CommitUnknown, KeyReused, SlotFenced, Writes
 
 __all__ = [
@@ -38,3 +43,17 @@ class Databases(Reads, Writes):
     Times are in seconds. `timeout` bounds a whole call, waiting for a connection included; without it the
     document's `server.requestTimeoutSeconds` does.
     """
+
+    def __init__(self, deployment: Deployment, metrics: Metrics) -> None:
+        super().__init__(deployment, metrics)
+        self._upkeep = Upkeep(self)
+
+    async def __aenter__(self) -> Self:
+        await super().__aenter__()
+        self._upkeep.start()
+        return self
+
+    async def close(self) -> None:
+        """End the upkeep and close every pool; lent connections get a few seconds."""
+        await self._upkeep.stop()
+        await super().close()

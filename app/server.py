@@ -35,8 +35,8 @@ from app.http.response import Response
 from app.http.routing import Access, Answer, Route, Router
 from app.http.serve import Port
 from app.http.sessions import SessionRoutes
+from app.http.sign_in import SignIn
 from app.http.users import UserRoutes
-from app.http.visit import SignIn
 from app.identity import Identity, KeySet
 from app.latency import CrossRegionLatency
 from app.limits import RateLimiter

@@ -14,7 +14,6 @@ from app.deployment import Deployment
 from app.metrics import LagSample, Metrics, PoolSample
 from app.pools import DatabaseError, DatabaseUnavailable, OptimizedConnectionPool
 from app.sharding import Ownership, ShardMap
-from app.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
@@ -40,24 +39,21 @@ class Shards:
         self._timeout = deployment.server.request_timeout_seconds
         self._refreshing: asyncio.Task[None] | None = None
         self._seeking: dict[int, asyncio.Task[None]] = {}
-        self._upkeep = Upkeep(self)
         self._closing: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        """Make the pools, ask Postgres for primaries and the map as far as it answers, and start the upkeep."""
+        """Make the pools, and ask Postgres for primaries and the map as far as it answers."""
         for shard in self.deployment.sharding.shards:
             self.pools[shard.id] = OptimizedConnectionPool(self.deployment, shard)
         await self.seek_primaries()
         await self.refresh("start")
-        self._upkeep.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def close(self) -> None:
-        """End the upkeep and close every pool; lent connections get a few seconds."""
-        await self._upkeep.stop()
+        """Close every pool; lent connections get a few seconds."""
         for task in (self._refreshing, *self._seeking.values()):
             if task is not None:
                 task.cancel()

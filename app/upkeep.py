@@ -6,14 +6,11 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
 
 import asyncpg
 
 from app.pools import DatabaseUnavailable, InstancePool
-
-if TYPE_CHECKING:
-    from app.shards import Shards
+from app.shards import Shards
 
 log = logging.getLogger(__name__)
 

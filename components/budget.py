@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from app.deployment import PoolConfig
 from components import addressing, catalog
 from components.addressing import Tier
-
-if TYPE_CHECKING:
-    from components.settings import Region
-    from components.topology import Topology
-
-MAX_DATASTORE_SECONDARIES = 2
-"""Secondary regions that a Global Datastore takes (ElastiCache User Guide, "Prerequisites and limitations")."""
+from components.settings import Region
+from components.topology import Topology
 
 SYSTEM_PODS_PER_NODE = 15
 """Addresses that a node needs beside `hal9-server`'s pods: daemon sets, platform pods, and the CNI's warm addresses."""
@@ -33,6 +27,13 @@ def pool_size(topology: Topology) -> int:
     """Connections that one pod may open to one instance: its share of `maxConnections`, at most the specification's cap."""
     available = topology.database.max_connections - topology.database.reserved_connections
     return share(available, connecting_pods(topology), topology.pools.max_connections)
+
+
+def pools(topology: Topology) -> PoolConfig:
+    """The pools of one pod, with the sizes that the connection budget allows."""
+    size = topology.pools.size or pool_size(topology)
+    caps = topology.pools.model_dump(exclude={"size"})
+    return PoolConfig(primary_size=size, replica_size=size, **caps)
 
 
 def share(available: int, pods: int, cap: int) -> int:

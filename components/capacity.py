@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from components import budget, catalog
-
-if TYPE_CHECKING:
-    from components.topology import Topology
+from components.topology import Topology
 
 TARGET_USERS = 1000
 """Concurrent users; the specification's target."""

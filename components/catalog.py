@@ -103,6 +103,10 @@ def default_max_connections(instance_class: str) -> int | None:
     return None if size is None else min(5000, int(size.memory_gib * 1024**3 * 0.9) // 9531392)
 
 
+MAX_DATASTORE_SECONDARIES = 2
+"""Secondary regions that a Global Datastore takes (ElastiCache User Guide, "Prerequisites and limitations")."""
+
+
 def global_datastore_takes(node_type: str) -> bool:
     """Whether a Global Datastore takes this node type: m5, r5 or newer, no t class (ElastiCache User Guide)."""
     return cache_size(node_type) is not None and node_type.removeprefix("cache.")[0] in "mr"

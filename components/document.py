@@ -21,6 +21,7 @@ from app.deployment import (
     ShardConfig,
     ShardingConfig,
 )
+from components import budget
 from components.database import DATABASE, ShardDatabase
 from components.redis import RegionCache, RegionSessions
 from components.topology import Topology
@@ -84,7 +85,7 @@ def deployment(
             epoch=topology.database.map_epoch,
             database=DATABASE,
         ),
-        "pools": topology.pool_config,
+        "pools": budget.pools(topology),
         "sessions": SessionConfig(
             keyring=keyring,
             ttl_seconds=topology.sessions.ttl_seconds,

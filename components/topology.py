@@ -1,22 +1,18 @@
 """The stack file as one typed, frozen model: the single source of every number that is a setting.
 
-`Topology.load()` reads the running stack's configuration; everything else in the program takes its values from the
+`loading.load()` reads the running stack's configuration; everything else in the program takes its values from the
 result, settings and what follows from them alike. Nothing here makes a resource or asks the cloud.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
 from functools import cached_property
 from ipaddress import IPv4Network
-from typing import Annotated, Any
+from typing import Annotated
 
-import pydantic
 from pydantic import AfterValidator, Field
 
-from app.deployment import PoolConfig
-from components import budget, rules
+from components import catalog
 from components.forms import Like
 from components.naming import Names
 from components.settings import (
@@ -42,7 +38,6 @@ from components.settings import (
     Settings,
     Shard,
 )
-from components.stackfile import Mistake, StackFileError, mistakes_of, repaired, secrets_of, structure, touches
 
 
 class Topology(Settings):
@@ -80,38 +75,6 @@ class Topology(Settings):
     charts: Charts = Charts()
     lab: Lab = Lab()
     policy_exceptions: tuple[PolicyException, ...] = ()
-
-    @classmethod
-    def load(cls) -> Topology:
-        """The running stack's topology. StackFileError with every mistake where there is one."""
-        import pulumi  # here, so that the model is used without the engine
-
-        config = pulumi.runtime.config.CONFIG.get()
-        encrypted = [key for key in config if pulumi.runtime.config.is_config_secret(key)]
-        return cls.parse(pulumi.get_stack(), structure(cls, config), encrypted)
-
-    @classmethod
-    def parse(cls, stack: str, data: Mapping[str, Any], encrypted: Iterable[str] = ()) -> Topology:
-        """A topology from a stack file's nested data (the keys below `hal9:`). StackFileError with every mistake.
-
-        `encrypted`: full keys set with `--secret`. No setting is a secret, and a mistake shows what was set.
-        """
-
-        def validate(values: Mapping[str, Any]) -> Topology:
-            return cls.model_validate_json(json.dumps(_named(values, stack)))
-
-        secret = secrets_of(encrypted)
-        data = {key: value for key, value in data.items() if key not in {mistake.path for mistake in secret}}
-        model: Topology | None
-        try:
-            model, refused = validate(data), secret
-        except pydantic.ValidationError as error:
-            refused = secret + [mistake for mistake in mistakes_of(error, cls) if not touches(mistake, secret)]
-            model = repaired(data, error, cls, validate)
-        between = [m for m in rules.mistakes(model) if not touches(m, refused)] if model else []
-        if model is None or refused or between:
-            raise StackFileError(stack, sorted({*refused, *between}))
-        return model
 
     @cached_property
     def ordered_regions(self) -> tuple[Region, ...]:
@@ -162,7 +125,7 @@ class Topology(Settings):
         """Where the secondaries of a region's Global Datastore are."""
         if region.session_replicas is not None:
             return region.session_replicas
-        return tuple(r.name for r in self.others(region.name)[: budget.MAX_DATASTORE_SECONDARIES])
+        return tuple(r.name for r in self.others(region.name)[: catalog.MAX_DATASTORE_SECONDARIES])
 
     def backup_region(self, region: str) -> str | None:
         """Where a home region's database backups are replicated to: the first other region."""
@@ -190,27 +153,3 @@ class Topology(Settings):
     def countries(self) -> dict[str, str]:
         """Viewer's country to region."""
         return {country: region.name for region in self.ordered_regions for country in region.countries}
-
-    @cached_property
-    def pool_config(self) -> PoolConfig:
-        """The pools of one pod, with the sizes that the connection budget allows."""
-        size = self.pools.size or budget.pool_size(self)
-        caps = self.pools.model_dump(exclude={"size"})
-        return PoolConfig(primary_size=size, replica_size=size, **caps)
-
-
-def _named(data: Mapping[str, Any], stack: str) -> dict[str, Any]:
-    """The data with each region's own name in it, and the stack's, under keys that no stack file may hold."""
-    regions = data.get("regions")
-    if isinstance(regions, dict):
-        regions = {k: {**_plain(v), "$name": k} if isinstance(v, dict) else v for k, v in regions.items()}
-        data = {**data, "regions": regions}
-    return {**_plain(data), "$stack": stack}
-
-
-def _plain(data: Mapping[str, Any]) -> dict[str, Any]:
-    """The data with a stack file's own keys that begin with $ made into ones that are refused as unknown."""
-    return {key.replace("$", "$$", 1) if key.startswith("$") else key: value for key, value in data.items()}
-
-
-__all__ = ["Mistake", "StackFileError", "Topology"]

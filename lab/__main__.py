@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from components import loading
 from components.stackfile import StackFileError, structure
 from components.topology import Topology
 from lab import faults, station
@@ -32,7 +33,7 @@ class LabError(Exception):
 
 def topology_of(stack: str) -> Topology:
     """The stack file's topology, as the Pulumi program reads it."""
-    return Topology.parse(stack, structure(Topology, read_project(ROOT, stack).config))
+    return loading.parse(stack, structure(Topology, read_project(ROOT, stack).config))
 
 
 def up(options: argparse.Namespace) -> int:

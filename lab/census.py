@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import TYPE_CHECKING
 
 import asyncpg
 
-from lab.parts import Part, postgres_of
-
-if TYPE_CHECKING:
-    from lab.lab import Lab
+from lab.parts import Part, Rack, postgres_of
 
 EVERY_SECONDS = 0.2
 WOULD_WRITE = """
@@ -24,7 +20,7 @@ END"""
 class Census:
     """Asks every Postgres instance directly, past the links, in a thread of its own."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Rack) -> None:
         self._lab = lab
         self._most = 0
         self._ended = threading.Event()

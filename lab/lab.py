@@ -16,7 +16,7 @@ from app.migrate import migrate_shard
 from components.topology import Topology
 from lab import layout
 from lab.links import steer
-from lab.parts import Part, postgres_of
+from lab.parts import Part, Rack, postgres_of
 from lab.postgres import DATABASE
 from lab.process import ProcessError
 from lab.servers import Servers
@@ -42,7 +42,7 @@ class Lab:
         self.add_session_key = self._servers.add_session_key
         self.parts = {part.name: part for part in self._servers.parts()}
         self.documents = self._servers.documents
-        self.supervisor = Supervisor(self)
+        self.supervisor = Supervisor(Rack(topology, self.layout, self.parts))
 
     def start(self, report: Report) -> None:
         """Start every part, side by side what needs nothing of each other. ProcessError that names what did not start."""

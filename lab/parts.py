@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from components.topology import Topology
+from lab.layout import Layout
 from lab.postgres import PostgresServer
 
 
@@ -62,3 +64,12 @@ def postgres_of(part: Part) -> PostgresServer:
     """The server of a part that is PostgreSQL's."""
     assert isinstance(part.server, PostgresServer)
     return part.server
+
+
+@dataclass(frozen=True)
+class Rack:
+    """Every part of a lab by name, in the order in which they start, with the topology that they stand for and where they are."""
+
+    topology: Topology
+    layout: Layout
+    parts: dict[str, Part]

@@ -14,18 +14,14 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import asyncpg
 
 from components.settings import Shard
 from lab.census import Census
-from lab.parts import Part, postgres_of
+from lab.parts import Part, Rack, postgres_of
 from lab.postgres import PostgresServer
 from lab.process import ProcessError
-
-if TYPE_CHECKING:
-    from lab.lab import Lab
 
 ROUND_SECONDS = 0.3
 PROBE_SECONDS = 1.5
@@ -40,7 +36,7 @@ class Supervisor:
     """Watches a lab's primaries, each shard's in a thread of its own. `primaries` are the parts that they are now, `told`
     what it did, `fenced` when it last fenced a former primary (monotonic seconds), `census` who took writes meanwhile."""
 
-    def __init__(self, lab: Lab) -> None:
+    def __init__(self, lab: Rack) -> None:
         self._lab = lab
         self.primaries = {shard.id: lab.parts[f"postgres/shard-{shard.id}/primary"] for shard in lab.topology.shards}
         self.told: list[str] = []

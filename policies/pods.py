@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from components import budget, loading
 from components.stackfile import structure
 from components.topology import Topology
 from plan.record import Resource
@@ -121,4 +122,4 @@ def pool_size(stack: Stack) -> int | None:
             return max(int(pools["primarySize"]), int(pools["replicaSize"]))
     if not stack.config:
         return None
-    return Topology.parse("stack", structure(Topology, stack.config)).pool_config.primary_size
+    return budget.pools(loading.parse("stack", structure(Topology, stack.config))).primary_size

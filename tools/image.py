@@ -19,7 +19,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from components import catalog
+from components import catalog, loading
 from components.stackfile import NAMESPACE, StackFileError
 from components.topology import Topology
 from plan.errors import ProjectError
@@ -40,7 +40,7 @@ def topology_of(stack_file: Path, stack: str) -> Topology:
     data = {key.partition(":")[2]: value for key, value in config.items() if key.startswith(f"{NAMESPACE}:")}
     server = data.setdefault("server", {})
     server["image"] = f"{str(server.get('image', 'hal9-server')).partition('@')[0]}@sha256:{'0' * 64}"
-    return Topology.parse(stack, data)
+    return loading.parse(stack, data)
 
 
 def with_digest(text: str, repository: str, digest: str) -> str:

@@ -27,7 +27,7 @@ from app.http.errors import explain
 from app.http.request import Request
 from app.http.response import Response
 from app.http.routing import Access, Route, Router
-from app.http.visit import SignIn
+from app.http.sign_in import SignIn
 from app.metrics import Metrics
 from app.session_cookie import NAME
 from app.sessions import DistributedSessionManager

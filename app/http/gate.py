@@ -12,7 +12,8 @@ from uuid import UUID
 from app.http.problem import Problem, retry_after
 from app.http.request import Request
 from app.http.routing import Access, Route
-from app.http.visit import SignIn, name_of
+from app.http.sign_in import SignIn
+from app.http.visit import name_of
 from app.limits import Decision, RateLimiter
 from app.metrics import Metrics
 from app.presence import Presence

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import random
 import re
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 from urllib.parse import parse_qsl
 
 import msgspec
 from starlette.types import Receive, Scope
 
 from app.http.problem import Problem
-
-if TYPE_CHECKING:
-    from app.http.visit import Visit
+from app.http.visit import Visit
 
 T = TypeVar("T")
 

@@ -12,7 +12,8 @@ from app.http.problem import Problem
 from app.http.request import Request
 from app.http.response import Response, empty, json
 from app.http.routing import Access, Answer, Route
-from app.http.visit import CLEAR_COOKIE, moment
+from app.http.sign_in import CLEAR_COOKIE
+from app.http.visit import moment
 from app.identity import Identity
 from app.session_cookie import make, read
 from app.sessions import ClientInfo, DistributedSessionManager, Session, SessionsUnreachable

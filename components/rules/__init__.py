@@ -8,13 +8,10 @@ the mistake may be no more than its echo, and is not shown.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from components.rules import capacity, edge, network, sessions, shards
 from components.stackfile import Mistake
-
-if TYPE_CHECKING:
-    from components.topology import Topology
+from components.topology import Topology
 
 RULES = (*network.RULES, *shards.RULES, *sessions.RULES, *capacity.RULES, *edge.RULES)
 

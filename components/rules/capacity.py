@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from components import budget, catalog
 from components.catalog import InstanceSize
 from components.stackfile import Mistake
-
-if TYPE_CHECKING:
-    from components.topology import Topology
+from components.topology import Topology
 
 SPOT_TYPES = 5
 """Fewest spot pools that make a reclaim of all at once unlikely (EKS Best Practices, "Cost optimization: compute")."""

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from components import catalog
 from components.stackfile import Mistake, listed, unknown
-
-if TYPE_CHECKING:
-    from components.topology import Topology
+from components.topology import Topology
 
 
 def countries_known(topology: Topology) -> Iterator[Mistake]:

@@ -5,15 +5,12 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from itertools import combinations
-from typing import TYPE_CHECKING
 
 from components import addressing, budget, catalog, naming
 from components.forms import Like
 from components.naming import GLOBAL
 from components.stackfile import Mistake, listed
-
-if TYPE_CHECKING:
-    from components.topology import Topology
+from components.topology import Topology
 
 REGION_NAME = Like(r"[a-z][a-z0-9-]{1,18}[a-z0-9]", "a region's name: 3 to 20 small letters, digits and hyphens")
 LARGEST_VPC_PREFIX = 16

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-from components import budget, catalog
+from components import catalog
 from components.stackfile import Mistake, unknown
-
-if TYPE_CHECKING:
-    from components.topology import Topology
+from components.topology import Topology
 
 
 def session_replicas(topology: Topology) -> Iterator[Mistake]:
     """A Global Datastore has at most two secondaries, each in another region that exists."""
     for region in topology.ordered_regions:
         path, named = f"regions.{region.name}.sessionReplicas", region.session_replicas or ()
-        if len(named) > budget.MAX_DATASTORE_SECONDARIES:
+        if len(named) > catalog.MAX_DATASTORE_SECONDARIES:
             yield Mistake(
                 path,
-                f"names {len(named)} regions; a Global Datastore has at most {budget.MAX_DATASTORE_SECONDARIES} secondaries",
+                f"names {len(named)} regions; a Global Datastore has at most {catalog.MAX_DATASTORE_SECONDARIES} secondaries",
             )
         for index, name in enumerate(named):
             if name == region.name:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from app.deployment import SLOTS, KeyRange
 from components import budget, catalog
 from components.stackfile import Mistake, unknown
-
-if TYPE_CHECKING:
-    from components.topology import Topology
+from components.topology import Topology
 
 
 def slots_covered(topology: Topology) -> Iterator[Mistake]:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from components import loading
 from components.manifests import gateway
 from components.topology import Topology
 from plan.manifests import manifests
@@ -67,7 +68,7 @@ def clusters(plan_of: PlanOf) -> Clusters:
 
     def of(stack: str) -> dict[str, Cluster]:
         if stack not in made:
-            topology = Topology.parse(stack, DATA[stack])
+            topology = loading.parse(stack, DATA[stack])
             files = manifests(plan_of(stack))
             made[stack] = {region.name: _cluster(topology, region.name, files) for region in topology.ordered_regions}
         return made[stack]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from components import loading
 from components.stackfile import NAMESPACE, StackFileError, structure
 from components.topology import Topology
 from plan.project import read_project
@@ -47,7 +48,7 @@ def put(path: str, value: Any) -> Edit:
 
 def topology(stack: str, *edits: Edit) -> Topology:
     """The topology of an edited stack file."""
-    return Topology.parse(stack, edited(stack, *edits))
+    return loading.parse(stack, edited(stack, *edits))
 
 
 def refusal(stack: str, *edits: Edit) -> list[str]:

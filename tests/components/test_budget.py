@@ -59,7 +59,7 @@ def test_all_pods_with_full_pools_stay_below_max_connections(
         assert all("maxConnections" in line or "cidr" in line for line in refused)
         return
     accepted = topology("prod", *edits)
-    pools = accepted.pool_config
+    pools = budget.pools(accepted)
     assert pools.primary_size >= 1
     assert budget.connecting_pods(accepted) * pools.primary_size <= connections - reserved
 

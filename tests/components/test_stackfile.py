@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from components import stackfile
+from components import loading, stackfile
 from components.stackfile import Mistake, StackFileError
 from components.topology import Topology
 from tests.components.stackfiles import CONFIG, DATA, Edit, as_config, edited, put, refusal
@@ -209,7 +209,7 @@ def test_a_mistake_in_one_setting_is_refused_with_its_path_and_what_would_be_rig
 
 def test_the_whole_message_names_the_file_and_lines_up_its_paths() -> None:
     with pytest.raises(StackFileError) as caught:
-        Topology.parse("prod", edited("prod", put("regions.eu-central.cidr", "10.0.0.0/16"), put("owner", 7)))
+        loading.parse("prod", edited("prod", put("regions.eu-central.cidr", "10.0.0.0/16"), put("owner", 7)))
     assert str(caught.value) == (
         "Pulumi.prod.yaml has 2 mistakes; nothing was planned.\n"
         "  hal9:owner                    7 is not text; quote it, as YAML reads some words (NO, on) and digits as "
@@ -220,7 +220,7 @@ def test_the_whole_message_names_the_file_and_lines_up_its_paths() -> None:
 
 def test_one_mistake_is_one_mistake() -> None:
     with pytest.raises(StackFileError, match=r"^Pulumi.dev.yaml has 1 mistake; nothing was planned.\n"):
-        Topology.parse("dev", edited("dev", put("owner", 7)))
+        loading.parse("dev", edited("dev", put("owner", 7)))
 
 
 def test_mistakes_in_settings_and_between_them_are_shown_together() -> None:
@@ -311,7 +311,7 @@ _junk = st.recursive(
 
 def _refused(data: dict[str, Any]) -> tuple[Mistake, ...]:
     try:
-        Topology.parse("prod", data)
+        loading.parse("prod", data)
     except StackFileError as error:
         return error.mistakes
     return ()
@@ -353,24 +353,24 @@ def test_whatever_stands_in_one_place_it_is_taken_or_refused(place: tuple[str | 
 @pytest.mark.parametrize("stack", ["dev", "prod"])
 def test_structured_values_arrive_as_json_and_read_the_same(stack: str) -> None:
     data = stackfile.structure(Topology, as_config(DATA[stack]))
-    assert Topology.parse(stack, data) == Topology.parse(stack, DATA[stack])
+    assert loading.parse(stack, data) == loading.parse(stack, DATA[stack])
 
 
 @pytest.mark.parametrize("stack", ["dev", "prod"])
 def test_maps_arrive_with_sorted_keys_and_regions_keep_their_order(stack: str) -> None:
     data = stackfile.structure(Topology, as_config(DATA[stack]))
     assert list(data["regions"]) == sorted(data["regions"])
-    assert Topology.parse(stack, data).region_names == Topology.parse(stack, DATA[stack]).region_names
+    assert loading.parse(stack, data).region_names == loading.parse(stack, DATA[stack]).region_names
 
 
 def test_text_at_the_top_stays_text_though_it_looks_like_a_number() -> None:
     config = CONFIG["prod"] | {"hal9:accountId": "012345678901", "hal9:owner": "42"}
-    read = Topology.parse("prod", stackfile.structure(Topology, config))
+    read = loading.parse("prod", stackfile.structure(Topology, config))
     assert (read.account_id, read.owner) == ("012345678901", "42")
 
 
 def test_true_and_false_at_the_top_arrive_as_text() -> None:
-    assert not Topology.parse("prod", stackfile.structure(Topology, CONFIG["prod"] | {"hal9:protect": "false"})).protect
+    assert not loading.parse("prod", stackfile.structure(Topology, CONFIG["prod"] | {"hal9:protect": "false"})).protect
 
 
 def test_other_namespaces_are_not_ours() -> None:
@@ -379,7 +379,7 @@ def test_other_namespaces_are_not_ours() -> None:
 
 def test_text_that_is_no_json_is_refused_where_a_map_must_be() -> None:
     with pytest.raises(StackFileError, match=r"hal9:autoscaling  '\{minReplicas' is not a map$"):
-        Topology.parse("prod", stackfile.structure(Topology, CONFIG["prod"] | {"hal9:autoscaling": "{minReplicas"}))
+        loading.parse("prod", stackfile.structure(Topology, CONFIG["prod"] | {"hal9:autoscaling": "{minReplicas"}))
 
 
 @pytest.mark.parametrize(
@@ -394,7 +394,7 @@ def test_text_that_is_no_json_is_refused_where_a_map_must_be() -> None:
     ],
 )
 def test_what_config_set_path_writes_is_read(path: str, written: Any, same_as: Any) -> None:
-    assert Topology.parse("prod", edited("prod", put(path, written))) == Topology.parse(
+    assert loading.parse("prod", edited("prod", put(path, written))) == loading.parse(
         "prod", edited("prod", put(path, same_as))
     )
 
@@ -402,7 +402,7 @@ def test_what_config_set_path_writes_is_read(path: str, written: Any, same_as: A
 def test_an_encrypted_setting_is_refused_without_its_value() -> None:
     config = CONFIG["prod"] | {"hal9:domain": "swordfish", "hal9:limits": json.dumps({"userRate": "swordfish"})}
     with pytest.raises(StackFileError) as caught:
-        Topology.parse("prod", stackfile.structure(Topology, config), ["hal9:domain", "hal9:limits", "aws:secretKey"])
+        loading.parse("prod", stackfile.structure(Topology, config), ["hal9:domain", "hal9:limits", "aws:secretKey"])
     assert [str(mistake.path) for mistake in caught.value.mistakes] == ["domain", "limits"]
     assert "swordfish" not in str(caught.value)
     assert "is encrypted, and no setting is a secret; set it with --plaintext" in str(caught.value)

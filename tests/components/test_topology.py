@@ -15,7 +15,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from app.deployment import SLOTS, KeyRange
-from components.topology import Topology
+from components import budget, loading
 from plan.program import REPOSITORY
 from plan.project import read_yaml, stack_file
 from tests.components.stackfiles import DATA, edited, put, refusal, topology
@@ -61,7 +61,7 @@ def test_dev_is_one_region_with_ten_servers_at_least() -> None:
 
 def test_defaults_are_the_specifications_values() -> None:
     bare = topology("prod", put("autoscaling", {}), put("pools", {}), put("cache", {}))
-    scaling, pools = bare.autoscaling, bare.pool_config
+    scaling, pools = bare.autoscaling, budget.pools(bare)
     assert (scaling.min_replicas, scaling.max_replicas) == (10, 100)
     assert (scaling.cpu_utilization, scaling.memory_utilization, scaling.users_per_pod) == (70, 80, 20)
     assert (scaling.scale_down.stabilization_window_seconds, scaling.scale_up.stabilization_window_seconds) == (300, 0)
@@ -87,7 +87,7 @@ def test_a_topology_cannot_be_changed() -> None:
 def test_regions_are_ordered_by_address_block_and_not_by_their_place_in_the_file() -> None:
     backwards = edited("prod")
     backwards["regions"] = dict(reversed(backwards["regions"].items()))
-    assert Topology.parse("prod", backwards).region_names == ("us-west", "eu-central", "ap-south")
+    assert loading.parse("prod", backwards).region_names == ("us-west", "eu-central", "ap-south")
 
 
 def test_a_region_behind_the_others_changes_no_order() -> None:
@@ -173,8 +173,8 @@ def test_a_country_leads_to_its_region() -> None:
 
 
 def test_a_pool_is_derived_where_none_is_set() -> None:
-    assert topology("prod").pool_config.primary_size == 13
-    assert topology("prod", put("pools.size", 7)).pool_config.replica_size == 7
+    assert budget.pools(topology("prod")).primary_size == 13
+    assert budget.pools(topology("prod", put("pools.size", 7))).replica_size == 7
 
 
 @pytest.mark.parametrize(

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 
 from app.metrics import BreakerSample, CacheSample, KeySample, LagSample, Metrics, PoolSample
+from components import loading
 from components.manifests import autoscaler, charts, dashboards, monitoring
-from components.topology import Topology
 from tests.components.stackfiles import DATA
 
-TOPOLOGY = Topology.parse("prod", DATA["prod"])
+TOPOLOGY = loading.parse("prod", DATA["prod"])
 OTHERS = {
     "kube_node_labels": "kube-state-metrics",
     "kube_node_info": "kube-state-metrics",

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from components import loading
 from components.manifests import schedule
 from components.settings import ScalePolicy, ScaleRules, ScheduleWindow
 from components.topology import Topology
@@ -23,7 +24,7 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 def _topology(zone: str, *windows: dict[str, object]) -> Topology:
-    return Topology.parse(
+    return loading.parse(
         "prod", edited("prod", put("regions.us-west.timezone", zone), put("regions.us-west.schedule", list(windows)))
     )
 
