@@ -52,13 +52,13 @@ test-cluster: .venv/dev  ## the clusters' objects by their real judges: API serv
 lint: .venv/dev  ## ruff and mypy
 	@.venv/bin/python -m ruff check .
 	@.venv/bin/python -m ruff format --check .
-	@.venv/bin/python -m mypy components plan policies app lab tools
+	@.venv/bin/python -m mypy __main__.py topology components plan policies app lab bench tools
 
 image: .venv/program  ## build and push the app's image, and write its digest into the stack file
 	@.venv/bin/python -m tools.image --stack $(STACK) --tag $(TAG)
 
 bench: .venv/program  ## what the program's structure costs and how it grows with the regions, as ratios
-	@.venv/bin/python -m plan.bench
+	@.venv/bin/python -m bench.plan
 
 run-app: .venv/dev  ## the app alone on real servers of this machine, with a session for curl; Ctrl-C ends it
 	@.venv/bin/python -m lab.alone
@@ -67,7 +67,7 @@ fuzz: .venv/dev  ## random requests from the app's own OpenAPI document, for a m
 	@HAL9_FUZZ_EXAMPLES=$${HAL9_FUZZ_EXAMPLES:-300} .venv/bin/python -m pytest -x -m fuzz tests/app/test_fuzz.py
 
 bench-app: .venv/dev  ## what the app's parts cost next to their peers, as ratios, on real PostgreSQL and Redis
-	@.venv/bin/python -m app.bench
+	@.venv/bin/python -m bench.app
 
 lab: .venv/dev  ## every region on this machine, in the foreground; Ctrl-C ends it
 	@.venv/bin/python -m lab up --stack $(if $(filter command line,$(origin STACK)),$(STACK),prod)
@@ -85,7 +85,7 @@ fault: .venv/dev  ## NAME=... injected under load and healed (python -m lab faul
 	@.venv/bin/python -m lab fault $(NAME) $(LOAD)
 
 capacity: .venv/dev  ## what a request costs in processor time, and the pods, nodes and connections that follow
-	@.venv/bin/python -m lab.capacity --stack $(if $(filter command line,$(origin STACK)),$(STACK),prod)
+	@.venv/bin/python -m bench.capacity --stack $(if $(filter command line,$(origin STACK)),$(STACK),prod)
 
 test-lab: .venv/dev  ## the lab at a small scale: load, faults, the report in a real browser
 	@.venv/bin/python -m pytest -m lab tests/lab

@@ -2,21 +2,22 @@
 
 import pulumi
 
-from components import catalog, loading
 from components.authorities import Authorities
-from components.capacity import capacity_warnings
 from components.database import ShardDatabase
 from components.document import deployment_documents
 from components.domain import Domain
 from components.edge import Edge
 from components.incluster import Clusters
-from components.naming import GLOBAL
 from components.peering import PeeringMesh
 from components.redis import RegionCache, RegionSessions
 from components.region import RegionCell, aws_provider
 from components.secrets import SessionKeyring
+from topology import catalog
+from topology.capacity import capacity_warnings
+from topology.load import load
+from topology.naming import GLOBAL
 
-topology = loading.load()
+topology = load()
 for warning in capacity_warnings(topology):
     pulumi.log.warn(warning)
 regions = topology.ordered_regions

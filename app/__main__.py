@@ -12,7 +12,7 @@ import uvloop
 from app.document import DocumentError
 from app.http.serve import PortInUse
 from app.server import Server
-from app.session_crypto import KeyringError
+from app.sessions.crypto import KeyringError
 
 
 def main(arguments: list[str] | None = None) -> int:

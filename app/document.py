@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from app import sharding
+from app.databases import sharding
 from app.deployment import DatabaseConnection, Deployment, Document, Endpoint
 from app.metrics import Metrics
 

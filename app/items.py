@@ -13,9 +13,9 @@ from uuid import UUID
 import asyncpg
 import msgspec
 
-from app.databases import Call, Databases
-from app.floor import Floor
-from app.pools import DatabaseError
+from app.databases.databases import Call, Databases
+from app.databases.floor import Floor
+from app.databases.pools import DatabaseError
 
 ABSENT: Final = 0
 """In place of a version: the item must not exist (If-None-Match: *)."""

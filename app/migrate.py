@@ -18,9 +18,9 @@ from typing import NamedTuple
 import asyncpg
 
 from app import document
-from app.connect import connect
+from app.databases.connect import connect
+from app.databases.sharding import ShardMap, describe
 from app.deployment import Deployment, ShardConfig
-from app.sharding import ShardMap, describe
 
 DIRECTORY = Path(__file__).parent / "migrations"
 ADVISORY_LOCK = 0x4A11_9000

@@ -16,36 +16,36 @@ from pathlib import Path
 import msgspec
 from starlette.types import ASGIApp
 
-from app import openapi
 from app.background import Background
-from app.breakers import BreakerOpen, Breakers
 from app.cache.cache import DistributedCache
-from app.databases import Databases, DatabaseUnavailable
+from app.databases.databases import Databases, DatabaseUnavailable
 from app.deployment import Deployment
 from app.document import DocumentFile
 from app.drain import Drain
+from app.http import openapi
 from app.http.application import Admit, Application, admit_all, no_sockets
 from app.http.errors import explain
 from app.http.gate import Gate
 from app.http.health import HealthRoutes
+from app.http.identity import Identity, KeySet
 from app.http.items import ItemRoutes
 from app.http.live import Live
+from app.http.presence import Presence
 from app.http.request import Request
 from app.http.response import Response
 from app.http.routing import Access, Answer, Route, Router
 from app.http.serve import Port
 from app.http.sessions import SessionRoutes
+from app.http.shedding import Shedder
 from app.http.sign_in import SignIn
 from app.http.users import UserRoutes
-from app.identity import Identity, KeySet
 from app.latency import CrossRegionLatency
-from app.limits import RateLimiter
+from app.limits.limiter import RateLimiter
 from app.metrics import CONTENT_TYPE, Metrics
-from app.presence import Presence
-from app.redis_clients import RedisClients
-from app.session_cookie import NAME
-from app.sessions import DistributedSessionManager
-from app.shedding import Shedder
+from app.redis.breakers import BreakerOpen, Breakers
+from app.redis.clients import RedisClients
+from app.sessions.cookie import NAME
+from app.sessions.manager import DistributedSessionManager
 from app.user_data import UserData
 
 log = logging.getLogger(__name__)

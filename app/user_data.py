@@ -20,8 +20,8 @@ from uuid import UUID
 import msgspec
 
 from app.cache.cache import DistributedCache, required_floors
-from app.databases import Databases
-from app.floor import UNKNOWN, Floor
+from app.databases.databases import Databases
+from app.databases.floor import UNKNOWN, Floor
 from app.items import Deleted, Item, ItemRepository, Page, Written, check_key
 from app.users import User, UserRepository
 
@@ -55,7 +55,7 @@ class Footprint(msgspec.Struct, frozen=True):
 class UserData:
     """Users and items as one process in `region` reads and writes them.
 
-    Raises what the repositories raise (app/items.py, app/databases.py). `clock` is the time since 1970 in seconds.
+    Raises what the repositories raise (app/items.py, app/databases/databases.py). `clock` is the time since 1970 in seconds.
     """
 
     def __init__(

@@ -7,8 +7,8 @@ from uuid import UUID
 
 import msgspec
 
-from app.databases import Databases
-from app.floor import Floor
+from app.databases.databases import Databases
+from app.databases.floor import Floor
 
 
 class User(msgspec.Struct, frozen=True, rename="camel"):

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import pulumi
 import pulumi_aws as aws
 
-from components.identity import VERSION
+from components.iam import VERSION
 from components.keys import RegionKeys
-from components.settings import Region
-from components.topology import Topology
+from topology.settings import Region
+from topology.topology import Topology
 
 
 class RegionAlarms(pulumi.ComponentResource):

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_tls as tls
 
-from components.naming import PROJECT
-from components.nginx import Gateway
+from components.manifests.nginx import Gateway
 from components.secrets import ReplicatedSecret, Vault
-from components.topology import Topology
+from topology.naming import PROJECT
+from topology.topology import Topology
 
 _HOURS_A_YEAR = 8760
 ROOT_HOURS = 10 * _HOURS_A_YEAR
@@ -40,7 +40,7 @@ class Authorities(pulumi.ComponentResource):
     def __init__(
         self, topology: Topology, vaults: Mapping[str, Vault], opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("hal9:secrets:Authorities", "authorities", {}, opts)
+        super().__init__("hal9:authorities:Authorities", "authorities", {}, opts)
         self._stack = topology.stack
         gateway_key, gateway_root = self._root("gateway")
         self.gateway_root = gateway_root.cert_pem

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 import pulumi
 import pulumi_aws as aws
 
-from components.addressing import Tier
-from components.identity import PodRole, service_trust
+from components.iam import PodRole, service_trust
 from components.keys import RegionKeys
 from components.network import ANYWHERE, RegionNetwork
 from components.nodes import NodeGroups
-from components.settings import Region
-from components.topology import Topology
+from topology.addressing import Tier
+from topology.settings import Region
+from topology.topology import Topology
 
 LOGS = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 _ADMIN = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"

@@ -8,7 +8,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components.network import RegionNetwork
-from components.topology import Topology
+from topology.topology import Topology
 
 
 def data_security_group(

@@ -10,19 +10,19 @@ import pulumi
 import pulumi_aws as aws
 
 from app.deployment import DatabaseConnection, Endpoint
-from components import catalog
-from components.addressing import Tier
 from components.alarms import RegionAlarms
 from components.data_access import data_security_group
-from components.identity import service_trust
+from components.iam import service_trust
 from components.keys import RegionKeys
 from components.network import RegionNetwork
 from components.secrets import ReplicatedSecret, Vault, password
-from components.settings import Region, Shard
-from components.topology import Topology
+from topology import catalog
+from topology.addressing import Tier
+from topology.naming import DATABASE
+from topology.settings import Region, Shard
+from topology.topology import Topology
 
 PORT = 5432
-DATABASE = "hal9"
 USERNAME = "hal9"
 _AUTHORITY = "rds-ca-rsa2048-g1"
 _LOGS = ["postgresql", "upgrade"]

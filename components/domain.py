@@ -5,8 +5,8 @@ from __future__ import annotations
 import pulumi
 import pulumi_aws as aws
 
-from components.naming import GLOBAL
-from components.topology import Topology
+from topology.naming import GLOBAL
+from topology.topology import Topology
 
 
 class Domain(pulumi.ComponentResource):
@@ -19,7 +19,7 @@ class Domain(pulumi.ComponentResource):
     """
 
     def __init__(self, topology: Topology, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("hal9:edge:Domain", "domain", {}, opts)
+        super().__init__("hal9:domain:Domain", "domain", {}, opts)
         child = pulumi.ResourceOptions(parent=self)
         tags = topology.names.tags("domain", GLOBAL)
         self.name_servers: pulumi.Output[list[str]] | None = None

@@ -8,15 +8,15 @@ from typing import Protocol
 import pulumi
 import pulumi_aws as aws
 
-from components import catalog
 from components.domain import Domain
 from components.firewall import Firewall
 from components.keys import RegionKeys
 from components.load_balancers import RegionLoadBalancers
-from components.naming import GLOBAL
 from components.secrets import ReplicatedSecret, Vault, password
-from components.settings import Region
-from components.topology import Topology
+from topology import catalog
+from topology.naming import GLOBAL
+from topology.settings import Region
+from topology.topology import Topology
 
 ORIGIN_HEADER = "X-Origin-Verify"
 """Carries the secret by which nginx knows that a request came through this distribution, not through another's."""

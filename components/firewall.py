@@ -5,8 +5,8 @@ from __future__ import annotations
 import pulumi
 import pulumi_aws as aws
 
-from components.naming import GLOBAL
-from components.topology import Topology
+from topology.naming import GLOBAL
+from topology.topology import Topology
 
 _MANAGED = {
     "AWSManagedRulesAmazonIpReputationList": (),
@@ -28,7 +28,7 @@ class Firewall(pulumi.ComponentResource):
     def __init__(
         self, topology: Topology, log_key: pulumi.Output[str], opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("hal9:edge:Firewall", "firewall", {}, opts)
+        super().__init__("hal9:firewall:Firewall", "firewall", {}, opts)
         self._topology = topology
         child, names = pulumi.ResourceOptions(parent=self), topology.names
         tags = names.tags("firewall", GLOBAL)

@@ -12,8 +12,8 @@ from components.mesh import Mesh
 from components.monitoring import Monitoring
 from components.platform import Platform
 from components.region import RegionCell
-from components.topology import Topology
 from components.workload import Ground, Workload
+from topology.topology import Topology
 
 
 class Clusters(pulumi.ComponentResource):
@@ -32,7 +32,7 @@ class Clusters(pulumi.ComponentResource):
         authorities: Mapping[str, RegionAuthority],
         data: Sequence[pulumi.Resource],
     ) -> None:
-        super().__init__("hal9:clusters:Clusters", "clusters", {})
+        super().__init__("hal9:incluster:Clusters", "clusters", {})
         self.platforms: dict[str, Platform] = {}
         grounds: dict[str, Ground] = {}
         options: dict[str, pulumi.ResourceOptions] = {}

@@ -9,7 +9,7 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from components.topology import Topology
+from topology.topology import Topology
 
 PURPOSES = {
     "database": "Postgres instances, their backups and performance insights",

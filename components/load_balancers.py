@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_aws as aws
 
-from components import catalog
-from components.addressing import Tier
 from components.alarms import RegionAlarms
 from components.cluster import RegionCluster
 from components.domain import Domain
 from components.network import RegionNetwork
-from components.settings import Region
-from components.topology import Topology
+from topology import catalog
+from topology.addressing import Tier
+from topology.settings import Region
+from topology.topology import Topology
 
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-3-2021-06"
 """TLS 1.3 and nothing older. CloudFront speaks it to origins by itself."""
@@ -59,7 +59,7 @@ class RegionLoadBalancers(pulumi.ComponentResource):
         alarms: RegionAlarms,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("hal9:edge:RegionLoadBalancers", f"{region.name}-load-balancers", {}, opts)
+        super().__init__("hal9:load_balancers:RegionLoadBalancers", f"{region.name}-load-balancers", {}, opts)
         self._region, self._topology, self._network, self._names = region, topology, network, topology.names
         self._cluster, self._child = cluster, pulumi.ResourceOptions(parent=self)
         self._tags = self._names.tags("load-balancers", region.name)

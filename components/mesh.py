@@ -10,7 +10,7 @@ from components.manifests import mesh
 from components.objects import declare
 from components.platform import Platform
 from components.region import RegionCell
-from components.topology import Topology
+from topology.topology import Topology
 
 
 class Mesh(pulumi.ComponentResource):

@@ -8,7 +8,7 @@ from components.manifests import monitoring
 from components.objects import declare
 from components.platform import Platform
 from components.region import RegionCell
-from components.topology import Topology
+from topology.topology import Topology
 
 
 class Monitoring(pulumi.ComponentResource):

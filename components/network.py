@@ -7,11 +7,11 @@ import json
 import pulumi
 import pulumi_aws as aws
 
-from components import addressing
-from components.addressing import Tier
 from components.keys import RegionKeys
-from components.settings import Region
-from components.topology import Topology
+from topology import addressing
+from topology.addressing import Tier
+from topology.settings import Region
+from topology.topology import Topology
 
 ANYWHERE = "0.0.0.0/0"
 _LOAD_BALANCER_ROLE = {Tier.PUBLIC: "kubernetes.io/role/elb", Tier.PRIVATE: "kubernetes.io/role/internal-elb"}

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import pulumi
 import pulumi_aws as aws
 
-from components import catalog
-from components.addressing import Tier
-from components.identity import service_trust
+from components.iam import service_trust
 from components.keys import RegionKeys
-from components.naming import CAPACITY_LABEL, SPOT_TAINT
 from components.network import RegionNetwork
-from components.settings import Region
-from components.topology import Topology
+from topology import catalog
+from topology.addressing import Tier
+from topology.naming import CAPACITY_LABEL, SPOT_TAINT
+from topology.settings import Region
+from topology.topology import Topology
 
 _POLICIES = ("AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly")
 _AMI = {"amd64": "AL2023_x86_64_STANDARD", "arm64": "AL2023_ARM_64_STANDARD"}
@@ -41,7 +41,7 @@ class NodeGroups(pulumi.ComponentResource):
         before: Sequence[pulumi.Resource],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("hal9:cluster:NodeGroups", f"{region.name}-nodes", {}, opts)
+        super().__init__("hal9:nodes:NodeGroups", f"{region.name}-nodes", {}, opts)
         self._region, self._topology, self._keys = region, topology, keys
         self._cluster_name, self._security_group_id, self._network = cluster_name, security_group_id, network
         self._child = pulumi.ResourceOptions(parent=self)

@@ -8,7 +8,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.manifests import Manifest
-from components.settings import Region
+from topology.settings import Region
 
 _KINDS = {
     ("v1", "ConfigMap"): k8s.core.v1.ConfigMap,

@@ -10,8 +10,8 @@ import pulumi
 import pulumi_aws as aws
 
 from components.network import RegionNetwork
-from components.settings import Region
-from components.topology import Topology
+from topology.settings import Region
+from topology.topology import Topology
 
 
 class Cell(Protocol):
@@ -34,7 +34,7 @@ class PeeringMesh(pulumi.ComponentResource):
     def __init__(
         self, topology: Topology, cells: Mapping[str, Cell], opts: pulumi.ResourceOptions | None = None
     ) -> None:
-        super().__init__("hal9:network:PeeringMesh", "peering", {}, opts)
+        super().__init__("hal9:peering:PeeringMesh", "peering", {}, opts)
         self._topology = topology
         ordered = [cells[region.name] for region in topology.ordered_regions]
         self.connection_ids = {

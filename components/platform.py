@@ -24,7 +24,7 @@ from components.manifests import (
 from components.manifests.charts import GRAFANA_SECRET, Chart, Facts, charts
 from components.objects import declare
 from components.region import RegionCell
-from components.topology import Topology
+from topology.topology import Topology
 
 CHART_ROLES = {
     "cluster-autoscaler": "cluster-autoscaler",

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import pulumi
 
 from components.cluster import RegionCluster
-from components.identity import PodRole, policy, statement
+from components.iam import PodRole, policy, statement
 from components.keys import RegionKeys
-from components.settings import Region
-from components.topology import Topology
+from topology.settings import Region
+from topology.topology import Topology
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class PodRoles(pulumi.ComponentResource):
         keys: RegionKeys,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        super().__init__("hal9:identity:PodRoles", f"{region.name}-pod-roles", {}, opts)
+        super().__init__("hal9:pod_roles:PodRoles", f"{region.name}-pod-roles", {}, opts)
         names, aws_region = topology.names, region.aws_region
         secrets = f"arn:aws:secretsmanager:{aws_region}:{topology.account_id}:secret:"
         server = [f"{secrets}{names.secret(f'{kind}-*')}" for kind in ("shard", "cache", "sessions", "session-key")]

@@ -9,14 +9,14 @@ import pulumi
 import pulumi_aws as aws
 
 from app.deployment import Endpoint, RegionalEndpoint, SessionStore
-from components.addressing import Tier
 from components.alarms import RegionAlarms
 from components.data_access import data_security_group
 from components.keys import RegionKeys
 from components.network import RegionNetwork
 from components.secrets import ReplicatedSecret, Vault, password
-from components.settings import Region
-from components.topology import Topology
+from topology.addressing import Tier
+from topology.settings import Region
+from topology.topology import Topology
 
 PORT = 6379
 

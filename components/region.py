@@ -16,8 +16,8 @@ from components.pod_roles import PodRoles
 from components.redis import RegionRedis
 from components.registry import RegionRegistry
 from components.secrets import Vault
-from components.settings import Region
-from components.topology import Topology
+from topology.settings import Region
+from topology.topology import Topology
 
 
 def aws_provider(name: str, aws_region: str, topology: Topology) -> aws.Provider:

@@ -8,8 +8,8 @@ import pulumi
 import pulumi_aws as aws
 
 from components.keys import RegionKeys
-from components.settings import Region
-from components.topology import Topology
+from topology.settings import Region
+from topology.topology import Topology
 
 _KEEP = 50
 

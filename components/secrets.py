@@ -10,7 +10,7 @@ import pulumi_aws as aws
 import pulumi_random as random
 
 from components.keys import RegionKeys
-from components.topology import Topology
+from topology.topology import Topology
 
 PASSWORD_LENGTH = 48
 SESSION_KEY_BYTES = 32

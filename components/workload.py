@@ -11,7 +11,7 @@ from components.manifests.autoscaler import autoscaler
 from components.objects import declare
 from components.platform import Platform
 from components.region import RegionCell
-from components.topology import Topology
+from topology.topology import Topology
 
 
 def image(cell: RegionCell, topology: Topology) -> pulumi.Output[str]:

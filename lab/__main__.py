@@ -11,15 +11,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from components import loading
-from components.stackfile import StackFileError, structure
-from components.topology import Topology
+from lab import command as load
 from lab import faults, station
 from lab.lab import Lab
-from lab.load import command as load
-from lab.process import ProcessError, User, work_directory
+from lab.servers.process import ProcessError, User, work_directory
 from plan.errors import ProjectError
 from plan.project import read_project
+from topology.load import parse
+from topology.stackfile import StackFileError, structure
+from topology.topology import Topology
 
 ROOT = Path(__file__).resolve().parent.parent
 MEMORY_GIB = 3.0
@@ -33,7 +33,7 @@ class LabError(Exception):
 
 def topology_of(stack: str) -> Topology:
     """The stack file's topology, as the Pulumi program reads it."""
-    return loading.parse(stack, structure(Topology, read_project(ROOT, stack).config))
+    return parse(stack, structure(Topology, read_project(ROOT, stack).config))
 
 
 def up(options: argparse.Namespace) -> int:

@@ -40,10 +40,10 @@ from app.deployment import (
     ShardingConfig,
 )
 from app.migrate import migrate_shard
-from lab.identity import IdentityProvider
-from lab.postgres import DATABASE, SUPERUSER, PostgresServer
-from lab.process import Process, ProcessError, User, free_port, work_directory
-from lab.redis import RedisCluster, RedisServer
+from lab.servers.identity import IdentityProvider
+from lab.servers.postgres import DATABASE, SUPERUSER, PostgresServer
+from lab.servers.process import Process, ProcessError, User, free_port, work_directory
+from lab.servers.redis import RedisCluster, RedisServer
 
 REGION = "us-west"
 ROOT = Path(__file__).resolve().parent.parent

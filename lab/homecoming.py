@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import asyncpg
 
-from components.settings import Shard
 from lab.parts import Part, postgres_of
-from lab.postgres import PostgresServer
-from lab.process import ProcessError
+from lab.servers.postgres import PostgresServer
+from lab.servers.process import ProcessError
+from topology.settings import Shard
 
 if TYPE_CHECKING:
     from lab.lab import Lab

@@ -13,14 +13,14 @@ from msgspec import structs
 
 from app.deployment import Deployment
 from app.migrate import migrate_shard
-from components.topology import Topology
 from lab import layout
+from lab.assembly import Servers
 from lab.links import steer
 from lab.parts import Part, Rack, postgres_of
-from lab.postgres import DATABASE
-from lab.process import ProcessError
-from lab.servers import Servers
+from lab.servers.postgres import DATABASE
+from lab.servers.process import ProcessError
 from lab.supervisor import Supervisor
+from topology.topology import Topology
 
 Report = Callable[[str, str], None]
 """Told of each part and its state."""

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from app.deployment import DatabaseConnection, Endpoint, RegionalEndpoint, SessionStore
-from components.settings import Shard
-from components.topology import Topology
 from lab.links import Route
+from topology.settings import Shard
+from topology.topology import Topology
 
 POSTGRES_PRIMARY = 5432
 POSTGRES_REPLICA = 5632

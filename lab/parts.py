@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from components.topology import Topology
 from lab.layout import Layout
-from lab.postgres import PostgresServer
+from lab.servers.postgres import PostgresServer
+from topology.topology import Topology
 
 
 class Server(Protocol):

@@ -2,7 +2,7 @@
 
 In the lab it stands for the hand of docs/runbooks/region.md, whose order it keeps: first the former primary is fenced
 (here killed, there stopped or cut off by its security group), then the replica that has received most is promoted.
-The app's processes find the promoted one by themselves (app/primaries.py). A primary whose standby at home lives is left
+The app's processes find the promoted one by themselves (app/databases/primaries.py). A primary whose standby at home lives is left
 to that standby, as RDS does it with Multi-AZ.
 """
 
@@ -17,11 +17,11 @@ from collections.abc import Iterator
 
 import asyncpg
 
-from components.settings import Shard
 from lab.census import Census
 from lab.parts import Part, Rack, postgres_of
-from lab.postgres import PostgresServer
-from lab.process import ProcessError
+from lab.servers.postgres import PostgresServer
+from lab.servers.process import ProcessError
+from topology.settings import Shard
 
 ROUND_SECONDS = 0.3
 PROBE_SECONDS = 1.5

@@ -43,7 +43,7 @@ The specification's targets together, 10,000 requests a second by 1000 users, ma
 asks once in some seconds, and a pod carries about fifty times as many of those; the smaller number is taken, so that what
 runs when a region is lost carries both targets at once. Measured is the app's processor time under the lab's mix
 ([capacity.md](capacity.md)): memory, open connections and the sidecar are not in it. `users_per_pod` of
-components/capacity.py is this arithmetic; a test fails where the file has another number, as after a new measurement or
+topology/capacity.py is this arithmetic; a test fails where the file has another number, as after a new measurement or
 another CPU request. The autoscaler's users a pod are a target, not the limit.
 
 ## Exceptions
@@ -68,7 +68,7 @@ AREAS = {
     "encryption": "Keys, secrets, logs, images",
     "compute": "Clusters, nodes and capacity",
     "edge": "Edge",
-    "identity": "Identity, protection, parity",
+    "iam": "Identity, protection, parity",
     "cluster": "In the clusters",
     "mesh": "Between pods",
 }
@@ -78,7 +78,7 @@ def document() -> str:
     """The whole text."""
     parts = [HEAD]
     for area, title in AREAS.items():
-        parts.append(f"## {title}\n\nIn policies/{area}.py.\n")
+        parts.append(f"## {title}\n\nIn policies/rules/{area}.py.\n")
         parts += [_section(policy) for policy in POLICIES.values() if policy.area == area]
     return "\n".join(parts)
 

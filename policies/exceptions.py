@@ -8,10 +8,10 @@ from datetime import date
 
 from pydantic import TypeAdapter
 
-from components.settings import PolicyException
-from components.stackfile import NAMESPACE
 from policies.policy import Policy, Violation
 from policies.stack import Stack
+from topology.settings import PolicyException
+from topology.stackfile import NAMESPACE
 
 KEY = f"{NAMESPACE}:policyExceptions"
 _ENTRIES = TypeAdapter(tuple[PolicyException, ...])

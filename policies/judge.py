@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 
-from components.settings import PolicyException
 from plan.record import Resource
 from policies import exceptions as excuses
 from policies.configuration import Configured
 from policies.policy import Finding, Later, Level, Policy, Violation
 from policies.stack import Stack
+from topology.settings import PolicyException
 
 LONGEST_EXCEPTION_DAYS = 180
 """How far ahead an exception may end."""

@@ -103,7 +103,7 @@ class Policy:
 
     @property
     def area(self) -> str:
-        """The module that the rule is in: `data` of `policies.data`."""
+        """The module that the rule is in: `data` of `policies.rules.data`."""
         return self.rule.__module__.rpartition(".")[2]
 
     def judges(self, token: str) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from policies import cluster, compute, data, edge, encryption, identity, mesh, network
 from policies.policy import Policy
+from policies.rules import cluster, compute, data, edge, encryption, iam, mesh, network
 
 POLICIES: dict[str, Policy] = {
     policy.name: policy
-    for module in (network, data, encryption, compute, edge, identity, cluster, mesh)
+    for module in (network, data, encryption, compute, edge, iam, cluster, mesh)
     for policy in module.POLICIES
 }

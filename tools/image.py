@@ -19,11 +19,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from components import catalog, loading
-from components.stackfile import NAMESPACE, StackFileError
-from components.topology import Topology
 from plan.errors import ProjectError
 from plan.project import read_yaml
+from topology import catalog
+from topology.load import parse
+from topology.stackfile import NAMESPACE, StackFileError
+from topology.topology import Topology
 
 ROOT = Path(__file__).resolve().parent.parent
 _IMAGE = re.compile(r"^(\s+image:\s*)(\S+)(.*)$", re.MULTILINE)
@@ -40,7 +41,7 @@ def topology_of(stack_file: Path, stack: str) -> Topology:
     data = {key.partition(":")[2]: value for key, value in config.items() if key.startswith(f"{NAMESPACE}:")}
     server = data.setdefault("server", {})
     server["image"] = f"{str(server.get('image', 'hal9-server')).partition('@')[0]}@sha256:{'0' * 64}"
-    return loading.parse(stack, data)
+    return parse(stack, data)
 
 
 def with_digest(text: str, repository: str, digest: str) -> str:

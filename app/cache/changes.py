@@ -11,7 +11,7 @@ import msgspec
 from app.cache import records
 from app.cache.levels import Levels
 from app.cache.records import Floors
-from app.revocations import AWAY
+from app.sessions.revocations import AWAY
 
 log = logging.getLogger(__name__)
 

@@ -28,8 +28,8 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisClusterException, RedisError
 
 from app.cache.records import CHANNEL
-from app.redis_clients import RedisClients
-from app.redis_cluster_lanes import RedisClusterLanes
+from app.redis.clients import RedisClients
+from app.redis.cluster import RedisClusterLanes
 
 log = logging.getLogger(__name__)
 

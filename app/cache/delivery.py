@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from redis.exceptions import RedisError
 
 from app.cache import records
-from app.redis_clients import RedisClients
+from app.redis.clients import RedisClients
 
 log = logging.getLogger(__name__)
 

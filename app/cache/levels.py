@@ -10,7 +10,6 @@ from typing import Any
 
 import msgspec
 
-from app.breakers import BreakerOpen, Breakers
 from app.cache import records
 from app.cache.coherence import Coherence
 from app.cache.delivery import Delivery
@@ -18,8 +17,9 @@ from app.cache.flights import Flights, Sequence
 from app.cache.local import LocalCache
 from app.cache.records import LEASE_SECONDS
 from app.deployment import CacheConfig
-from app.redis_clients import RedisClients
-from app.revocations import AWAY
+from app.redis.breakers import BreakerOpen, Breakers
+from app.redis.clients import RedisClients
+from app.sessions.revocations import AWAY
 
 Unavailable = tuple[type[BaseException], ...]
 

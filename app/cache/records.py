@@ -20,7 +20,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from app.redis_clients import Script
+from app.redis.clients import Script
 
 PREFIX = "cache:"
 GENERATION_BYTES = 16

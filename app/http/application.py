@@ -18,8 +18,8 @@ from app.http.problem import Problem
 from app.http.request import Request
 from app.http.response import PRIVATE, PROBLEM, Header, Response
 from app.http.routing import Access, Route, Router
+from app.http.shedding import Shedder
 from app.metrics import Metrics
-from app.shedding import Shedder
 
 Admit = Callable[[Request, Route], Awaitable[None]]
 """Applies the limits and opens the session, which it leaves in the request. Raises Problem."""

@@ -6,15 +6,15 @@ import logging
 
 import asyncpg
 
-from app.breakers import BreakerOpen
-from app.databases import CommitUnknown, DatabaseUnavailable, KeyReused, WrongEpoch
+from app.databases.databases import CommitUnknown, DatabaseUnavailable, KeyReused, WrongEpoch
+from app.databases.sharding import ShardingError
 from app.deadlines import DeadlineExceeded
 from app.http.problem import Problem, unavailable
 from app.http.request import Request
 from app.items import InvalidKey, NoSuchUser, PreconditionFailed
-from app.redis_clients import is_away
-from app.sessions import SessionsUnreachable
-from app.sharding import ShardingError
+from app.redis.breakers import BreakerOpen
+from app.redis.clients import is_away
+from app.sessions.manager import SessionsUnreachable
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,6 @@
 """The way in: whose request it is, and whether it is within the limits.
 
-A user's token and one of the global limit are taken together, from leases in this process (app/limits.py), once the
+A user's token and one of the global limit are taken together, from leases in this process (app/limits/limiter.py), once the
 session has said who the user is. A request without a session is counted to its address; so is one whose cookie is
 refused, so that guessing cookies is limited too.
 """
@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from app.http.presence import Presence
 from app.http.problem import Problem, retry_after
 from app.http.request import Request
 from app.http.routing import Access, Route
 from app.http.sign_in import SignIn
 from app.http.visit import name_of
-from app.limits import Decision, RateLimiter
+from app.limits.limiter import Decision, RateLimiter
 from app.metrics import Metrics
-from app.presence import Presence
 
 
 class Gate:

@@ -14,11 +14,11 @@ from collections.abc import Awaitable, Callable
 from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from app.http.presence import Presence
 from app.http.problem import Problem, unavailable
 from app.http.request import Request
 from app.http.response import PROBLEM
 from app.http.visit import Visit
-from app.presence import Presence
 
 PATH = "/v1/live"
 MAX_SOCKETS = 4096

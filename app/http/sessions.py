@@ -8,15 +8,15 @@ from uuid import UUID
 import msgspec
 
 from app.http.gate import Gate
+from app.http.identity import Identity
 from app.http.problem import Problem
 from app.http.request import Request
 from app.http.response import Response, empty, json
 from app.http.routing import Access, Answer, Route
 from app.http.sign_in import CLEAR_COOKIE
 from app.http.visit import moment
-from app.identity import Identity
-from app.session_cookie import make, read
-from app.sessions import ClientInfo, DistributedSessionManager, Session, SessionsUnreachable
+from app.sessions.cookie import make, read
+from app.sessions.manager import ClientInfo, DistributedSessionManager, Session, SessionsUnreachable
 from app.user_data import UserData
 
 AFFINITY_HEADERS = (b"x-user-region", b"cloudfront-viewer-country")

@@ -7,8 +7,8 @@ from prometheus_client import Counter
 from app.http.problem import Problem
 from app.http.request import Request
 from app.http.visit import Visit
-from app.session_cookie import NAME, clear, read
-from app.sessions import DistributedSessionManager
+from app.sessions.cookie import NAME, clear, read
+from app.sessions.manager import DistributedSessionManager
 
 _COOKIE = f"{NAME}=".encode()
 CLEAR_COOKIE = (b"set-cookie", clear().encode())

@@ -9,12 +9,12 @@ from uuid import UUID
 import msgspec
 
 from app.http.conditions import IDEMPOTENCY_KEY, idempotency_key
+from app.http.identity import Identity
 from app.http.problem import Problem
 from app.http.request import Request
 from app.http.response import Response, json
 from app.http.routing import Access, Answer, Route
 from app.http.visit import moment
-from app.identity import Identity
 from app.user_data import UserData
 
 

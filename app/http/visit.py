@@ -7,7 +7,7 @@ from uuid import UUID
 
 from prometheus_client import Counter
 
-from app.sessions import DistributedSessionManager, Session, SessionsUnreachable
+from app.sessions.manager import DistributedSessionManager, Session, SessionsUnreachable
 from app.user_data import Footprint
 
 LAST = "last"

@@ -1,7 +1,7 @@
 -- After a replica was promoted: PostgreSQL counts promotions by its timeline, so a primary whose slots are of another
 -- timeline than its own was promoted since, and takes no writes until somebody opens it. Opening gives its slots a new
 -- epoch: a writer with the old map is refused here, one with the new map by the old primary, and read floors of
--- before, whose positions mean nothing on another timeline, send their reads to the primary (app/primaries.py).
+-- before, whose positions mean nothing on another timeline, send their reads to the primary (app/databases/primaries.py).
 CREATE FUNCTION current_timeline() RETURNS text LANGUAGE sql AS $$
     SELECT left(pg_walfile_name(pg_current_wal_lsn()), 8);
 $$;
@@ -28,7 +28,7 @@ BEGIN
 END $$;
 
 -- Safe to repeat and to race. A fenced slot keeps its epoch: its move is settled by whoever finds the fence stale, and
--- a hand-over's epoch (+1000, app/reshard/ownership.py) outranks any number of promotions on the other side.
+-- a hand-over's epoch (+1000, app/databases/ownership.py) outranks any number of promotions on the other side.
 CREATE FUNCTION open_primary() RETURNS bigint LANGUAGE sql AS $$
     WITH opened AS (
         UPDATE slots SET epoch = epoch + (state = 'owned')::int, timeline = current_timeline()

@@ -12,17 +12,17 @@ import asyncpg
 import msgspec
 
 from app import document
-from app.connect import connect
-from app.credentials import CredentialsError
+from app.databases.connect import connect
+from app.databases.credentials import CredentialsError
+from app.databases.ownership import FenceBusy, OwnershipError
+from app.databases.sharding import describe
 from app.deployment import SLOTS, Deployment
 from app.reshard import journal, preflight
 from app.reshard.journal import Record
 from app.reshard.move import MoveError, Mover
-from app.reshard.ownership import FenceBusy, OwnershipError
 from app.reshard.preflight import PreflightError
 from app.reshard.replication import StreamError
 from app.reshard.start import begin, sides, unfinished
-from app.sharding import describe
 
 FAILURES = (
     document.DocumentError, MoveError, PreflightError, OwnershipError, FenceBusy, StreamError, CredentialsError,

@@ -10,9 +10,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import asyncpg
 
-from app.connect import connect
+from app.databases import ownership
+from app.databases.connect import connect
 from app.deployment import Deployment
-from app.reshard import checksums, journal, ownership
+from app.reshard import checksums, journal
 from app.reshard.journal import BEFORE_SWITCH, ENDS, Record, Step
 from app.reshard.replication import TABLES, Side, Stream, StreamError
 
@@ -235,7 +236,7 @@ class Mover:
         """Fence the stream's sender, drain the stream to the position reached, and do `work`; measure all of it.
 
         `work` ends the pause, by a hand-over or by lifting the fence. When the pause would become too long, or a
-        process took the fence back (app/reshard/recovery.py), it is lifted and tried again. A fence that an
+        process took the fence back (app/databases/recovery.py), it is lifted and tried again. A fence that an
         earlier, killed run left is lifted first: the pause must not wait for the lag to settle.
         """
         owner, receiver, slots, move = (

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Callable
 
 import asyncpg
 
+from app.databases.sharding import describe
 from app.reshard import journal
 from app.reshard.replication import TABLES, Side
-from app.sharding import describe
 
 MAX_REPLAY_LAG_BYTES = 64 * 1024 * 1024
 """A replica of either shard further behind than this: the move's own WAL would only add to it."""

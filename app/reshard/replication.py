@@ -10,9 +10,9 @@ from uuid import UUID
 
 import asyncpg
 
-from app.credentials import shard_credentials
+from app.databases.credentials import shard_credentials
+from app.databases.sharding import ranges
 from app.deployment import Deployment, ShardConfig
-from app.sharding import ranges
 
 log = logging.getLogger(__name__)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 
-from app.connect import connect
+from app.databases import ownership
+from app.databases.connect import connect
+from app.databases.sharding import describe
 from app.deployment import Deployment
-from app.reshard import journal, ownership, preflight
+from app.reshard import journal, preflight
 from app.reshard.journal import Record
 from app.reshard.move import MoveError, Mover, Progress, silent
 from app.reshard.replication import Side
-from app.sharding import describe
 
 ADVISORY_LOCK = 0x4A11_9002
 """Held on both shards by whoever moves slots: one mover at a time. Safety does not rest on it."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from components.manifests import SERVER, Manifest, metadata
-from components.settings import ScaleRules
-from components.topology import Topology
+from topology.settings import ScaleRules
+from topology.topology import Topology
 
 NAME = "hal9-server-hpa"
 USERS_METRIC = "concurrent_users"

@@ -16,9 +16,9 @@ from components.manifests import (
     mesh,
     schedule,
 )
-from components.naming import CAPACITY_LABEL
-from components.settings import Region
-from components.topology import Topology
+from topology.naming import CAPACITY_LABEL
+from topology.settings import Region
+from topology.topology import Topology
 
 ISTIO = "https://istio-release.storage.googleapis.com/charts"
 PROMETHEUS = "https://prometheus-community.github.io/helm-charts"

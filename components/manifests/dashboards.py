@@ -7,7 +7,7 @@ from typing import Any
 
 from components.manifests.alerts import AVAILABILITY, LATENCY
 from components.manifests.schedule import FLOOR
-from components.topology import Topology
+from topology.topology import Topology
 
 WIDTH, HEIGHT, ACROSS = 8, 8, 3
 

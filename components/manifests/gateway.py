@@ -7,11 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from app.deployment import ServerConfig
-from app.session_cookie import NAME as SESSION_COOKIE
-from components import nginx
-from components.manifests import GATEWAY, GATEWAY_NAMESPACE, SERVER_HOST, Manifest, Value, metadata, pods
-from components.settings import Region
-from components.topology import Topology
+from app.sessions.cookie import NAME as SESSION_COOKIE
+from components.manifests import GATEWAY, GATEWAY_NAMESPACE, SERVER_HOST, Manifest, Value, metadata, nginx, pods
+from topology.settings import Region
+from topology.topology import Topology
 
 USER = 10101
 """nginx's unprivileged image runs under any number; one above 10000 is no user of a node."""

@@ -18,8 +18,8 @@ from components.manifests import (
     Value,
     metadata,
 )
-from components.settings import Region
-from components.topology import Topology
+from topology.settings import Region
+from topology.topology import Topology
 
 NETWORKING, SECURITY = "networking.istio.io/v1", "security.istio.io/v1"
 EAST_WEST_PORT = 15443

@@ -19,8 +19,8 @@ from components.manifests import (
     metadata,
     schedule,
 )
-from components.settings import Region
-from components.topology import Topology
+from topology.settings import Region
+from topology.topology import Topology
 
 API = "monitoring.coreos.com/v1"
 INTERVAL = "30s"

@@ -19,8 +19,8 @@ from components.manifests import (
     gateway,
     metadata,
 )
-from components.settings import Region
-from components.topology import Topology
+from topology.settings import Region
+from topology.topology import Topology
 
 EAST_WEST_PORT = 15443
 ISTIOD_PORT = 15012

@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from components.manifests import Manifest, metadata
-from components.naming import CAPACITY_LABEL, SPOT_TAINT
+from topology.naming import CAPACITY_LABEL, SPOT_TAINT
 
 RESTRICTED = {
     "allowPrivilegeEscalation": False,

@@ -19,8 +19,8 @@ from importlib import resources
 from pathlib import Path
 from zoneinfo import TZPATH
 
-from components.settings import Region, ScaleRules, ScheduleWindow
-from components.topology import Topology
+from topology.settings import Region, ScaleRules, ScheduleWindow
+from topology.topology import Topology
 
 FLOOR = "hal9:scheduled_floor:pods"
 DAYLIGHT = "hal9:daylight_saving:bool"

@@ -7,8 +7,8 @@ from typing import Any
 
 from app.deployment import SECRETS_DIRECTORY, ServerConfig
 from components.manifests import NAMESPACE, SERVER, Manifest, Value, metadata, pods
-from components.settings import Region, Shard
-from components.topology import Topology
+from topology.settings import Region, Shard
+from topology.topology import Topology
 
 USER = 10001
 """The numbered user of the image (app/Dockerfile)."""

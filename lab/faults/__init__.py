@@ -1,6 +1,6 @@
 """Faults: what can go wrong in the lab, injected by name and healed again, on the running lab's own processes and links.
 
-`python -m lab fault NAME` injects one under load and judges what came of it (lab/load/command.py).
+`python -m lab fault NAME` injects one under load and judges what came of it (lab/command.py).
 """
 
 from __future__ import annotations

@@ -8,12 +8,12 @@ import time
 
 import asyncpg
 
+from lab.assembly import python_path
 from lab.faults.fault import Say, victim
 from lab.lab import Lab
 from lab.parts import Part, postgres_of
-from lab.postgres import PostgresServer
-from lab.process import User, run
-from lab.servers import python_path
+from lab.servers.postgres import PostgresServer
+from lab.servers.process import User, run
 
 MOVED_SLOTS = 30
 RESHARD_SECONDS = 120.0

@@ -11,7 +11,7 @@ from http import HTTPStatus
 
 import aiohttp
 
-from app.session_cookie import NAME as COOKIE
+from app.sessions.cookie import NAME as COOKIE
 from lab.load.history import History, Outcome, Sample
 
 TIMEOUT_SECONDS = 10.0

@@ -21,7 +21,8 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from app.databases import Databases
+from app.databases.databases import Databases
+from app.databases.sharding import ShardMap
 from app.deployment import (
     DatabaseConnection,
     Deployment,
@@ -38,9 +39,8 @@ from app.deployment import (
 )
 from app.metrics import Metrics
 from app.migrate import migrate, seed_slots
-from app.sharding import ShardMap
-from lab.postgres import DATABASE, SUPERUSER, PostgresServer
-from lab.process import work_directory
+from lab.servers.postgres import DATABASE, SUPERUSER, PostgresServer
+from lab.servers.process import work_directory
 
 REGIONS = ("us-west", "eu-central", "ap-south")
 KEY_RANGES = ((0, 333), (334, 666), (667, 999))

@@ -28,8 +28,8 @@ from app.deployment import (
     SessionStore,
     ShardingConfig,
 )
-from lab.process import User, work_directory
-from lab.redis import RedisCluster, RedisServer
+from lab.servers.process import User, work_directory
+from lab.servers.redis import RedisCluster, RedisServer
 
 REGIONS = ("us-west", "eu-central", "ap-south")
 Document = Callable[..., Deployment]

@@ -22,9 +22,9 @@ from app.deployment import (
     ShardingConfig,
 )
 from app.metrics import Metrics
-from app.redis_clients import RedisClients
-from app.session_records import session_key
-from app.sessions import DistributedSessionManager
+from app.redis.clients import RedisClients
+from app.sessions.manager import DistributedSessionManager
+from app.sessions.records import session_key
 from tests.app.fixtures_redis import REGIONS, Document, RedisRegions
 
 WEST, CENTRAL, SOUTH = REGIONS

@@ -19,9 +19,9 @@ from app.http.request import Request
 from app.http.response import Response, json
 from app.http.routing import Access, Route, Router
 from app.http.serve import Port
+from app.http.shedding import Shedder
 from app.metrics import Metrics
-from app.shedding import Shedder
-from lab.process import free_port
+from lab.servers.process import free_port
 
 QUICK = ServerConfig(drain_delay_seconds=0.4, drain_timeout_seconds=2)
 

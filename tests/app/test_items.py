@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.databases import Databases, KeyReused
+from app.databases.databases import Databases, KeyReused
 from app.items import (
     ABSENT,
     MAX_KEY_BYTES,

@@ -18,7 +18,7 @@ from app.deployment import (
 )
 from app.latency import CrossRegionLatency, round_trip
 from app.metrics import Metrics
-from lab.process import free_port
+from lab.servers.process import free_port
 
 
 def at(port: int) -> Endpoint:

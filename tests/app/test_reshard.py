@@ -16,15 +16,15 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from app.databases import CommitUnknown, Databases, DatabaseUnavailable, Transaction
+from app.databases.databases import CommitUnknown, Databases, DatabaseUnavailable, Transaction, ownership
+from app.databases.sharding import slot_of
 from app.deployment import Deployment
 from app.items import ItemRepository
-from app.reshard import journal, ownership
+from app.reshard import journal
 from app.reshard.journal import Step
 from app.reshard.move import MoveError, Mover
 from app.reshard.preflight import PreflightError
 from app.reshard.start import begin, sides, unfinished
-from app.sharding import slot_of
 from app.users import UserRepository
 from tests.app.reshard_killed import SLOTS, SOURCE, TARGET
 
@@ -327,7 +327,7 @@ async def test_a_difference_between_the_copies_stops_the_move_before_its_switch(
 
 
 def target_dsn(deployment: Deployment) -> dict[str, object]:
-    from app.credentials import shard_credentials
+    from app.databases.credentials import shard_credentials
 
     account = shard_credentials(deployment.secrets_directory, TARGET)
     endpoint = deployment.sharding.shards[TARGET - 1].primary.endpoint

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from app.databases.ownership import EPOCHS
+from app.databases.sharding import slot_of
 from app.items import ItemRepository
 from app.reshard.__main__ import main, parse_slots
-from app.reshard.ownership import EPOCHS
 from app.reshard.replication import conninfo, slot_filter
-from app.sharding import slot_of
 from app.users import UserRepository
 
 MOVE = ["--from", "1", "--to", "2", "--slots", "300-333", "--target-free-gib", "1"]

@@ -27,7 +27,7 @@ from websockets.asyncio.client import connect
 from app.deployment import Deployment, LimitConfig, ServerConfig
 from lab import alone
 from lab.alone import Alone, ask
-from lab.process import Process, ProcessError, free_port
+from lab.servers.process import Process, ProcessError, free_port
 
 pytestmark = pytest.mark.usefixtures("app")
 

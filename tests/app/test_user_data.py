@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.floor import Floor
+from app.databases.floor import Floor
 from app.user_data import Footprint
 
 

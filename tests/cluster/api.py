@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import yaml
 
-from lab.process import Process, User, free_port
+from lab.servers.process import Process, User, free_port
 from tools import build
 
 TOKEN = "test-administrator"

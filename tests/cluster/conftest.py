@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 import yaml
 
-from components import loading
 from components.manifests import gateway
-from components.topology import Topology
 from plan.manifests import manifests
 from tests.cluster import sources
 from tests.cluster.api import Api, Object, api_server
-from tests.components.stackfiles import DATA
 from tests.conftest import PlanOf
+from tests.stackfiles import DATA
 from tools import build
+from topology.load import parse
+from topology.topology import Topology
 
 FILLED = "filled-by-the-cloud"
 
@@ -68,7 +68,7 @@ def clusters(plan_of: PlanOf) -> Clusters:
 
     def of(stack: str) -> dict[str, Cluster]:
         if stack not in made:
-            topology = loading.parse(stack, DATA[stack])
+            topology = parse(stack, DATA[stack])
             files = manifests(plan_of(stack))
             made[stack] = {region.name: _cluster(topology, region.name, files) for region in topology.ordered_regions}
         return made[stack]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from lab.process import Process, User
+from lab.servers.process import Process, User
 from tests.cluster.api import Api, Refused
 from tests.cluster.conftest import Cluster, Clusters
 

@@ -21,14 +21,14 @@ from components.alarms import RegionAlarms
 from components.database import RegionDatabase
 from components.domain import Domain
 from components.keys import RegionKeys
-from components.naming import GLOBAL
 from components.network import RegionNetwork
 from components.redis import RegionRedis
 from components.region import aws_provider
 from components.secrets import Vault
-from components.settings import Region
-from components.topology import Topology
 from plan.values import from_struct, kept
+from topology.naming import GLOBAL
+from topology.settings import Region
+from topology.topology import Topology
 
 PROJECT = "hal9"
 PROVIDER = "pulumi:providers:"

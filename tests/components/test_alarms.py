@@ -12,7 +12,7 @@ from components.alarms import RegionAlarms
 from components.keys import RegionKeys
 from components.region import aws_provider
 from tests.components.mocked import Built, build, document
-from tests.components.stackfiles import topology
+from tests.stackfiles import topology
 
 
 @functools.cache

@@ -8,11 +8,11 @@ from typing import Any
 import pulumi
 import pytest
 
-from components import catalog
 from components.cluster import LOGS, RegionCluster
 from components.pod_roles import WORKLOADS, PodRoles
 from tests.components.mocked import Built, Cell, Registered, build, document
-from tests.components.stackfiles import Edit, put, topology
+from tests.stackfiles import Edit, put, topology
+from topology import catalog
 
 
 def built(stack: str, *edits: Edit, preview: bool = False) -> Built:

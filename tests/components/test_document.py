@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 
 from app.deployment import Deployment
-from components import budget
 from components.database import ShardDatabase
 from components.document import deployment_documents
 from components.redis import RegionCache, RegionSessions
 from tests.components.mocked import SECRETS, Built, build, cells, vaults
-from tests.components.stackfiles import topology
+from tests.stackfiles import topology
+from topology import budget
 
 REGIONS = ("us-west", "eu-central", "ap-south")
 

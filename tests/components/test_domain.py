@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.components import mocked
 from tests.components.mocked import Built, build
-from tests.components.stackfiles import put, topology
+from tests.stackfiles import put, topology
 
 
 @functools.cache

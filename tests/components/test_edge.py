@@ -13,7 +13,7 @@ from components.edge import ORIGIN_HEADER, Edge
 from components.load_balancers import RegionLoadBalancers
 from components.region import aws_provider
 from tests.components.mocked import Built, Cell, build, cells, domain, vaults
-from tests.components.stackfiles import Edit, put, topology
+from tests.stackfiles import Edit, put, topology
 
 AWS = {"us-west": "us-west-2", "eu-central": "eu-central-1", "ap-south": "ap-south-1"}
 

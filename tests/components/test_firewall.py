@@ -11,7 +11,7 @@ import pytest
 from components.firewall import Firewall
 from components.region import aws_provider
 from tests.components.mocked import Built, build
-from tests.components.stackfiles import Edit, put, topology
+from tests.stackfiles import Edit, put, topology
 
 
 def built(*edits: Edit, preview: bool = False) -> Built:

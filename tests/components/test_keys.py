@@ -10,7 +10,7 @@ import pytest
 from components.keys import PURPOSES, RegionKeys
 from components.region import aws_provider
 from tests.components.mocked import Built, build, document
-from tests.components.stackfiles import topology
+from tests.stackfiles import topology
 
 ROOT = "arn:aws:iam::123456789012:root"
 

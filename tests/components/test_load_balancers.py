@@ -8,11 +8,11 @@ from typing import Any
 import pulumi
 import pytest
 
-from components import catalog
 from components.cluster import RegionCluster
 from components.load_balancers import DEREGISTRATION_SECONDS, EAST_WEST, GATEWAY, GATEWAY_PEERS, RegionLoadBalancers
 from tests.components.mocked import Built, Cell, Registered, build, domain
-from tests.components.stackfiles import topology
+from tests.stackfiles import topology
+from topology import catalog
 
 
 @functools.cache

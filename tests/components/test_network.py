@@ -14,7 +14,7 @@ from components.keys import RegionKeys
 from components.network import ANYWHERE, RegionNetwork
 from components.region import aws_provider
 from tests.components.mocked import Built, build, document
-from tests.components.stackfiles import put, topology
+from tests.stackfiles import put, topology
 
 ZONES = ("us-west-2a", "us-west-2b", "us-west-2c")
 

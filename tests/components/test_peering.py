@@ -10,7 +10,7 @@ import pytest
 
 from components.peering import PeeringMesh
 from tests.components.mocked import Built, build, cells
-from tests.components.stackfiles import put, topology
+from tests.stackfiles import put, topology
 
 AWS = {"us-west": "us-west-2", "eu-central": "eu-central-1", "ap-south": "ap-south-1", "sa-east": "sa-east-1"}
 BLOCKS = {"us-west": "10.0.0.0/16", "eu-central": "10.1.0.0/16", "ap-south": "10.2.0.0/16", "sa-east": "10.3.0.0/16"}

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from plan import Plan, Resource, run, schema
-from tests.components.stackfiles import put
 from tests.conftest import PlanOf
+from tests.stackfiles import put
 
 AWS = {"us-west": "us-west-2", "eu-central": "eu-central-1", "ap-south": "ap-south-1"}
 SA_EAST = {"awsRegion": "sa-east-1", "cidr": "10.3.0.0/16", "zones": ["sa-east-1a", "sa-east-1b", "sa-east-1c"]}

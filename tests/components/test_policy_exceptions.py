@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.components.stackfiles import put, refusal, topology
+from tests.stackfiles import put, refusal, topology
 
 ENTRY = {
     "policy": "rds-retention-explicit",

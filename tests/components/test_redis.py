@@ -9,7 +9,7 @@ import pytest
 
 from components.redis import RegionCache, RegionSessions
 from tests.components.mocked import Built, Registered, build, cells, vaults
-from tests.components.stackfiles import put, topology
+from tests.stackfiles import put, topology
 
 REGIONS = ("us-west", "eu-central", "ap-south")
 AWS = {"us-west": "us-west-2", "eu-central": "eu-central-1", "ap-south": "ap-south-1"}

@@ -11,7 +11,7 @@ import pytest
 from components.region import RegionCell
 from tests.components import mocked
 from tests.components.mocked import Built, build
-from tests.components.stackfiles import topology
+from tests.stackfiles import topology
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from components.keys import RegionKeys
 from components.region import aws_provider
 from components.registry import RegionRegistry
 from tests.components.mocked import Built, build, document
-from tests.components.stackfiles import topology
+from tests.stackfiles import topology
 
 REGIONS = {"us-west": "us-west-2", "eu-central": "eu-central-1", "ap-south": "ap-south-1"}
 

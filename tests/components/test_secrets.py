@@ -10,7 +10,7 @@ import pytest
 from components.authorities import Authorities
 from components.secrets import PASSWORD_LENGTH, SESSION_KEY_BYTES, ReplicatedSecret, SessionKeyring, password
 from tests.components.mocked import SECRETS, Built, build, cells, vaults
-from tests.components.stackfiles import put, topology
+from tests.stackfiles import put, topology
 
 REGIONS = {"us-west": "us-west-2", "eu-central": "eu-central-1", "ap-south": "ap-south-1"}
 

@@ -29,10 +29,10 @@ def test_a_first_deployment_goes_region_by_region_and_then_into_the_clusters(
     project = copy_of_repository(tmp_path)
     engine = engine_on(project, "prod")
     set_deployed(project, deployed=False)
-    first = engine.run(*UP, "--target", "**hal9:edge:Domain**", "--target", "**RegionCell**::us-west**")
+    first = engine.run(*UP, "--target", "**hal9:domain:Domain**", "--target", "**RegionCell**::us-west**")
     created = [operation.urn for operation in first.operations if operation.kind == "create"]
     assert any("vpc:Vpc" in urn for urn in created)
-    assert all("::us-west" in urn or "hal9:edge:Domain" in urn for urn in created)
+    assert all("::us-west" in urn or "hal9:domain:Domain" in urn for urn in created)
     rest_of_aws = engine.run(*UP)
     assert set(rest_of_aws.changes) == {"create", "same"}
     set_deployed(project, deployed=True)

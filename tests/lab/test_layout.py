@@ -4,9 +4,9 @@ from collections import Counter
 
 import pytest
 
-from components.topology import Topology
 from lab.__main__ import topology_of
 from lab.layout import GATEWAY, GATEWAY_HEALTH, GATEWAY_PEERS, Layout
+from topology.topology import Topology
 
 
 @pytest.fixture(scope="module")

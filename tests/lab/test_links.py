@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from lab.links import Condition, LinkError, Links, Route, conditions, steer
-from lab.process import Process, User, free_port, work_directory
+from lab.servers.process import Process, User, free_port, work_directory
 
 ONE_WAY = 0.05
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import lab.__main__ as command
-from lab.process import ProcessError, User, work_directory
+from lab.servers.process import ProcessError, User, work_directory
 
 ROOT = Path(__file__).parents[2]
 

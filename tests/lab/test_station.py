@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lab import station
-from lab.process import User, work_directory
+from lab.servers.process import User, work_directory
 from lab.station import Claim, Running, Say, StationError
 
 

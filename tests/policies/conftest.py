@@ -7,7 +7,6 @@ from datetime import date
 
 import pytest
 
-from components.settings import PolicyException
 from plan.program import REPOSITORY
 from plan.project import read_project
 from policies import configuration
@@ -15,6 +14,7 @@ from policies.judge import Judgement, judge
 from policies.registry import POLICIES
 from policies.stack import Stack
 from tests.conftest import PlanOf
+from topology.settings import PolicyException
 
 TODAY = date(2030, 1, 15)
 Judge = Callable[..., Judgement]

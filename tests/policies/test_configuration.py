@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from components import capacity
 from policies import configuration
 from policies.configuration import ConfigurationError, configure, file_of, read
 from policies.policy import Level
 from policies.registry import POLICIES
 from policies.report import report
-from tests.components.stackfiles import topology
 from tests.policies.conftest import Judge, StackOf, fired
+from tests.stackfiles import topology
+from topology import capacity
 
 DEV: dict[str, Any] = json.loads(file_of("dev").read_text())
 

@@ -6,7 +6,6 @@ from datetime import date, timedelta
 
 import pytest
 
-from components.settings import PolicyException
 from policies import tokens
 from policies.exceptions import exceptions_of
 from policies.judge import LONGEST_EXCEPTION_DAYS, Judgement
@@ -14,6 +13,7 @@ from policies.report import report
 from policies.stack import Stack
 from tests.policies.conftest import TODAY, Judge, fired
 from tests.policies.edits import edited, put
+from topology.settings import PolicyException
 
 POLICY = "rds-retention-explicit"
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from components.stackfile import _fields_at
-from components.topology import Topology
 from plan.program import REPOSITORY
 from policies.policy import Level, Policy
 from policies.registry import POLICIES
+from topology.stackfile import _fields_at
+from topology.topology import Topology
 
 STACK_POLICIES = """shard-primary-per-region shard-replica-every-other-region replica-source-is-primary
 rds-subnets-not-public vpc-cidrs-disjoint peering-mesh-complete datastore-sg-source-restricted

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from app.cache import DistributedCache
 from app.deployment import CacheConfig
-from app.redis_clients import RedisClients
+from app.redis.clients import RedisClients
 from tests.app.fixtures_redis import Document
 
 MakeCache = Callable[..., Awaitable[DistributedCache]]

@@ -14,7 +14,7 @@ import msgspec
 
 from app.cache import DistributedCache
 from app.deployment import Deployment
-from app.redis_clients import RedisClients
+from app.redis.clients import RedisClients
 
 
 async def main(document: str, key: str) -> None:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from app.cache.records import PREFIX
-from lab.redis import RedisServer
+from lab.servers.redis import RedisServer
 from tests.app.cache.conftest import MakeCache
 from tests.app.cache.source import Source, User, until
 from tests.app.cache.workers import said, start_worker

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from app.cache import DistributedCache
-from app.redis_clients import RedisClients
+from app.redis.clients import RedisClients
 from tests.app.fixtures_redis import Document
 
 PROCESSES = 2

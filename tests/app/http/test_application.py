@@ -14,7 +14,7 @@ import pytest_asyncio
 from starlette.types import Receive, Scope, Send
 
 from app import deadlines
-from app.databases import DatabaseUnavailable
+from app.databases.databases import DatabaseUnavailable
 from app.deployment import ServerConfig
 from app.drain import Drain
 from app.http.application import Application
@@ -25,9 +25,9 @@ from app.http.response import Response
 from app.http.response import json as answer
 from app.http.routing import Access, Answer, Route, Router
 from app.http.serve import Port, PortInUse
+from app.http.shedding import Shedder
 from app.metrics import Metrics
-from app.shedding import Shedder
-from lab.process import free_port
+from lab.servers.process import free_port
 
 LIMIT = 1000
 

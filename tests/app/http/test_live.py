@@ -15,12 +15,12 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from app.http.errors import explain
 from app.http.live import Live
+from app.http.presence import Presence
 from app.http.problem import Problem
 from app.http.request import Request
 from app.http.serve import Port
-from app.presence import Presence
-from app.sessions import SessionsUnreachable
-from lab.process import free_port
+from app.sessions.manager import SessionsUnreachable
+from lab.servers.process import free_port
 
 
 class Sockets:

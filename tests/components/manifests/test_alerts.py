@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from components import loading
 from components.manifests import monitoring
 from tests.components import promtool
-from tests.components.stackfiles import DATA
+from tests.stackfiles import DATA
+from topology.load import parse
 
-TOPOLOGY = loading.parse("prod", DATA["prod"])
+TOPOLOGY = parse("prod", DATA["prod"])
 GROUPS = [g for g in monitoring.rule_groups(TOPOLOGY.regions["us-west"], TOPOLOGY) if g["name"] != "hal9_schedule"]
 RULES = {rule["alert"]: rule for group in GROUPS for rule in group["rules"] if "alert" in rule}
 

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator
 
 from app.metrics import BreakerSample, CacheSample, KeySample, LagSample, Metrics, PoolSample
-from components import loading
 from components.manifests import autoscaler, charts, dashboards, monitoring
-from tests.components.stackfiles import DATA
+from tests.stackfiles import DATA
+from topology.load import parse
 
-TOPOLOGY = loading.parse("prod", DATA["prod"])
+TOPOLOGY = parse("prod", DATA["prod"])
 OTHERS = {
     "kube_node_labels": "kube-state-metrics",
     "kube_node_info": "kube-state-metrics",
@@ -20,7 +20,7 @@ OTHERS = {
     "kube_horizontalpodautoscaler_status_condition": "kube-state-metrics",
     "citadel_server_cert_chain_expiry_timestamp": "istiod",
     "istio_requests_total": "the mesh's sidecars",
-    "nginx_connections": "nginx's /metrics (components/templates/nginx)",
+    "nginx_connections": "nginx's /metrics (components/manifests/templates/nginx)",
 }
 
 

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from app.deployment import ServerConfig
-from components import loading
 from components.load_balancers import DEREGISTRATION_SECONDS
 from components.manifests import gateway, mesh, network_policies, pods, server
 from components.manifests.autoscaler import autoscaler
-from components.stackfile import StackFileError
-from tests.components.stackfiles import DATA, edited, put
+from tests.stackfiles import DATA, edited, put
+from topology.load import parse
+from topology.stackfile import StackFileError
 
-PROD = loading.parse("prod", DATA["prod"])
+PROD = parse("prod", DATA["prod"])
 WEST = PROD.regions["us-west"]
 SHA = "0" * 64
 
@@ -106,7 +106,7 @@ def test_another_document_makes_other_pods() -> None:
 
 
 def test_another_image_is_another_migration() -> None:
-    other = loading.parse("prod", edited("prod", put("server.image", f"hal9-server@sha256:{'1' * 64}")))
+    other = parse("prod", edited("prod", put("server.image", f"hal9-server@sha256:{'1' * 64}")))
     names = {server.migration(t.shards[0], t, "i")["metadata"]["name"] for t in (PROD, other)}
     assert len(names) == 2
 
@@ -122,7 +122,7 @@ def test_every_secret_is_a_file_and_none_is_in_the_environment() -> None:
 
 def test_a_retired_session_key_is_no_longer_delivered() -> None:
     keys = [{"id": "k1", "state": "retired"}, {"id": "k2", "state": "active"}]
-    topology = loading.parse("prod", edited("prod", put("sessions.keyring", keys)))
+    topology = parse("prod", edited("prod", put("sessions.keyring", keys)))
     assert [n for n in server.secret_names(topology) if n.startswith("session-key")] == ["session-key-k2"]
 
 
@@ -159,7 +159,7 @@ def test_the_routes_have_the_specifications_matches_and_weights() -> None:
 
 
 def test_one_region_has_no_peers_and_no_east_west_gateway() -> None:
-    dev = loading.parse("dev", DATA["dev"])
+    dev = parse("dev", DATA["dev"])
     region = dev.ordered_regions[0]
     assert mesh.remote_endpoints(region, dev, {}) == []
     assert gateway.settings(region, dev, {}).peers == ()
@@ -168,4 +168,4 @@ def test_one_region_has_no_peers_and_no_east_west_gateway() -> None:
 
 def test_production_runs_nginx_by_digest() -> None:
     with pytest.raises(StackFileError, match=r"gateway\.image.*has no digest"):
-        loading.parse("prod", edited("prod", put("gateway.image", "public.ecr.aws/nginx/nginx-unprivileged:1.28.0")))
+        parse("prod", edited("prod", put("gateway.image", "public.ecr.aws/nginx/nginx-unprivileged:1.28.0")))

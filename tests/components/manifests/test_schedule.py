@@ -10,12 +10,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from components import loading
 from components.manifests import schedule
-from components.settings import ScalePolicy, ScaleRules, ScheduleWindow
-from components.topology import Topology
 from tests.components import promtool
-from tests.components.stackfiles import edited, put
+from tests.stackfiles import edited, put
+from topology.load import parse
+from topology.settings import ScalePolicy, ScaleRules, ScheduleWindow
+from topology.topology import Topology
 
 needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 
@@ -24,7 +24,7 @@ DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 def _topology(zone: str, *windows: dict[str, object]) -> Topology:
-    return loading.parse(
+    return parse(
         "prod", edited("prod", put("regions.us-west.timezone", zone), put("regions.us-west.schedule", list(windows)))
     )
 

@@ -1,0 +1,1 @@
+"""The shards: pools, routing by slot, reads and writes, what keeps them right while instances change."""

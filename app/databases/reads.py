@@ -1,0 +1,202 @@
+"""Reads: on the nearest instance of the user's shard that has reached the user's floor."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeVar
+from uuid import UUID
+
+import asyncpg
+
+from app.databases.floor import Floor
+from app.databases.pools import DatabaseUnavailable, FloorNotReached, InstancePool, PoolExhausted, connection_lost
+from app.databases.sharding import Ownership, slot_of
+from app.databases.shards import READABLE, Shards, WrongEpoch
+from app.deadlines import remaining
+from app.deployment import ReadPreference
+
+SEEK_WAITS = (0.05, 0.5)
+"""Seconds between looks for a primary while no replica has reached the floor: the first, doubled up to the second."""
+
+T = TypeVar("T")
+
+
+class Reads(Shards):
+    """The reading half of `Databases`."""
+
+    async def fetch(
+        self, user_id: UUID, query: str, *arguments: Any, floor: Floor | None = None, timeout: float | None = None
+    ) -> list[asyncpg.Record]:
+        """A query on the user's shard, never older than `floor`; moves on to the next instance when one fails.
+
+        Raises: DatabaseUnavailable (PoolExhausted), and what Postgres says of the query itself.
+        """
+
+        async def run(connection: Any, left: float) -> list[asyncpg.Record]:
+            rows: list[asyncpg.Record] = await connection.fetch(query, *arguments, timeout=left)
+            return rows
+
+        return await self._read(slot_of(user_id), None, floor, timeout, run)
+
+    async def fetchrow(
+        self, user_id: UUID, query: str, *arguments: Any, floor: Floor | None = None, timeout: float | None = None
+    ) -> asyncpg.Record | None:
+        """As `fetch`; the first row."""
+
+        async def run(connection: Any, left: float) -> asyncpg.Record | None:
+            return await connection.fetchrow(query, *arguments, timeout=left)
+
+        return await self._read(slot_of(user_id), None, floor, timeout, run)
+
+    async def fetch_owned(
+        self, user_id: UUID, query: str, *arguments: Any, floor: Floor | None = None, timeout: float | None = None
+    ) -> list[asyncpg.Record]:
+        """As `fetch`, from an instance that knows itself the owner of the user's slot.
+
+        The query gets the slot as $1 before `arguments`, and its rows begin with `slots.state` of that slot, as
+        the outer side of a join, so that there is a row whatever else there is. A process with an old map, or
+        a replica that has not heard of a move, would else answer with what was before the move.
+        Raises: as `fetch`, and WrongEpoch.
+        """
+        slot = slot_of(user_id)
+
+        async def run(connection: Any, left: float) -> list[asyncpg.Record]:
+            found: list[asyncpg.Record] = await connection.fetch(query, slot, *arguments, timeout=left)
+            return found
+
+        rows = await self._read(slot, None, floor, timeout, run)
+        if rows and rows[0][0] in READABLE:
+            return rows
+        self._metrics.db_fallbacks.labels(str(self.map.owner(slot)), "any", "moved").inc()
+        await self.refresh("read")
+        rows = await self._read(slot, ReadPreference.PRIMARY, floor, timeout, run)
+        if rows and rows[0][0] in READABLE:
+            return rows
+        raise WrongEpoch(f"shard {self.map.owner(slot)} does not own slot {slot}")
+
+    @contextlib.asynccontextmanager
+    async def read(
+        self, user_id: UUID, floor: Floor | None = None, timeout: float | None = None
+    ) -> AsyncIterator[asyncpg.Connection]:
+        """`async with databases.read(user_id, floor) as connection`: several queries on one instance.
+
+        The instance is chosen as by `fetch`, but a failure within the block is the caller's to retry.
+        """
+        give_up = time.monotonic() + remaining(timeout or self._timeout)
+        slot = slot_of(user_id)
+        pool, connection = await self._take(await self._candidates(slot, None, floor), floor, give_up)
+        try:
+            async with asyncio.timeout(give_up - time.monotonic()):
+                yield connection
+        finally:
+            pool.release(connection)
+
+    async def _read(
+        self,
+        slot: int,
+        preference: ReadPreference | None,
+        floor: Floor | None,
+        timeout: float | None,
+        query: Callable[[Any, float], Awaitable[T]],
+    ) -> T:
+        give_up = time.monotonic() + remaining(timeout or self._timeout)
+        candidates = await self._candidates(slot, preference, floor)
+        lost: set[InstancePool] = set()
+        wait, longest = SEEK_WAITS
+        while True:
+            try:
+                pool, connection = await self._take(candidates, floor, give_up)
+            except PoolExhausted:
+                raise
+            except DatabaseUnavailable as error:
+                left = give_up - time.monotonic()
+                found = left > 0 and await self.seek_primary(self.map.owner(slot), left)
+                if not found and (not isinstance(error, FloorNotReached) or time.monotonic() + wait >= give_up):
+                    raise
+                if not found:
+                    await asyncio.sleep(wait)
+                    wait = min(wait * 2, longest)
+                candidates = await self._candidates(slot, preference, floor)
+                continue
+            try:
+                # asyncpg's own time-out: it ends the query on the server, and costs nothing beside its command_timeout.
+                result = await query(connection, max(0.001, give_up - time.monotonic()))
+            except BaseException as error:
+                if connection_lost(error, connection):
+                    pool.lost(connection)
+                    self._fell_back(pool, "unreachable")
+                    if pool in lost:
+                        pool.failed()
+                    else:
+                        # Kept connections go stale when their server restarts: ask it once more with a new one.
+                        lost.add(pool)
+                        candidates.insert(0, pool)
+                    continue
+                pool.release(connection)
+                if isinstance(error, TimeoutError):
+                    raise DatabaseUnavailable(f"{pool} did not answer in time") from error
+                raise
+            pool.release(connection)
+            return result
+
+    async def _judge(self, slot: int, preference: ReadPreference | None, floor: Floor) -> ReadPreference | None:
+        """The preference for a read of `slot` at a `floor` of another shard or epoch than this process knows."""
+        if floor.epoch > self.map.epoch_of(slot):
+            # The floor knows of a move that this process has not heard of.
+            self.map = self.map.with_owners([Ownership(slot, floor.shard, floor.epoch)])
+            await self.refresh("floor")
+        if floor[:2] == (self.map.owner(slot), self.map.epoch_of(slot)):
+            return preference
+        return ReadPreference.PRIMARY  # another shard's or epoch's position says nothing here
+
+    async def _candidates(
+        self, slot: int, preference: ReadPreference | None, floor: Floor | None
+    ) -> list[InstancePool]:
+        """Where a read of `slot` at `floor` may go, best first."""
+        if floor is not None and floor[:2] != (self.map.owner(slot), self.map.epoch_of(slot)):
+            preference = await self._judge(slot, preference, floor)
+        return self.pools[self.map.owner(slot)].candidates(preference or self._preference)
+
+    async def _take(
+        self, candidates: list[InstancePool], floor: Floor | None, give_up: float
+    ) -> tuple[InstancePool, Any]:
+        """The first of `candidates` that is reachable and has reached `floor`, taken out, and a connection to it.
+
+        Raises: DatabaseUnavailable when none is left.
+        """
+        problem: DatabaseUnavailable | None = None
+        behind = False
+        while candidates:
+            pool = candidates.pop(0)
+            left = give_up - time.monotonic()
+            try:
+                # Half of what is left at most, so that one that hangs leaves time for the next.
+                connection = await pool.acquire(left / 2 if candidates else left)
+            except DatabaseUnavailable as error:
+                problem = error
+                self._fell_back(pool, "unreachable")
+                continue
+            if floor is None or pool.role == "primary" or pool.replayed >= floor.lsn:
+                return pool, connection
+            try:
+                if await pool.has_replayed(connection, floor.lsn):
+                    return pool, connection
+            except BaseException as error:
+                pool.lost(connection)
+                if not isinstance(error, TimeoutError) and not connection_lost(error, connection):
+                    raise
+                pool.failed()
+                self._fell_back(pool, "unreachable")
+            else:
+                pool.release(connection)
+                self._fell_back(pool, "behind")
+                behind = True
+        if behind and not isinstance(problem, PoolExhausted):
+            raise FloorNotReached(f"no replica has reached what was read or written before; {problem}")
+        raise problem or DatabaseUnavailable("no instance of the shard answered in time")
+
+    def _fell_back(self, pool: InstancePool, reason: str) -> None:
+        self._metrics.db_fallbacks.labels(str(pool.shard_id), pool.region, reason).inc()

@@ -1,0 +1,166 @@
+"""Every shard's pools, and the map to them, kept as Postgres says it is."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterator
+from typing import Self
+
+import asyncpg
+
+from app.databases import primaries
+from app.databases.pools import DatabaseError, DatabaseUnavailable, OptimizedConnectionPool
+from app.databases.sharding import Ownership, ShardMap
+from app.deployment import Deployment
+from app.metrics import LagSample, Metrics, PoolSample
+
+log = logging.getLogger(__name__)
+
+READABLE = ("owned", "fenced")
+"""States of a slot in which this shard's rows are the truth: a fenced slot takes no writes yet still has them."""
+
+OWNED = f"SELECT slot, epoch FROM slots WHERE state IN {READABLE}"
+
+
+class WrongEpoch(DatabaseError):
+    """The shard is not the slot's owner, or since another epoch, and a fresh map did not help."""
+
+
+class Shards:
+    """The pools by shard id (`pools`) and the map to them (`map`), refreshed when asked and now and then."""
+
+    def __init__(self, deployment: Deployment, metrics: Metrics) -> None:
+        self.deployment = deployment
+        self.map = ShardMap(deployment.sharding)
+        self.pools: dict[int, OptimizedConnectionPool] = {}
+        self._metrics = metrics
+        self._preference = deployment.sharding.read_preference
+        self._timeout = deployment.server.request_timeout_seconds
+        self._refreshing: asyncio.Task[None] | None = None
+        self._seeking: dict[int, asyncio.Task[None]] = {}
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        """Make the pools, and ask Postgres for primaries and the map as far as it answers."""
+        for shard in self.deployment.sharding.shards:
+            self.pools[shard.id] = OptimizedConnectionPool(self.deployment, shard)
+        await self.seek_primaries()
+        await self.refresh("start")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close every pool; lent connections get a few seconds."""
+        for task in (self._refreshing, *self._seeking.values()):
+            if task is not None:
+                task.cancel()
+        await asyncio.gather(*(pool.close() for pool in self.pools.values()), *self._closing)
+
+    async def reload(self, deployment: Deployment) -> None:
+        """Follow a new document: pools of shards that changed are made anew, the others stay as they are."""
+        before, self.deployment = self.deployment, deployment
+        self._preference = deployment.sharding.read_preference
+        self._timeout = deployment.server.request_timeout_seconds
+        same = (before.pools, before.sharding.database, before.secrets_directory, before.ca_file) == (
+            deployment.pools, deployment.sharding.database, deployment.secrets_directory, deployment.ca_file
+        )  # fmt: skip
+        kept = {id_: pool for id_, pool in self.pools.items() if same}
+        pools: dict[int, OptimizedConnectionPool] = {}
+        for shard in deployment.sharding.shards:
+            old = kept.get(shard.id)
+            if old is not None and (old.shard.primary, old.shard.replicas) == (shard.primary, shard.replicas):
+                pools[shard.id] = old
+            else:
+                pools[shard.id] = OptimizedConnectionPool(deployment, shard)
+        gone = [pool for pool in self.pools.values() if pool not in pools.values()]
+        self.map = self.map.with_config(deployment.sharding)
+        self.pools = pools
+        for pool in gone:
+            task = asyncio.create_task(pool.close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+        await self.seek_primaries()
+        await self.refresh("document")
+
+    async def seek_primaries(self) -> None:
+        """Ask every instance of every shard whether it is the primary now."""
+        await asyncio.gather(*(self.seek_primary(number) for number in list(self.pools)))
+
+    async def seek_primary(self, shard_id: int, timeout: float | None = None) -> bool:
+        """Ask a shard's instances which of them is the primary now, for up to `timeout` seconds; callers at the same
+        time share one round. Whether it is another one than before."""
+        before = self.pools[shard_id].primary_pool
+        task = self._seeking.get(shard_id)
+        if task is None or task.done():
+            task = self._seeking[shard_id] = asyncio.create_task(self._seek_primary(self.pools[shard_id]))
+        await asyncio.wait((task,), timeout=timeout)
+        return shard_id in self.pools and self.pools[shard_id].primary_pool is not before
+
+    async def _seek_primary(self, pools: OptimizedConnectionPool) -> None:
+        answers = await asyncio.gather(*(primaries.standing(pool) for pool in pools.instances))
+        said = {pool: answer for pool, answer in zip(pools.instances, answers, strict=True) if answer is not None}
+        found = primaries.arrange(pools, said)
+        if [found.primary, *found.replicas] != list(pools):
+            before, old = pools.primary_pool, str(pools.primary_pool)
+            pools.arrange(found.primary, found.replicas)
+            if found.primary is not before:
+                self._metrics.db_promotions.labels(str(pools.shard.id)).inc()
+                log.warning("%s follows %s", pools.primary_pool, old)
+        for twin in found.twins:
+            log.error("%s takes writes as %s does, on one timeline: an operator must say which", twin, found.primary)
+        timeline = said[found.primary].timeline if found.primary in said else pools.timeline
+        try:
+            if timeline != pools.timeline:
+                opened = await primaries.order(found.primary, "SELECT open_primary()")
+                pools.timeline = timeline
+                if opened:
+                    log.warning("%s was promoted and is open now", found.primary)
+                await self.refresh("promotion")
+            for pool in found.superseded:
+                if await primaries.order(pool, "SELECT close_primary()"):
+                    log.warning("the former primary in %s of shard %d was closed", pool.region, pool.shard_id)
+        except DatabaseUnavailable as error:
+            log.warning("shard %d: %s; it is tried again", pools.shard.id, error)
+
+    async def refresh(self, reason: str) -> None:
+        """Ask every shard what it owns and take the newer map; callers at the same time share one round."""
+        if self._refreshing is None or self._refreshing.done():
+            self._metrics.db_map_refreshes.labels(reason).inc()
+            self._refreshing = asyncio.create_task(self._refresh())
+        await asyncio.shield(self._refreshing)
+
+    async def _refresh(self) -> None:
+        answers = await asyncio.gather(*(self._owned(pool) for pool in list(self.pools.values())))
+        self.map = self.map.with_owners(row for rows in answers for row in rows)
+
+    async def _owned(self, pools: OptimizedConnectionPool) -> list[Ownership]:
+        """What a shard owns, by its primary, or by a replica when that is away. An old answer does no harm."""
+        for pool in pools:
+            try:
+                connection = await pool.acquire(primaries.PROBE_SECONDS)
+            except DatabaseUnavailable:
+                continue
+            try:
+                rows = await connection.fetch(OWNED)
+                return [Ownership(row["slot"], pools.shard.id, row["epoch"]) for row in rows]
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+                log.warning("%s did not say what it owns: %s", pool, error)
+            finally:
+                pool.release(connection)
+        return []
+
+    def pool_samples(self) -> Iterator[PoolSample]:
+        """Every pool's use, for the metrics."""
+        for pools in self.pools.values():
+            for pool in pools:
+                yield pool.sample()
+
+    def lag_samples(self) -> Iterator[LagSample]:
+        """The lag of the replicas in this process's region, as the upkeep measured it last; infinity for one that a
+        promotion left behind."""
+        for pools in self.pools.values():
+            for pool in pools.standing_by(self.deployment.region):
+                yield LagSample(pool.shard_id, pool.region, pool.lag_seconds)

@@ -1,0 +1,1 @@
+"""Rate limits of a user, an address and everybody, leased from Redis."""

@@ -1,0 +1,1 @@
+"""Sessions: kept encrypted in the region's store, copied to others, moved and ended."""

@@ -1,0 +1,1 @@
+"""What measures, beside named peers."""

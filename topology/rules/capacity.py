@@ -1,0 +1,174 @@
+"""Rules of what runs the app: pods, their schedule and resources, on-demand and spot nodes, the image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from topology import budget, catalog
+from topology.catalog import InstanceSize
+from topology.stackfile import Mistake
+from topology.topology import Topology
+
+SPOT_TYPES = 5
+"""Fewest spot pools that make a reclaim of all at once unlikely (EKS Best Practices, "Cost optimization: compute")."""
+
+DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+def autoscaling_bounds(topology: Topology) -> Iterator[Mistake]:
+    """The minimum is not above the maximum."""
+    low, high = topology.autoscaling.min_replicas, topology.autoscaling.max_replicas
+    if low > high:
+        yield Mistake(
+            "autoscaling.minReplicas", f"{low} is above maxReplicas {high}", rests_on=("autoscaling.maxReplicas",)
+        )
+
+
+def schedules(topology: Topology) -> Iterator[Mistake]:
+    """A region's time zone exists, its windows lie apart, and each asks for pods within the autoscaler's bounds."""
+    low, high = topology.autoscaling.min_replicas, topology.autoscaling.max_replicas
+    for region in topology.ordered_regions:
+        if not _is_timezone(region.timezone):
+            yield Mistake(
+                f"regions.{region.name}.timezone", f"{region.timezone!r} is no IANA time zone such as Europe/Berlin"
+            )
+        taken: list[tuple[int, int, int]] = []
+        for index, window in enumerate(region.schedule):
+            path = f"regions.{region.name}.schedule[{index}]"
+            if low <= high and not low <= window.min_replicas <= high:
+                yield Mistake(
+                    f"{path}.minReplicas",
+                    f"{window.min_replicas} is not within minReplicas to maxReplicas ({low} to {high})",
+                    rests_on=("autoscaling.minReplicas", "autoscaling.maxReplicas"),
+                )
+            start, end = _minutes(window.start), _minutes(window.end)
+            if end <= start:
+                yield Mistake(
+                    path,
+                    f"ends at {window.end}, not after its start at {window.start}; cut a window that passes midnight in two",
+                )
+                continue
+            mine = [(DAYS.index(day) * 1440 + start, DAYS.index(day) * 1440 + end, index) for day in set(window.days)]
+            clash = next((other for a, b, _ in mine for c, d, other in taken if a < d and c < b), None)
+            if clash is not None:
+                yield Mistake(
+                    path,
+                    f"overlaps schedule[{clash}]; windows of a region must lie apart",
+                    rests_on=(f"regions.{region.name}.schedule[{clash}]",),
+                )
+            taken += mine
+
+
+def resource_bounds(topology: Topology) -> Iterator[Mistake]:
+    """A pod's limit is not below its request."""
+    pod = topology.server.resources
+    for request_key, request, limit_key, limit in (
+        ("cpuRequest", pod.cpu_request, "cpuLimit", pod.cpu_limit),
+        ("memoryRequestGib", pod.memory_request_gib, "memoryLimitGib", pod.memory_limit_gib),
+    ):
+        if limit < request:
+            yield Mistake(
+                f"server.resources.{limit_key}",
+                f"{limit:g} is below {request_key} {request:g}",
+                rests_on=(f"server.resources.{request_key}",),
+            )
+
+
+def on_demand_floor(topology: Topology) -> Iterator[Mistake]:
+    """On-demand nodes hold minReplicas, so that a reclaim of every spot node costs no availability."""
+    nodes, floor = topology.cluster.on_demand, topology.autoscaling.min_replicas
+    have = budget.pods_on_demand(topology)
+    if have is None:
+        yield Mistake(
+            "cluster.onDemand.instanceType", f"{nodes.instance_type!r} is no known instance type such as m6i.2xlarge"
+        )
+    elif have < floor:
+        each = have // nodes.min_nodes
+        right = f"at least {-(-floor // each)} nodes" if each else "a larger type"
+        yield Mistake(
+            "cluster.onDemand.minNodes" if each else "cluster.onDemand.instanceType",
+            f"{nodes.min_nodes} of {nodes.instance_type} hold {have} pods, fewer than minReplicas {floor}; {right}",
+            rests_on=(
+                "autoscaling.minReplicas",
+                "cluster.onDemand.instanceType",
+                "cluster.onDemand.minNodes",
+                "server.resources",
+            ),
+        )
+    if nodes.max_nodes < nodes.min_nodes:
+        yield Mistake(
+            "cluster.onDemand.maxNodes",
+            f"{nodes.max_nodes} is below minNodes {nodes.min_nodes}",
+            rests_on=("cluster.onDemand.minNodes",),
+        )
+
+
+def spot_pools(topology: Topology) -> Iterator[Mistake]:
+    """Five or more spot types of one size and architecture: cluster-autoscaler counts a group by its first type."""
+    spot, path = topology.cluster.spot, "cluster.spot.instanceTypes"
+    sizes = {name: catalog.instance_size(name) for name in spot.instance_types}
+    if len(sizes) < SPOT_TYPES:
+        yield Mistake(
+            path, f"has {len(sizes)} different types; at least {SPOT_TYPES}, so that one reclaim does not take all"
+        )
+    for name in [name for name, size in sizes.items() if size is None]:
+        yield Mistake(path, f"{name!r} is no known instance type such as m6i.2xlarge")
+    known = [(name, size) for name, size in sizes.items() if size]
+    for name, size in known[1:]:
+        first_name, first = known[0]
+        if size != first:
+            yield Mistake(
+                path,
+                f"{name} ({_measures(size)}) is not of {first_name}'s size ({_measures(first)}); all must be equal",
+            )
+    on_demand = catalog.instance_size(topology.cluster.on_demand.instance_type)
+    if known and on_demand and (mine := known[0][1].architecture) != on_demand.architecture:
+        yield Mistake(
+            path,
+            f"are {mine}, the on-demand nodes {on_demand.architecture}; the image is built for one",
+            rests_on=("cluster.onDemand.instanceType",),
+        )
+    if spot.max_nodes < spot.min_nodes:
+        yield Mistake(
+            "cluster.spot.maxNodes",
+            f"{spot.max_nodes} is below minNodes {spot.min_nodes}",
+            rests_on=("cluster.spot.minNodes",),
+        )
+
+
+def image(topology: Topology) -> Iterator[Mistake]:
+    """Production runs an image by digest: a tag can be moved under a running deployment."""
+    if topology.production and topology.server.deployed and "@sha256:" not in topology.server.image:
+        yield Mistake(
+            "server.image",
+            f"{topology.server.image!r} has no digest; `make image STACK={topology.stack}` builds, pushes and writes it",
+            rests_on=("protect",),
+        )
+    if topology.production and topology.server.deployed and "@sha256:" not in topology.gateway.image:
+        yield Mistake(
+            "gateway.image",
+            f"{topology.gateway.image!r} has no digest; `crane digest {topology.gateway.image}` tells it",
+            rests_on=("protect",),
+        )
+
+
+RULES = (autoscaling_bounds, schedules, resource_bounds, on_demand_floor, spot_pools, image)
+
+
+def _is_timezone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name of a folder, such as Europe
+        return False
+    return True
+
+
+def _minutes(clock: str) -> int:
+    """Minutes since midnight of `07:30`."""
+    hours, _, minutes = clock.partition(":")
+    return int(hours) * 60 + int(minutes)
+
+
+def _measures(size: InstanceSize) -> str:
+    return f"{size.vcpus} vCPUs, {size.memory_gib:g} GiB, {size.architecture}"

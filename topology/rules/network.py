@@ -1,0 +1,119 @@
+"""Rules of the regions' networks: address blocks, AWS regions, zones, room for the pods."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from itertools import combinations
+
+from topology import addressing, budget, catalog, naming
+from topology.forms import Like
+from topology.naming import GLOBAL
+from topology.stackfile import Mistake, listed
+from topology.topology import Topology
+
+REGION_NAME = Like(r"[a-z][a-z0-9-]{1,18}[a-z0-9]", "a region's name: 3 to 20 small letters, digits and hyphens")
+LARGEST_VPC_PREFIX = 16
+"""AWS takes no VPC block larger than a /16 (VPC User Guide, "VPC CIDR blocks")."""
+
+
+def named_well(topology: Topology) -> Iterator[Mistake]:
+    """A region's name is part of DNS names, Redis keys and the names of resources."""
+    for name in topology.region_names:
+        if name == GLOBAL:
+            yield Mistake(f"regions.{name}", f"{name!r} stands for what is in no region; another name")
+        try:
+            REGION_NAME(name)
+        except ValueError as error:
+            yield Mistake(f"regions.{name}", str(error))
+
+
+def blocks_apart(topology: Topology) -> Iterator[Mistake]:
+    """No two regions share an address: peering needs disjoint blocks."""
+    blocks = [region.cidr for region in topology.ordered_regions]
+    for first, second in combinations(topology.ordered_regions, 2):
+        if first.cidr.overlaps(second.cidr):
+            other, moved = (second, first) if first.cidr == second.cidr else (first, second)
+            free = addressing.next_free(blocks, moved.cidr.prefixlen)
+            right = f"free from {free} on" if free else f"no /{moved.cidr.prefixlen} is free behind the others"
+            yield Mistake(
+                f"regions.{moved.name}.cidr",
+                f"{moved.cidr} overlaps {other.name} ({other.cidr}); {right}",
+                rests_on=(f"regions.{other.name}.cidr",),
+            )
+
+
+def aws_regions_apart(topology: Topology) -> Iterator[Mistake]:
+    """No two regions are the same AWS region, or the loss of one would take both."""
+    for first, second in combinations(topology.ordered_regions, 2):
+        if first.aws_region == second.aws_region:
+            yield Mistake(
+                f"regions.{second.name}.awsRegion",
+                f"{second.aws_region} is {first.name}'s already; each region needs its own",
+                rests_on=(f"regions.{first.name}.awsRegion",),
+            )
+
+
+def zones_of_region(topology: Topology) -> Iterator[Mistake]:
+    """Each region is one of AWS's, and its zones are zones of it, none twice."""
+    taken: set[str] = set()
+    for region in topology.ordered_regions:
+        path, letters = f"regions.{region.name}", catalog.AWS_REGIONS.get(region.aws_region)
+        if letters is None:
+            near = difflib.get_close_matches(region.aws_region, sorted(catalog.AWS_REGIONS), n=1)
+            right = f"did you mean {near[0]}?" if near else f"known are {listed(sorted(catalog.AWS_REGIONS))}"
+            yield Mistake(f"{path}.awsRegion", f"{region.aws_region!r} is no AWS region; {right}")
+            continue
+        if region.aws_region in taken:
+            continue  # refused by `aws_regions_apart`: its zones are likely another AWS region's, and right
+        taken.add(region.aws_region)
+        known = [region.aws_region + letter for letter in letters]
+        for index, zone in enumerate(region.zones):
+            if zone not in known:
+                yield Mistake(
+                    f"{path}.zones[{index}]",
+                    f"{zone!r} is no zone of {region.aws_region}; it has {listed(known)}",
+                    rests_on=(f"{path}.awsRegion",),
+                )
+            elif zone in region.zones[:index]:
+                first = region.zones.index(zone)
+                yield Mistake(f"{path}.zones[{index}]", f"{zone} is there twice", rests_on=(f"{path}.zones[{first}]",))
+
+
+def room_for_pods(topology: Topology) -> Iterator[Mistake]:
+    """A region's private subnets hold every pod at the maximum, with one zone lost."""
+    need, smallest = budget.addresses_needed(topology), addressing.smallest_vpc_prefix()
+    for region in topology.ordered_regions:
+        path = f"regions.{region.name}.cidr"
+        if not LARGEST_VPC_PREFIX <= region.cidr.prefixlen <= smallest:
+            yield Mistake(
+                path,
+                f"{region.cidr} is not between /{LARGEST_VPC_PREFIX} and /{smallest}, which a VPC of three tiers needs",
+            )
+        elif (have := budget.addresses_with_a_zone_lost(region)) < need:
+            yield Mistake(
+                path,
+                f"{region.cidr} leaves {have} addresses for pods with a zone lost; maxReplicas "
+                f"{topology.autoscaling.max_replicas}, its surge and the nodes need {need}: a larger block, or fewer pods",
+                rests_on=(
+                    f"regions.{region.name}.zones",
+                    "autoscaling.maxReplicas",
+                    "server.maxSurgePercent",
+                    "cluster.onDemand.maxNodes",
+                    "cluster.spot.maxNodes",
+                ),
+            )
+
+
+def names_fit(topology: Topology) -> Iterator[Mistake]:
+    """Stack and region are in the name of each load balancer, which AWS cuts off first of all names."""
+    for name in topology.region_names:
+        if (over := len(topology.names.of(name, naming.LONGEST_ROLE)) - naming.SHORTEST_LIMIT) > 0:
+            yield Mistake(
+                f"regions.{name}",
+                f"{topology.names.of(name, naming.LONGEST_ROLE)} would be a load balancer's target group, and AWS takes "
+                f"{naming.SHORTEST_LIMIT} characters; a name of the region, or of the stack, shorter by {over}",
+            )
+
+
+RULES = (named_well, names_fit, blocks_apart, aws_regions_apart, zones_of_region, room_for_pods)

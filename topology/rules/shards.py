@@ -1,0 +1,140 @@
+"""Rules of the database: slots, homes, replicas, connections, storage."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from app.deployment import SLOTS, KeyRange
+from topology import budget, catalog
+from topology.stackfile import Mistake, unknown
+from topology.topology import Topology
+
+
+def slots_covered(topology: Topology) -> Iterator[Mistake]:
+    """The shards' ranges cover slots 0 to 999, each once."""
+    owner: dict[int, tuple[str, KeyRange]] = {}
+    whole = True
+    for number, shard in enumerate(topology.shards):
+        for index, keys in enumerate(shard.key_ranges):
+            path = f"shards[{number}].slots[{index}]"
+            if not 0 <= keys.start <= keys.end < SLOTS:
+                whole = False
+                yield Mistake(path, f"{keys.start}-{keys.end} is no range within 0-{SLOTS - 1}")
+                continue
+            slots = range(keys.start, keys.end + 1)
+            if taken := [slot for slot in slots if slot in owner]:
+                other = owner[taken[0]]
+                run = _first_run([slot for slot in taken if owner[slot] == other])
+                yield Mistake(
+                    path, f"{keys.start}-{keys.end} overlaps {other[0]} in slot{_span(run)}", rests_on=(other[0],)
+                )
+            owner.update({slot: (path, keys) for slot in slots if slot not in owner})
+    free = [slot for slot in range(SLOTS) if slot not in owner]
+    while free and whole:
+        run = _first_run(free)
+        free = free[len(run) :]
+        path, keys = owner[run[0] - 1] if run[0] else owner[run[-1] + 1]
+        yield Mistake(
+            path,
+            f"{keys.start}-{keys.end} leaves slot{_span(run)} without a shard",
+            rests_on=tuple(f"shards[{number}].slots" for number in range(len(topology.shards))),
+        )
+
+
+def shards_placed(topology: Topology) -> Iterator[Mistake]:
+    """Each shard has an id of its own and a home that exists."""
+    count = Counter(shard.id for shard in topology.shards)
+    first: dict[int, int] = {}
+    for number, shard in enumerate(topology.shards):
+        if shard.id in first:
+            free = next(i for i in range(SLOTS) if i not in count)
+            yield Mistake(
+                f"shards[{number}].id",
+                f"{shard.id} is shards[{first[shard.id]}]'s already; free is {free}",
+                rests_on=(f"shards[{first[shard.id]}].id",),
+            )
+        first.setdefault(shard.id, number)
+        if shard.home not in topology.regions:
+            yield Mistake(f"shards[{number}].home", unknown(shard.home, "region", topology.region_names))
+
+
+def replication(topology: Topology) -> Iterator[Mistake]:
+    """A shard has at most one replica in each region, and a region's loss leaves a copy elsewhere."""
+    factor, regions = topology.database.replication_factor, len(topology.regions)
+    if factor is None:
+        return
+    if factor > regions:
+        yield Mistake(
+            "database.replicationFactor",
+            f"{factor} replicas do not fit {regions} region{'s'[: regions > 1]}: one in each, at most {regions}",
+            rests_on=("regions",),
+        )
+    elif factor < regions - 1:
+        yield Mistake(
+            "database.replicationFactor",
+            f"{factor} leaves a region without a copy of a shard; {regions} regions need at least {regions - 1}",
+            rests_on=("regions",),
+        )
+
+
+def connections(topology: Topology) -> Iterator[Mistake]:
+    """All pods' pools together stay below the server's `max_connections`, and that within what its class holds."""
+    database, pods = topology.database, budget.connecting_pods(topology)
+    most = catalog.default_max_connections(database.instance_class)
+    if most is None:
+        yield Mistake(
+            "database.instanceClass", f"{database.instance_class!r} is no known RDS class such as db.r6g.2xlarge"
+        )
+    elif database.max_connections > most:
+        yield Mistake(
+            "database.maxConnections",
+            f"{database.max_connections} is more than {database.instance_class} holds; at most {most}",
+            rests_on=("database.instanceClass",),
+        )
+    available = database.max_connections - database.reserved_connections
+    if (wanted := topology.pools.size or 1) * pods > available:
+        right = f"at most {available // pods} a pod" if available >= pods else "more connections, or fewer pods"
+        yield Mistake(
+            "pools.size" if topology.pools.size and available >= pods else "database.maxConnections",
+            f"{pods} pods x {wanted} connections = {pods * wanted} is over the budget of {available} (maxConnections "
+            f"{database.max_connections} - reservedConnections {database.reserved_connections}); {right}",
+            rests_on=(
+                "autoscaling.maxReplicas",
+                "database.maxConnections",
+                "database.reservedConnections",
+                "pools.size",
+                "regions",
+                "server.maxSurgePercent",
+            ),
+        )
+    if topology.pools.size and topology.pools.size > topology.pools.max_connections:
+        yield Mistake(
+            "pools.size",
+            f"{topology.pools.size} is above pools.maxConnections {topology.pools.max_connections}",
+            rests_on=("pools.maxConnections",),
+        )
+
+
+def storage(topology: Topology) -> Iterator[Mistake]:
+    """Storage may only grow."""
+    database = topology.database
+    if database.max_storage_gib < database.storage_gib:
+        yield Mistake(
+            "database.maxStorageGib",
+            f"{database.max_storage_gib} is below storageGib {database.storage_gib}",
+            rests_on=("database.storageGib",),
+        )
+
+
+RULES = (slots_covered, shards_placed, replication, connections, storage)
+
+
+def _first_run(slots: list[int]) -> list[int]:
+    """The slots of an ascending list that follow each other from the first on."""
+    return [slot for place, slot in enumerate(slots) if slot == slots[0] + place]
+
+
+def _span(run: list[int]) -> str:
+    """` 666`, or `s 334 to 340`."""
+    return f" {run[0]}" if len(run) == 1 else f"s {run[0]} to {run[-1]}"

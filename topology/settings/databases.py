@@ -1,0 +1,72 @@
+"""Shards, their Postgres, and the pools of connections to it."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from app.deployment import KeyRange, PoolConfig, ReadPreference
+from topology import forms
+from topology.forms import Like
+from topology.settings.base import Positive, Quantity, Settings
+
+_POOLS = PoolConfig(primary_size=0, replica_size=0)
+
+
+class Shard(Settings):
+    """One shard: the region of its primary and the slots that it owns, as ranges such as 0-333.
+
+    A new shard has none: it gets its slots from the others, by `python -m app.reshard`, while all serve.
+    """
+
+    id: Annotated[int, Field(ge=0)] = Field(examples=[999])
+    home: str = Field(examples=[""])
+    slots: tuple[Annotated[str, AfterValidator(Like(r"[0-9]+-[0-9]+", "a range of slots such as 0-333"))], ...] = Field(
+        (), examples=[["0-999"]]
+    )
+
+    @cached_property
+    def key_ranges(self) -> tuple[KeyRange, ...]:
+        """The slot ranges as the deployment document writes them."""
+        ends = [tuple(map(int, text.split("-"))) for text in self.slots]
+        return tuple(KeyRange(start=start, end=end) for start, end in ends)
+
+
+class Database(Settings):
+    """Every shard's Postgres. `replication_factor` read replicas, one a region: other regions first, then home."""
+
+    engine_version: Annotated[
+        str,
+        BeforeValidator(forms.digits),
+        AfterValidator(Like(r"1[5-9](\.[0-9]+)?", "a Postgres version from 15 on, such as 16 or 16.4")),
+    ] = "16"
+    instance_class: str = "db.r6g.2xlarge"
+    storage_gib: Annotated[int, Field(ge=20)] = 200
+    max_storage_gib: Annotated[int, Field(ge=20)] = 1000
+    max_connections: Positive = 5000
+    reserved_connections: Positive = 100
+    multi_az: bool = True
+    backup_retention_days: Annotated[int, Field(ge=1, le=35)] = 14
+    monitoring_interval_seconds: Literal[0, 1, 5, 10, 15, 30, 60] = 30
+    replication_factor: Annotated[int, Field(ge=0)] | None = None
+    """Default: one replica in each region."""
+    read_preference: Annotated[ReadPreference, Field(strict=False)] = ReadPreference.NEAREST
+    slot_wal_limit_mib: Positive = 20_480
+    """WAL that an unread replication slot may keep on disk before Postgres gives the slot up."""
+    replica_lag_alarm_seconds: Positive = 30
+    map_epoch: Positive = 1
+    """Grows with every change of a slot's owner; `python -m app.reshard` prints the value to write here."""
+
+
+class Pools(Settings):
+    """Connection pools. `size` is derived from the budget where it is absent; the specification's values are the caps."""
+
+    size: Positive | None = None
+    max_connections: Positive = _POOLS.max_connections
+    connect_timeout_seconds: Quantity = _POOLS.connect_timeout_seconds
+    idle_timeout_seconds: Quantity = _POOLS.idle_timeout_seconds
+    max_lifetime_seconds: Quantity = _POOLS.max_lifetime_seconds
+    statement_cache_capacity: Positive = _POOLS.statement_cache_capacity
+    statement_timeout_seconds: Quantity = _POOLS.statement_timeout_seconds

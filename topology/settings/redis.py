@@ -1,0 +1,65 @@
+"""Redis: its nodes, and the app's cache and sessions on them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from app.deployment import CacheConfig, SessionConfig
+from topology import forms
+from topology.forms import Like
+from topology.settings.base import Positive, Quantity, Settings
+
+_SESSIONS = SessionConfig(keyring=())
+
+
+class CacheNodes(Settings):
+    """A region's cache: Redis in cluster mode, local to the region."""
+
+    node_type: str = "cache.r6g.large"
+    shards: Positive = 3
+    replicas_per_shard: Annotated[int, Field(ge=0, le=5)] = 1
+
+
+class SessionNodes(Settings):
+    """A region's session store: the primary of a Global Datastore with read-only secondaries in other regions."""
+
+    node_type: str = "cache.r6g.large"
+    replicas: Annotated[int, Field(ge=1, le=5)] = 1
+    snapshot_retention_days: Annotated[int, Field(ge=0, le=35)] = 7
+
+
+class Redis(Settings):
+    """ElastiCache in each region."""
+
+    engine_version: Annotated[str, AfterValidator(Like(r"7\.[0-9]", "a Redis version such as 7.1"))] = "7.1"
+    cache: CacheNodes = CacheNodes()
+    sessions: SessionNodes = SessionNodes()
+
+
+class SessionKey(Settings):
+    """A session key by id. Rotation (docs/runbooks): add it as `decrypt`, make it `active`, wait the TTL, then `retired`."""
+
+    id: Annotated[
+        str,
+        BeforeValidator(forms.digits),
+        AfterValidator(Like(r"[a-z0-9][a-z0-9-]{0,30}", "an id of at most 31 small letters, digits and hyphens")),
+    ] = Field(examples=["k1"])
+    state: Literal["active", "decrypt", "retired"] = Field(examples=["active"])
+
+
+class Sessions(Settings):
+    """Sessions and their keyring. Key bytes are made by the program and live in Secrets Manager, never here."""
+
+    keyring: tuple[SessionKey, ...] = Field(examples=[[{"id": "k1", "state": "active"}]])
+    ttl_seconds: Positive = _SESSIONS.ttl_seconds
+    fallback_deadline_seconds: Quantity = _SESSIONS.fallback_deadline_seconds
+
+
+class Cache(Settings):
+    """The app's two cache levels; the specification's 60 s is L1's."""
+
+    ttl_seconds: Quantity = CacheConfig().ttl_seconds
+    l2_ttl_seconds: Quantity = CacheConfig().l2_ttl_seconds
+    max_bytes: Positive = CacheConfig().max_bytes

@@ -1,0 +1,80 @@
+"""Regions, their network, and the edge before them."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from topology import addressing
+from topology.forms import Like
+from topology.settings.base import Block, Positive, Settings
+
+Clock = Annotated[str, AfterValidator(Like(r"([01][0-9]|2[0-3]):[0-5][0-9]", "a time of day such as 07:00"))]
+
+
+class ScheduleWindow(Settings):
+    """A daily window, in the region's local time, in which at least `min_replicas` pods run."""
+
+    days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = Field(min_length=1, examples=[["mon"]])
+    start: Clock = Field(examples=["00:00"])
+    end: Clock = Field(examples=["00:01"])
+    min_replicas: Positive = Field(examples=[10])
+
+
+class Region(Settings):
+    """One region: where it is, its address block, its zones, and the countries whose users it serves."""
+
+    name: str = Field("", alias="$name")
+    aws_region: str = Field(examples=["us-west-2"])
+    cidr: Block = Field(examples=["172.16.0.0/16"])
+    zones: tuple[str, ...] = Field(min_length=1, max_length=addressing.MAX_ZONES, examples=[["us-west-2a"]])
+    nat_gateways: Literal["zone", "one"] = "zone"
+    timezone: str = "Etc/UTC"
+    countries: tuple[str, ...] = ()
+    schedule: tuple[ScheduleWindow, ...] = ()
+    session_replicas: tuple[str, ...] | None = None
+    """Regions with a secondary of this region's Global Datastore. Default: the first two other regions."""
+
+    @property
+    def private_blocks(self) -> dict[str, IPv4Network]:
+        """The private subnets' address blocks by zone: where the app's pods, and no others, are."""
+        return {
+            zone: addressing.subnet(self.cidr, addressing.Tier.PRIVATE, place) for place, zone in enumerate(self.zones)
+        }
+
+
+class Network(Settings):
+    """Each region's VPC. `interface_endpoints` are AWS services reached without the internet; each costs by the hour."""
+
+    interface_endpoints: tuple[str, ...] = (
+        "ecr.api",
+        "ecr.dkr",
+        "sts",
+        "secretsmanager",
+        "kms",
+        "logs",
+        "ec2",
+        "elasticloadbalancing",
+        "autoscaling",
+        "eks",
+        "eks-auth",
+    )
+    flow_log_retention_days: Positive = 90
+
+
+class Edge(Settings):
+    """CloudFront, WAF and DNS before the regions. `hosted_zone_id` empty: the program makes the zone."""
+
+    hosted_zone_id: Annotated[
+        str, AfterValidator(Like(r"(Z[A-Z0-9]+)?", "a Route 53 zone id such as Z0123456789ABC, or empty"))
+    ] = ""
+    price_class: Literal["PriceClass_100", "PriceClass_200", "PriceClass_All"] = "PriceClass_All"
+    shield_advanced: bool = False
+    address_limit_per_five_minutes: Annotated[int, Field(ge=10, le=2_000_000_000)] = 30_000
+    """WAF's limit for one address: the specification's 100 r/s of nginx over WAF's window of 300 s."""
+    blocked_countries: tuple[str, ...] = ("CU", "IR", "KP", "SY")
+    default_region: str = ""
+    """Region of users whose country is in no region's list; empty: the first region."""
+    log_retention_days: Positive = 90

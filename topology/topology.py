@@ -1,0 +1,155 @@
+"""The stack file as one typed, frozen model: the single source of every number that is a setting.
+
+`load.load()` reads the running stack's configuration; everything else in the program takes its values from the
+result, settings and what follows from them alike. Nothing here makes a resource or asks the cloud.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from ipaddress import IPv4Network
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from topology import catalog
+from topology.forms import Like
+from topology.naming import Names
+from topology.settings import (
+    Autoscaling,
+    Cache,
+    Charts,
+    Cluster,
+    Database,
+    Edge,
+    Gateway,
+    Identity,
+    Lab,
+    Limits,
+    Mesh,
+    Monitoring,
+    Network,
+    PolicyException,
+    Pools,
+    Redis,
+    Region,
+    Server,
+    Sessions,
+    Settings,
+    Shard,
+)
+
+
+class Topology(Settings):
+    """The whole stack. `regions` is ordered by address block, so that a region added behind the others changes no order."""
+
+    stack: str = Field("", alias="$stack")
+    account_id: Annotated[str, AfterValidator(Like(r"[0-9]{12}", "an AWS account id of twelve digits"))] = Field(
+        examples=["123456789012"]
+    )
+    owner: str = Field(examples=["platform"])
+    domain: Annotated[
+        str, AfterValidator(Like(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}", "a domain such as hal9.example.com"))
+    ] = Field(examples=["example.com"])
+    alarm_email: Annotated[str, AfterValidator(Like(r"[^@\s]+@[^@\s]+", "an e-mail address"))] = Field(
+        examples=["oncall@example.com"]
+    )
+    protect: bool = True
+    regions: dict[str, Region] = Field(min_length=1)
+    network: Network = Network()
+    cluster: Cluster = Field(examples=[{"adminRoleArns": ["arn:aws:iam::123456789012:role/deployer"]}])
+    server: Server = Server()
+    autoscaling: Autoscaling = Autoscaling()
+    database: Database = Database()
+    shards: tuple[Shard, ...] = Field(min_length=1, examples=[[{"id": 0, "home": "", "slots": ["0-999"]}]])
+    pools: Pools = Pools()
+    redis: Redis = Redis()
+    cache: Cache = Cache()
+    sessions: Sessions = Field(examples=[{"keyring": [{"id": "k1", "state": "active"}]}])
+    limits: Limits = Limits()
+    identity: Identity = Field(examples=[{}])
+    edge: Edge = Edge()
+    mesh: Mesh = Mesh()
+    gateway: Gateway = Gateway()
+    monitoring: Monitoring = Monitoring()
+    charts: Charts = Charts()
+    lab: Lab = Lab()
+    policy_exceptions: tuple[PolicyException, ...] = ()
+
+    @cached_property
+    def ordered_regions(self) -> tuple[Region, ...]:
+        """Regions by address block: the order of the specification's lists, and stable when a region is added behind."""
+        return tuple(sorted(self.regions.values(), key=lambda r: (r.cidr.network_address, r.name)))
+
+    @cached_property
+    def names(self) -> Names:
+        """The rule for this stack's names and tags."""
+        return Names(self.stack, self.owner)
+
+    @property
+    def region_names(self) -> tuple[str, ...]:
+        """The regions' names, in order."""
+        return tuple(region.name for region in self.ordered_regions)
+
+    @cached_property
+    def private_blocks(self) -> dict[str, IPv4Network]:
+        """The private subnets' address blocks of every region, by zone: a zone's name tells its region."""
+        return {zone: block for region in self.ordered_regions for zone, block in region.private_blocks.items()}
+
+    @property
+    def repository(self) -> str:
+        """The image's repository, without tag or digest."""
+        return self.server.image.partition("@")[0].partition(":")[0]
+
+    @property
+    def origin(self) -> str:
+        """The name by which CloudFront finds the nearest region's load balancer."""
+        return f"origin.{self.domain}"
+
+    @property
+    def production(self) -> bool:
+        """Whether a mistake must not lose data: protection, image digest and final snapshots are then required."""
+        return self.protect
+
+    def others(self, region: str) -> tuple[Region, ...]:
+        """Every region but one, in order."""
+        return tuple(r for r in self.ordered_regions if r.name != region)
+
+    def replica_regions(self, shard: Shard) -> tuple[str, ...]:
+        """Where a shard's read replicas are: one in every other region first, then at home."""
+        order = [*(r.name for r in self.others(shard.home)), shard.home]
+        factor = self.database.replication_factor
+        return tuple(order[: len(order) if factor is None else factor])
+
+    def session_replica_regions(self, region: Region) -> tuple[str, ...]:
+        """Where the secondaries of a region's Global Datastore are."""
+        if region.session_replicas is not None:
+            return region.session_replicas
+        return tuple(r.name for r in self.others(region.name)[: catalog.MAX_DATASTORE_SECONDARIES])
+
+    def backup_region(self, region: str) -> str | None:
+        """Where a home region's database backups are replicated to: the first other region."""
+        return next((r.name for r in self.others(region)), None)
+
+    def round_trip_seconds(self, first: str, second: str) -> float:
+        """The lab's round trip between two regions."""
+        table, pair = self.lab.round_trip_ms, (f"{first}--{second}", f"{second}--{first}")
+        return next((table[key] for key in pair if key in table), self.lab.default_round_trip_ms) / 1000
+
+    @cached_property
+    def weights(self) -> dict[str, int]:
+        """Percent of requests without a region that each region gets; by default even, the first regions take the rest."""
+        if self.mesh.weights is not None:
+            return self.mesh.weights
+        share, rest = divmod(100, len(self.regions))
+        return {r.name: share + (i < rest) for i, r in enumerate(self.ordered_regions)}
+
+    @cached_property
+    def default_region(self) -> str:
+        """The region of a user whose country no region lists."""
+        return self.edge.default_region or self.ordered_regions[0].name
+
+    @cached_property
+    def countries(self) -> dict[str, str]:
+        """Viewer's country to region."""
+        return {country: region.name for region in self.ordered_regions for country in region.countries}
