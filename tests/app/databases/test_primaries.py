@@ -15,7 +15,8 @@ import pytest
 import pytest_asyncio
 from msgspec import structs
 
-from app.databases.databases import Databases, primaries
+from app.databases import primaries
+from app.databases.databases import Databases
 from app.databases.floor import Floor
 from app.databases.pools import DatabaseUnavailable, InstancePool, OptimizedConnectionPool
 from app.databases.primaries import Standing

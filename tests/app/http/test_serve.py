@@ -7,7 +7,7 @@ from pathlib import Path
 
 from app.http.serve import HEAD_SECONDS
 
-NGINX = Path(__file__).resolve().parents[3] / "components" / "templates" / "nginx" / "nginx.conf.j2"
+NGINX = Path(__file__).resolve().parents[3] / "components" / "manifests" / "templates" / "nginx" / "nginx.conf.j2"
 
 
 def test_an_idle_connection_is_closed_by_nginx_and_not_under_its_next_request() -> None:

@@ -1,4 +1,4 @@
-"""A mover that kills itself at one point of its way: `python -m tests.app.reshard_killed DOCUMENT ACTION POINT`."""
+"""A mover that kills itself at one point of its way: `python -m tests.app.reshard.killed DOCUMENT ACTION POINT`."""
 
 from __future__ import annotations
 

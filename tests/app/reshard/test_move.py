@@ -16,7 +16,8 @@ from uuid import UUID
 import asyncpg
 import pytest
 
-from app.databases.databases import CommitUnknown, Databases, DatabaseUnavailable, Transaction, ownership
+from app.databases import ownership
+from app.databases.databases import CommitUnknown, Databases, DatabaseUnavailable, Transaction
 from app.databases.sharding import slot_of
 from app.deployment import Deployment
 from app.items import ItemRepository
@@ -26,7 +27,7 @@ from app.reshard.move import MoveError, Mover
 from app.reshard.preflight import PreflightError
 from app.reshard.start import begin, sides, unfinished
 from app.users import UserRepository
-from tests.app.reshard_killed import SLOTS, SOURCE, TARGET
+from tests.app.reshard.killed import SLOTS, SOURCE, TARGET
 
 pytestmark = pytest.mark.reshard
 
@@ -222,8 +223,8 @@ async def run_until(deployment: Deployment, path: Path, action: str, point: str)
     """Run the mover in a process of its own that is killed at `point`."""
     (path / "deployment.json").write_bytes(deployment.encode())
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.app.reshard_killed", str(path / "deployment.json"), action, point,
-        cwd=Path(__file__).parents[2], env={**os.environ}, stderr=asyncio.subprocess.PIPE,
+        sys.executable, "-m", "tests.app.reshard.killed", str(path / "deployment.json"), action, point,
+        cwd=Path(__file__).parents[3], env={**os.environ}, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     _, errors = await asyncio.wait_for(child.communicate(), 60)
     assert child.returncode == -signal.SIGKILL, f"{point} was not reached: {errors.decode()[-1500:]}"
