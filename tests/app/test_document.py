@@ -57,13 +57,13 @@ def changed(path: str, value: Any) -> bytes:
     return msgspec.json.encode(document)
 
 
-def test_a_good_document_is_read(tmp_path: Path):
+def test_a_good_document_is_read(tmp_path: Path) -> None:
     path = tmp_path / "deployment.json"
     path.write_bytes(msgspec.json.encode(GOOD))
     assert load(path).regions[1].name == "eu-central"
 
 
-def test_what_is_written_is_read_back_the_same():
+def test_what_is_written_is_read_back_the_same() -> None:
     document = decode(msgspec.json.encode(GOOD))
     assert decode(document.encode()) == document
 
@@ -92,14 +92,14 @@ def test_what_is_written_is_read_back_the_same():
         ("sessions/ttlSeconds", -1, "$.sessions.ttlSeconds", "-1 must be above zero"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_refused_with_its_path(path, value, where, what):
+def test_a_mistake_is_refused_with_its_path(path, value, where, what) -> None:
     with pytest.raises(DocumentError) as caught:
         decode(changed(path, value))
     assert any(place == where and what in message for place, message in caught.value.mistakes), caught.value
     assert where in str(caught.value)
 
 
-def test_all_mistakes_are_told_at_once():
+def test_all_mistakes_are_told_at_once() -> None:
     document = msgspec.json.decode(changed("region", "mars"))
     document["pools"]["replicaSize"] = 0
     with pytest.raises(DocumentError, match="has 2 mistakes"):
@@ -107,12 +107,12 @@ def test_all_mistakes_are_told_at_once():
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"\xff"])
-def test_what_is_no_document_is_refused(raw):
+def test_what_is_no_document_is_refused(raw) -> None:
     with pytest.raises(DocumentError):
         decode(raw)
 
 
-def test_a_missing_file_is_told_as_such(tmp_path: Path):
+def test_a_missing_file_is_told_as_such(tmp_path: Path) -> None:
     with pytest.raises(DocumentError, match="cannot be read: No such file"):
         load(tmp_path / "absent.json")
 
@@ -128,7 +128,7 @@ def reloads(metrics: Metrics, outcome: str) -> float:
     return metrics.registry.get_sample_value("hal9_document_reloads_total", {"outcome": outcome}) or 0
 
 
-async def test_a_changed_file_reaches_every_subscriber(path: Path):
+async def test_a_changed_file_reaches_every_subscriber(path: Path) -> None:
     metrics, seen = Metrics(), []
     file = DocumentFile(path, metrics, poll_seconds=0.01)
 
@@ -147,7 +147,7 @@ async def test_a_changed_file_reaches_every_subscriber(path: Path):
     assert reloads(metrics, "taken") == 1
 
 
-async def test_a_swapped_symlink_is_noticed_as_kubernetes_swaps_a_config_map(tmp_path: Path, path: Path):
+async def test_a_swapped_symlink_is_noticed_as_kubernetes_swaps_a_config_map(tmp_path: Path, path: Path) -> None:
     mounted = tmp_path / "mounted.json"
     mounted.symlink_to(path)
     file = DocumentFile(mounted, Metrics())
@@ -160,7 +160,7 @@ async def test_a_swapped_symlink_is_noticed_as_kubernetes_swaps_a_config_map(tmp
 
 
 @pytest.mark.parametrize("bad", [b"{", changed("region", "mars"), changed("region", "eu-central")])
-async def test_a_bad_change_keeps_the_old_document_and_is_counted_once(path: Path, bad: bytes):
+async def test_a_bad_change_keeps_the_old_document_and_is_counted_once(path: Path, bad: bytes) -> None:
     metrics = Metrics()
     file = DocumentFile(path, metrics)
     before = file.current
@@ -170,7 +170,7 @@ async def test_a_bad_change_keeps_the_old_document_and_is_counted_once(path: Pat
     assert (reloads(metrics, "refused"), reloads(metrics, "taken")) == (1, 0)
 
 
-async def test_a_vanished_file_keeps_the_old_document_until_it_is_back(path: Path):
+async def test_a_vanished_file_keeps_the_old_document_until_it_is_back(path: Path) -> None:
     file = DocumentFile(path, Metrics())
     path.unlink()
     assert not await file.check()

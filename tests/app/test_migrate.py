@@ -33,13 +33,13 @@ async def connection(empty):
     await connection.close()
 
 
-async def test_an_empty_database_gets_everything_and_a_second_run_nothing(connection):
+async def test_an_empty_database_gets_everything_and_a_second_run_nothing(connection) -> None:
     names = [migration.name for migration in migrations()]
     assert await migrate(connection) == names
     assert await migrate(connection) == []
 
 
-async def test_many_at_once_apply_each_migration_once(empty):
+async def test_many_at_once_apply_each_migration_once(empty) -> None:
     connections = [await asyncpg.connect(**empty) for _ in range(4)]
     applied = await asyncio.gather(*(migrate(connection) for connection in connections))
     assert sorted(name for names in applied for name in names) == [migration.name for migration in migrations()]
@@ -55,7 +55,7 @@ def copy_of_migrations(path: Path, **changed: str) -> Path:
     return path
 
 
-async def test_a_migration_that_fails_leaves_those_before_it_and_can_be_repeated(connection, tmp_path):
+async def test_a_migration_that_fails_leaves_those_before_it_and_can_be_repeated(connection, tmp_path) -> None:
     broken = copy_of_migrations(tmp_path, m0005_next="CREATE TABLE extra (id int PRIMARY KEY); SELECT nonsense")
     with pytest.raises(asyncpg.UndefinedColumnError):
         await migrate(connection, broken)
@@ -64,26 +64,26 @@ async def test_a_migration_that_fails_leaves_those_before_it_and_can_be_repeated
     assert await migrate(connection, tmp_path) == ["0005_next"]
 
 
-async def test_a_migration_changed_after_its_run_is_refused(connection, tmp_path):
+async def test_a_migration_changed_after_its_run_is_refused(connection, tmp_path) -> None:
     await migrate(connection)
     changed = copy_of_migrations(tmp_path, m0001_schema="SELECT 1")
     with pytest.raises(MigrationError, match="0001_schema was changed after it was applied"):
         await migrate(connection, changed)
 
 
-async def test_a_database_ahead_of_the_code_is_refused(connection, tmp_path):
+async def test_a_database_ahead_of_the_code_is_refused(connection, tmp_path) -> None:
     await migrate(connection, copy_of_migrations(tmp_path, m0005_next="SELECT 1"))
     with pytest.raises(MigrationError, match="has migration 5, which this version does not know"):
         await migrate(connection)
 
 
-def test_a_gap_in_the_numbers_is_refused(tmp_path):
+def test_a_gap_in_the_numbers_is_refused(tmp_path) -> None:
     copy_of_migrations(tmp_path, m0006_late="SELECT 1")
     with pytest.raises(MigrationError, match="0006_late: number 0005 was expected"):
         migrations(tmp_path)
 
 
-async def test_every_table_can_be_replicated(connection):
+async def test_every_table_can_be_replicated(connection) -> None:
     await migrate(connection)
     rows = await connection.fetch(
         "SELECT c.relname FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace "
@@ -92,7 +92,7 @@ async def test_every_table_can_be_replicated(connection):
     assert [row["relname"] for row in rows] == []
 
 
-async def test_every_table_with_a_slot_moves_with_it(connection):
+async def test_every_table_with_a_slot_moves_with_it(connection) -> None:
     await migrate(connection)
     rows = await connection.fetch(
         "SELECT table_name FROM information_schema.columns WHERE table_schema = 'public' AND column_name = 'slot'"
@@ -100,7 +100,7 @@ async def test_every_table_with_a_slot_moves_with_it(connection):
     assert {row["table_name"] for row in rows} == {*TABLES, "slots"}
 
 
-async def test_slots_are_seeded_once(connection):
+async def test_slots_are_seeded_once(connection) -> None:
     await migrate(connection)
     assert await seed_slots(connection, [1, 2, 3], 1) == 3
     assert await seed_slots(connection, [1, 2, 3, 4], 2) == 0
@@ -109,7 +109,7 @@ async def test_slots_are_seeded_once(connection):
     ]  # fmt: skip
 
 
-async def test_a_new_shard_is_not_given_slots_that_another_owns(deployment, postgres):
+async def test_a_new_shard_is_not_given_slots_that_another_owns(deployment, postgres) -> None:
     first, second, third = deployment.sharding.shards
     first = msgspec.structs.replace(first, key_ranges=(KeyRange(start=0, end=299),))
     third = msgspec.structs.replace(third, key_ranges=(KeyRange(start=300, end=333), *third.key_ranges))
@@ -121,7 +121,7 @@ async def test_a_new_shard_is_not_given_slots_that_another_owns(deployment, post
         await migrate_shard(msgspec.structs.replace(deployment, sharding=sharding), third)
 
 
-async def test_the_command_migrates_and_says_so(deployment, tmp_path):
+async def test_the_command_migrates_and_says_so(deployment, tmp_path) -> None:
     path = tmp_path / "deployment.json"
     path.write_bytes(deployment.encode())
     command = [sys.executable, "-m", "app.migrate", "--document", str(path), "--shard"]

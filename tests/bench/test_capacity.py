@@ -25,14 +25,14 @@ def costs(**more: dict[str, float]) -> dict[str, Cost]:
     }
 
 
-def test_the_mix_weighs_each_route_by_its_share():
+def test_the_mix_weighs_each_route_by_its_share() -> None:
     found = mixed(costs(write={"postgres": 1000e-6}), Mix())
     assert found.parts["app"] == pytest.approx(500e-6)
     assert found.parts["postgres"] == pytest.approx(150e-6)  # 15% of the requests are writes
     assert found.whole == pytest.approx(800e-6)
 
 
-def test_the_sheet_shows_each_route_the_mix_and_the_yardstick():
+def test_the_sheet_shows_each_route_the_mix_and_the_yardstick() -> None:
     text = sheet(costs(), topology("prod"))
     assert "| read | 100 | 500 | 0 | 50 | 650 | 2000 | 1538 |" in text
     assert "| echo | 80 | 40 | 0 | 0 | 120 | 25000 | 8333 |" in text
@@ -40,7 +40,7 @@ def test_the_sheet_shows_each_route_the_mix_and_the_yardstick():
     assert "5.4 times a bare echo" in text
 
 
-def test_a_meter_counts_a_process_s_time_and_its_children_s(tmp_path: Path):
+def test_a_meter_counts_a_process_s_time_and_its_children_s(tmp_path: Path) -> None:
     spin = "import time; end = time.process_time() + {}\nwhile time.process_time() < end: pass\n"
     (tmp_path / "child.py").write_text(spin.format(0.2) + "time.sleep(60)")
     (tmp_path / "parent.py").write_text(

@@ -76,26 +76,26 @@ def figures(out: Path) -> Any:
     return json.loads((out / "report.json").read_text())
 
 
-def test_it_says_a_line_for_each_server_and_one_url_to_open(running: Foreground):
+def test_it_says_a_line_for_each_server_and_one_url_to_open(running: Foreground) -> None:
     assert len(re.findall(r"^ *\d+\.\d s  ", running.said, re.MULTILINE)) == SERVERS + 1  # and the schema
     assert running.said.count("Open https://") == 1
 
 
 @pytest.mark.usefixtures("running")
-def test_status_has_a_line_for_each_server_and_all_are_up():
+def test_status_has_a_line_for_each_server_and_all_are_up() -> None:
     done = lab("status")
     lines = done.stdout.splitlines()
     assert (done.returncode, len(lines)) == (0, SERVERS)
     assert all(line.endswith(" up") for line in lines)
 
 
-def test_a_second_start_reports_the_first(running: Foreground):
+def test_a_second_start_reports_the_first(running: Foreground) -> None:
     done = lab("up")
     assert done.returncode == 1
     assert f"a lab runs already: stack prod, process {running.process.pid}" in done.stderr
 
 
-def test_a_small_load_fails_nothing_loses_nothing_and_stays_at_home(loaded: Path):
+def test_a_small_load_fails_nothing_loses_nothing_and_stays_at_home(loaded: Path) -> None:
     found = figures(loaded)
     assert found["requests"] > 240
     assert (found["errors"], found["lostWrites"], found["staleReads"]) == ({}, 0, 0)
@@ -104,18 +104,18 @@ def test_a_small_load_fails_nothing_loses_nothing_and_stays_at_home(loaded: Path
     assert found["cacheHitRate"] > 20
 
 
-def test_each_region_answers_its_users_and_another_region_s_are_slower_by_the_distance(loaded: Path):
+def test_each_region_answers_its_users_and_another_region_s_are_slower_by_the_distance(loaded: Path) -> None:
     rows = {row["group"]: row for row in figures(loaded)["rows"]}
     assert all(rows[region]["requests"] > 50 for region in ("us-west", "eu-central", "ap-south"))
     assert rows["through another region"]["p50"] > 0.1 > rows["all"]["p50"]
 
 
-def test_fewer_users_than_the_target_is_a_fail_and_an_exit_status(loaded: Path):
+def test_fewer_users_than_the_target_is_a_fail_and_an_exit_status(loaded: Path) -> None:
     assert "FAIL  concurrent users" in (loaded / "report.txt").read_text()
 
 
 @pytest.mark.skipif(browser.browser() is None, reason="Chromium is not installed")
-def test_the_report_opens_in_a_browser_with_its_tables_and_plots(loaded: Path, tmp_path: Path):
+def test_the_report_opens_in_a_browser_with_its_tables_and_plots(loaded: Path, tmp_path: Path) -> None:
     page = loaded / "report.html"
     tree = browser.document(page)
     assert 'id="checks"' in tree
@@ -129,7 +129,7 @@ def test_the_report_opens_in_a_browser_with_its_tables_and_plots(loaded: Path, t
 
 @pytest.mark.parametrize("name", sorted(FAULTS))
 @pytest.mark.usefixtures("running")
-def test_a_fault_under_load_keeps_its_invariant(name: str, tmp_path: Path):
+def test_a_fault_under_load_keeps_its_invariant(name: str, tmp_path: Path) -> None:
     done = lab("fault", name, *SMALL, "--out", tmp_path)
     assert (tmp_path / "report.json").exists(), done.stderr
     found = figures(tmp_path)
@@ -140,7 +140,7 @@ def test_a_fault_under_load_keeps_its_invariant(name: str, tmp_path: Path):
     assert lab("status").returncode == 0  # healed
 
 
-def test_ctrl_c_leaves_nothing(running: Foreground):
+def test_ctrl_c_leaves_nothing(running: Foreground) -> None:
     found = station.running()
     assert found is not None
     running.process.send_signal(signal.SIGINT)

@@ -30,17 +30,17 @@ def listeners(layout: Layout) -> list[tuple[str, int]]:
     return found
 
 
-def test_no_address_and_port_is_given_twice(layout: Layout):
+def test_no_address_and_port_is_given_twice(layout: Layout) -> None:
     assert [where for where, times in Counter(listeners(layout)).items() if times > 1] == []
 
 
-def test_the_apps_ports_which_are_taken_on_every_address_are_nobody_elses(layout: Layout):
+def test_the_apps_ports_which_are_taken_on_every_address_are_nobody_elses(layout: Layout) -> None:
     apps = [port for region in layout.regions for port in layout.app_ports(region, 0)]
     others = [port for host, port in listeners(layout) if host != "127.0.0.1"]
     assert set(apps).isdisjoint(others)
 
 
-def test_every_server_of_another_region_is_reached_over_a_link_to_where_it_is(layout: Layout):
+def test_every_server_of_another_region_is_reached_over_a_link_to_where_it_is(layout: Layout) -> None:
     ways = {(route.listen, route.source): (route.target, route.destination) for route in layout.routes()}
     for viewer in layout.regions:
         for region in layout.regions:
@@ -50,7 +50,7 @@ def test_every_server_of_another_region_is_reached_over_a_link_to_where_it_is(la
                     assert there == ((layout.host(region), port), region)
 
 
-def test_a_document_names_a_server_of_another_region_only_by_its_link(layout: Layout, topology: Topology):
+def test_a_document_names_a_server_of_another_region_only_by_its_link(layout: Layout, topology: Topology) -> None:
     links = {route.listen for route in layout.routes()}
     for viewer in layout.regions:
         named = [layout.primary(viewer, shard) for shard in topology.shards]
@@ -60,12 +60,12 @@ def test_a_document_names_a_server_of_another_region_only_by_its_link(layout: La
             assert (where in links) == (connection.region != viewer)
 
 
-def test_the_gateways_reach_each_other_over_links(layout: Layout):
+def test_the_gateways_reach_each_other_over_links(layout: Layout) -> None:
     links = {route.listen for route in layout.routes()}
     first, second, *_ = layout.regions
     assert (layout.seen_from(first, second), GATEWAY_PEERS) in links
 
 
-def test_at_home_there_is_no_link(layout: Layout):
+def test_at_home_there_is_no_link(layout: Layout) -> None:
     region = layout.regions[0]
     assert layout.seen_from(region, region) == layout.host(region)

@@ -48,7 +48,7 @@ async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, data: 
     return time.monotonic() - began
 
 
-async def test_an_answer_takes_the_round_trip_and_not_twice_that():
+async def test_an_answer_takes_the_round_trip_and_not_twice_that() -> None:
     async with linked() as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         await ask(reader, writer)
@@ -57,7 +57,7 @@ async def test_an_answer_takes_the_round_trip_and_not_twice_that():
     assert 2 * ONE_WAY <= took < 4 * ONE_WAY
 
 
-async def test_a_new_connection_costs_a_round_trip_more():
+async def test_a_new_connection_costs_a_round_trip_more() -> None:
     async with linked() as (_, port):
         began = time.monotonic()
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -66,7 +66,7 @@ async def test_a_new_connection_costs_a_round_trip_more():
         assert time.monotonic() - began >= 4 * ONE_WAY
 
 
-async def test_bytes_arrive_in_order_and_many_are_under_way_at_once():
+async def test_bytes_arrive_in_order_and_many_are_under_way_at_once() -> None:
     sent = bytes(range(256)) * 4096
     async with linked() as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -75,7 +75,7 @@ async def test_bytes_arrive_in_order_and_many_are_under_way_at_once():
     assert took < 20 * ONE_WAY  # a chunk at a time would take a round trip for each of 16
 
 
-async def test_the_rate_bounds_how_fast_bytes_pass():
+async def test_the_rate_bounds_how_fast_bytes_pass() -> None:
     async with linked(rate=1_000_000) as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         took = await ask(reader, writer, b"x" * 500_000)
@@ -83,7 +83,7 @@ async def test_the_rate_bounds_how_fast_bytes_pass():
     assert took >= 0.5
 
 
-async def test_a_cut_ends_connections_under_way_and_takes_none_until_it_is_joined():
+async def test_a_cut_ends_connections_under_way_and_takes_none_until_it_is_joined() -> None:
     async with linked() as (links, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         await ask(reader, writer)
@@ -102,7 +102,7 @@ async def test_a_cut_ends_connections_under_way_and_takes_none_until_it_is_joine
         writer.close()
 
 
-async def test_a_link_that_drops_breaks_connections():
+async def test_a_link_that_drops_breaks_connections() -> None:
     async with linked(drop=1.0) as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"x")
@@ -111,7 +111,7 @@ async def test_a_link_that_drops_breaks_connections():
         writer.close()
 
 
-async def test_the_end_of_one_direction_is_passed_on():
+async def test_the_end_of_one_direction_is_passed_on() -> None:
     async with linked() as (_, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"last")
@@ -120,21 +120,21 @@ async def test_the_end_of_one_direction_is_passed_on():
         writer.close()
 
 
-def test_round_trips_are_halved_for_each_direction():
+def test_round_trips_are_halved_for_each_direction() -> None:
     assert conditions({("a", "b"): 0.14}) == {("a", "b"): Condition(0.07), ("b", "a"): Condition(0.07)}
 
 
-def test_a_condition_refuses_what_it_does_not_have():
+def test_a_condition_refuses_what_it_does_not_have() -> None:
     with pytest.raises(LinkError, match="no jitter"):
         Condition(0.1).changed(jitter=1)
 
 
-def test_an_unknown_link_is_named():
+def test_an_unknown_link_is_named() -> None:
     with pytest.raises(LinkError, match="no link from a to c"):
         Links([], {}).set("a", "c", {"cut": True})
 
 
-async def test_a_taken_address_is_named():
+async def test_a_taken_address_is_named() -> None:
     async with await asyncio.start_server(echo, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         links = Links([Route("a", "b", ("127.0.0.1", port), ("127.0.0.1", 1))], {})
@@ -160,7 +160,7 @@ def links_command(directory: Path, port: int) -> list[str | Path]:
     return [sys.executable, "-m", "lab.links", "--control", control, "--routes", routes]
 
 
-def test_the_process_is_steered_through_its_socket_and_says_what_it_refuses(directory: Path):
+def test_the_process_is_steered_through_its_socket_and_says_what_it_refuses(directory: Path) -> None:
     root = Path(__file__).parents[2]
     process = Process(
         links_command(directory, free_port()), directory / "log", User.current(), {"PYTHONPATH": str(root)}
@@ -174,7 +174,7 @@ def test_the_process_is_steered_through_its_socket_and_says_what_it_refuses(dire
         process.stop()
 
 
-def test_the_process_says_in_one_line_which_address_is_taken(directory: Path):
+def test_the_process_says_in_one_line_which_address_is_taken(directory: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = subprocess.run(
@@ -184,6 +184,6 @@ def test_the_process_says_in_one_line_which_address_is_taken(directory: Path):
     assert done.stderr.strip().splitlines() == [f"127.0.0.1:{port} is taken (Address already in use)"]
 
 
-def test_links_that_do_not_run_are_said_so(directory: Path):
+def test_links_that_do_not_run_are_said_so(directory: Path) -> None:
     with pytest.raises(LinkError, match="do not run"):
         steer(directory / "absent", [])

@@ -29,7 +29,7 @@ def said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *a
     return command.main(), capsys.readouterr().err.strip()
 
 
-def test_an_absent_nginx_is_one_line_that_says_how_to_get_it(capsys, monkeypatch):
+def test_an_absent_nginx_is_one_line_that_says_how_to_get_it(capsys, monkeypatch) -> None:
     monkeypatch.setattr(command.shutil, "which", lambda *_, **__: None)
     status, error = said(capsys, monkeypatch, "up")
     assert (status, error.count("\n")) == (1, 0)
@@ -37,29 +37,29 @@ def test_an_absent_nginx_is_one_line_that_says_how_to_get_it(capsys, monkeypatch
     assert "apt-get install nginx" in error
 
 
-def test_too_little_memory_is_one_line_with_both_figures(capsys, monkeypatch):
+def test_too_little_memory_is_one_line_with_both_figures(capsys, monkeypatch) -> None:
     monkeypatch.setattr(command.shutil, "which", lambda *_, **__: "/usr/sbin/nginx")
     monkeypatch.setattr(command, "_available_gib", lambda: 1.26)
     status, error = said(capsys, monkeypatch, "up")
     assert (status, error) == (1, f"1.3 GiB of memory are available; the lab needs {command.MEMORY_GIB:g}")
 
 
-def test_an_unknown_stack_is_one_line(capsys, monkeypatch):
+def test_an_unknown_stack_is_one_line(capsys, monkeypatch) -> None:
     status, error = said(capsys, monkeypatch, "up", "--stack", "absent")
     assert (status, error.count("\n")) == (1, 0)
     assert "absent" in error
 
 
 @pytest.mark.parametrize("order", [["load"], ["fault", "link-cut"], ["status"]])
-def test_a_command_for_a_lab_that_does_not_run_says_how_to_start_one(order: list[str], capsys, monkeypatch):
+def test_a_command_for_a_lab_that_does_not_run_says_how_to_start_one(order: list[str], capsys, monkeypatch) -> None:
     assert said(capsys, monkeypatch, *order) == (1, "no lab runs; `make lab` starts one")
 
 
-def test_ending_a_lab_that_does_not_run_is_no_mistake(capsys, monkeypatch):
+def test_ending_a_lab_that_does_not_run_is_no_mistake(capsys, monkeypatch) -> None:
     assert said(capsys, monkeypatch, "down") == (0, "")
 
 
-def test_a_server_that_does_not_start_is_one_line_and_leaves_nothing(capsys, monkeypatch, machine: Path):
+def test_a_server_that_does_not_start_is_one_line_and_leaves_nothing(capsys, monkeypatch, machine: Path) -> None:
     def fail(_lab: object, _report: object) -> None:
         raise ProcessError("python ended with 1 at its start: 127.77.1.102:5432 is taken (Address already in use)")
 
@@ -73,7 +73,7 @@ def test_a_server_that_does_not_start_is_one_line_and_leaves_nothing(capsys, mon
     assert list(machine.iterdir()) == []
 
 
-def test_an_unknown_fault_is_refused_with_the_list_of_those_there_are(machine: Path):
+def test_an_unknown_fault_is_refused_with_the_list_of_those_there_are(machine: Path) -> None:
     environment = {**os.environ, "TMPDIR": str(machine), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-m", "lab", "fault", "flood"], check=False, capture_output=True, text=True, env=environment

@@ -28,38 +28,38 @@ def announced(directory: Path) -> tuple[Claim, Running]:
     return claim, lab
 
 
-def test_where_nothing_runs_nothing_is_found():
+def test_where_nothing_runs_nothing_is_found() -> None:
     assert station.running() is None
 
 
-def test_a_second_start_finds_the_first_and_says_how_to_end_it(machine: Path):
+def test_a_second_start_finds_the_first_and_says_how_to_end_it(machine: Path) -> None:
     claim, _ = announced(machine)
     with pytest.raises(StationError, match=f"stack prod, process {os.getpid()}, https://.*make lab-down"):
         Claim()
     claim.release()
 
 
-def test_a_second_start_while_the_first_still_starts_says_so():
+def test_a_second_start_while_the_first_still_starts_says_so() -> None:
     claim = Claim()
     with pytest.raises(StationError, match="starting already"):
         Claim()
     claim.release()
 
 
-def test_after_its_end_nothing_is_left(machine: Path):
+def test_after_its_end_nothing_is_left(machine: Path) -> None:
     claim, _ = announced(machine)
     claim.release()
     assert station.running() is None
     assert list(machine.iterdir()) == []
 
 
-def test_a_record_whose_process_is_gone_is_no_lab():
+def test_a_record_whose_process_is_gone_is_no_lab() -> None:
     station.record().write_text('{"pid": 1, "stack": "prod", "directory": "/", "url": ""}')
     assert station.running() is None
     Claim().release()
 
 
-def test_an_order_tells_its_progress_and_then_its_answer(machine: Path):
+def test_an_order_tells_its_progress_and_then_its_answer(machine: Path) -> None:
     def carry_out(what: Mapping[str, Any], say: Say) -> Any:
         say("half")
         return what["n"] * 2
@@ -75,7 +75,7 @@ def test_an_order_tells_its_progress_and_then_its_answer(machine: Path):
     claim.release()
 
 
-def test_an_order_that_fails_says_why_and_the_lab_goes_on(machine: Path):
+def test_an_order_that_fails_says_why_and_the_lab_goes_on(machine: Path) -> None:
     def carry_out(what: Mapping[str, Any], _say: Say) -> Any:
         return 1 / what["n"]
 
@@ -87,7 +87,7 @@ def test_an_order_that_fails_says_why_and_the_lab_goes_on(machine: Path):
     claim.release()
 
 
-def test_a_lab_that_does_not_answer_is_said_so(machine: Path):
+def test_a_lab_that_does_not_answer_is_said_so(machine: Path) -> None:
     claim, lab = announced(machine)
     with pytest.raises(StationError, match="does not answer"):
         station.ask(lab, do="status")

@@ -123,7 +123,7 @@ async def promote(shard: Shard, region: str, after: float = 0.0) -> PostgresServ
     return shard.replicas[region]
 
 
-async def test_a_write_under_way_waits_for_the_promotion_and_is_applied_once(shard, databases, user):
+async def test_a_write_under_way_waits_for_the_promotion_and_is_applied_once(shard, databases, user) -> None:
     items = ItemRepository(databases)
     await items.put(user, "a", b"before")
     await caught_up(shard.primary, shard.replicas[NEXT])
@@ -138,7 +138,7 @@ async def test_a_write_under_way_waits_for_the_promotion_and_is_applied_once(sha
     assert item.value == b"after"
 
 
-async def test_a_read_above_every_replica_waits_for_the_promotion(shard, databases, user):
+async def test_a_read_above_every_replica_waits_for_the_promotion(shard, databases, user) -> None:
     shard.replicas[LAST].kill()
     floor = Floor(1, 1, 2**62)  # of a write that reached nobody else
     shard.primary.kill()
@@ -148,7 +148,7 @@ async def test_a_read_above_every_replica_waits_for_the_promotion(shard, databas
     assert rows[0][0] == shard.replicas[NEXT].port
 
 
-async def test_the_promoted_primary_gives_its_slots_a_new_epoch_once(shard, document, databases, user):
+async def test_the_promoted_primary_gives_its_slots_a_new_epoch_once(shard, document, databases, user) -> None:
     shard.primary.kill()
     await promote(shard, NEXT)
     async with contextlib.AsyncExitStack() as stack:
@@ -159,14 +159,14 @@ async def test_the_promoted_primary_gives_its_slots_a_new_epoch_once(shard, docu
 
 
 @pytest.mark.usefixtures("document")
-async def test_a_promoted_primary_takes_no_write_before_it_is_open(shard):
+async def test_a_promoted_primary_takes_no_write_before_it_is_open(shard) -> None:
     shard.primary.kill()
     promoted = await promote(shard, NEXT)
     with pytest.raises(asyncpg.PostgresError, match="was promoted and is not open yet"):
         await ask(promoted, "SELECT fence(slot, epoch) FROM slots LIMIT 1")
 
 
-async def test_a_former_primary_that_comes_back_is_closed_and_refuses_the_old_map(shard, databases, user):
+async def test_a_former_primary_that_comes_back_is_closed_and_refuses_the_old_map(shard, databases, user) -> None:
     shard.primary.kill()
     await promote(shard, NEXT)
     assert await written_at(databases, user) == shard.replicas[NEXT].port
@@ -178,7 +178,7 @@ async def test_a_former_primary_that_comes_back_is_closed_and_refuses_the_old_ma
     assert await written_at(databases, user) == shard.replicas[NEXT].port
 
 
-async def test_a_process_that_starts_with_an_old_document_writes_to_the_promoted_one(shard, document, user):
+async def test_a_process_that_starts_with_an_old_document_writes_to_the_promoted_one(shard, document, user) -> None:
     shard.primary.kill()
     await promote(shard, NEXT)
     shard.primary.start()
@@ -186,7 +186,7 @@ async def test_a_process_that_starts_with_an_old_document_writes_to_the_promoted
         assert await written_at(fresh, user) == shard.replicas[NEXT].port
 
 
-async def test_a_replica_that_does_not_follow_the_promoted_one_is_not_read(shard, databases, user):
+async def test_a_replica_that_does_not_follow_the_promoted_one_is_not_read(shard, databases, user) -> None:
     shard.primary.kill()
     await promote(shard, NEXT)
     await written_at(databases, user)
@@ -202,7 +202,7 @@ async def test_a_replica_that_does_not_follow_the_promoted_one_is_not_read(shard
     assert (await databases.fetch(user, WHERE))[0][0] == former.port  # the nearest, and it follows
 
 
-async def test_a_replica_that_was_left_behind_is_infinitely_late(shard, document, user):
+async def test_a_replica_that_was_left_behind_is_infinitely_late(shard, document, user) -> None:
     async with Databases(structs.replace(document, region=LAST), Metrics()) as databases:
         await databases._upkeep.measure_lag()
         assert [sample.seconds < 60 for sample in databases.lag_samples()] == [True]
@@ -214,7 +214,7 @@ async def test_a_replica_that_was_left_behind_is_infinitely_late(shard, document
         assert [(s.region, s.seconds) for s in databases.lag_samples()] == [(LAST, float("inf"))]
 
 
-async def test_with_nothing_promoted_a_write_is_refused_in_time(shard, databases, user):
+async def test_with_nothing_promoted_a_write_is_refused_in_time(shard, databases, user) -> None:
     shard.primary.kill()
     began = time.monotonic()
     with pytest.raises(DatabaseUnavailable):
@@ -222,14 +222,16 @@ async def test_with_nothing_promoted_a_write_is_refused_in_time(shard, databases
     assert time.monotonic() - began < 2
 
 
-async def test_the_count_of_promotions_followed_is_a_metric(shard, databases, user):
+async def test_the_count_of_promotions_followed_is_a_metric(shard, databases, user) -> None:
     shard.primary.kill()
     await promote(shard, NEXT)
     await written_at(databases, user)
     assert databases._metrics.db_promotions.labels("1")._value.get() == 1
 
 
-async def test_no_statement_of_a_request_makes_a_new_connection_ask_what_its_types_are(databases, user, monkeypatch):
+async def test_no_statement_of_a_request_makes_a_new_connection_ask_what_its_types_are(
+    databases, user, monkeypatch
+) -> None:
     async def asked(*_: object) -> None:
         pytest.fail("asyncpg asked the server for a type: five round trips more on every new connection")
 
@@ -268,7 +270,7 @@ def chosen(pools: OptimizedConnectionPool, *said: Standing | None) -> tuple[int,
 FIRST, SECOND = "00000001", "00000002"
 
 
-async def test_the_document_is_right_until_something_was_promoted(pools):
+async def test_the_document_is_right_until_something_was_promoted(pools) -> None:
     standby = Standing(True, FIRST)
     assert chosen(pools, Standing(False, FIRST), standby, standby) == (0, [1, 2], [], [])
     assert chosen(pools, Standing(False, FIRST), Standing(True, None), None) == (0, [1, 2], [], [])
@@ -276,7 +278,7 @@ async def test_the_document_is_right_until_something_was_promoted(pools):
     assert chosen(pools, None, standby, standby) == (0, [1, 2], [], [])
 
 
-async def test_the_newest_timeline_is_the_primary_s_and_only_who_streams_it_is_a_replica(pools):
+async def test_the_newest_timeline_is_the_primary_s_and_only_who_streams_it_is_a_replica(pools) -> None:
     promoted = Standing(False, SECOND)
     assert chosen(pools, None, promoted, Standing(True, None)) == (1, [], [], [])
     assert chosen(pools, None, promoted, Standing(True, SECOND)) == (1, [2], [], [])
@@ -285,19 +287,19 @@ async def test_the_newest_timeline_is_the_primary_s_and_only_who_streams_it_is_a
     assert chosen(pools, Standing(True, SECOND), promoted, None) == (1, [0, 2], [], [])
 
 
-async def test_of_two_on_one_timeline_the_present_one_stays_and_an_operator_is_told(pools):
+async def test_of_two_on_one_timeline_the_present_one_stays_and_an_operator_is_told(pools) -> None:
     assert chosen(pools, Standing(False, FIRST), Standing(False, FIRST), None) == (0, [2], [], [1])
     pools.arrange(pools.instances[2], [])
     assert chosen(pools, None, Standing(False, SECOND), Standing(False, SECOND)) == (2, [], [], [1])
 
 
-async def test_a_former_primary_that_is_away_is_no_replica_until_it_says_so(pools):
+async def test_a_former_primary_that_is_away_is_no_replica_until_it_says_so(pools) -> None:
     pools.arrange(pools.instances[1], [pools.instances[2]])
     assert chosen(pools, None, None, None) == (1, [2], [], [])
     assert chosen(pools, Standing(True, SECOND), Standing(False, SECOND), None) == (1, [0, 2], [], [])
 
 
-async def test_a_promoted_pool_has_a_primary_s_size_and_the_former_a_replica_s(deployment):
+async def test_a_promoted_pool_has_a_primary_s_size_and_the_former_a_replica_s(deployment) -> None:
     sizes = structs.replace(deployment.pools, primary_size=5, replica_size=2)
     made = OptimizedConnectionPool(structs.replace(deployment, pools=sizes), deployment.sharding.shards[0])
     made.arrange(made.instances[1], [made.instances[0]])

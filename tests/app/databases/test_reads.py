@@ -54,25 +54,25 @@ async def port(databases: Databases, user: UUID, floor: Floor | None = None) -> 
 
 
 @pytest.mark.parametrize("region", ["us-west", "eu-central", "ap-south"])
-async def test_a_read_stays_in_its_region(postgres, make_databases, user, region):
+async def test_a_read_stays_in_its_region(postgres, make_databases, user, region) -> None:
     databases = await make_databases(region=region)
     near = postgres.replicas[1].get(region, postgres.primaries[1])
     assert await port(databases, user) == near.port
 
 
-async def test_the_primary_answers_all_where_the_document_says_so(postgres, deployment, make_databases, user):
+async def test_the_primary_answers_all_where_the_document_says_so(postgres, deployment, make_databases, user) -> None:
     sharding = msgspec.structs.replace(deployment.sharding, read_preference=ReadPreference.PRIMARY)
     databases = await make_databases(msgspec.structs.replace(deployment, sharding=sharding), "eu-central")
     assert await port(databases, user) == postgres.primaries[1].port
 
 
-async def test_replicas_come_first_where_the_document_says_so(postgres, deployment, make_databases, user):
+async def test_replicas_come_first_where_the_document_says_so(postgres, deployment, make_databases, user) -> None:
     sharding = msgspec.structs.replace(deployment.sharding, read_preference=ReadPreference.REPLICA)
     databases = await make_databases(msgspec.structs.replace(deployment, sharding=sharding), "us-west")
     assert await port(databases, user) in {replica.port for replica in postgres.replicas[1].values()}
 
 
-async def test_a_replica_behind_the_floor_is_never_used(postgres, make_databases, user):
+async def test_a_replica_behind_the_floor_is_never_used(postgres, make_databases, user) -> None:
     databases = await make_databases(region="eu-central")
     items = ItemRepository(databases)
     async with paused(postgres.replicas[1]["eu-central"]):
@@ -87,14 +87,14 @@ async def test_a_replica_behind_the_floor_is_never_used(postgres, make_databases
     assert fallbacks(databases, "eu-central", "behind") >= 30
 
 
-async def test_with_every_replica_behind_the_primary_answers(postgres, make_databases, user):
+async def test_with_every_replica_behind_the_primary_answers(postgres, make_databases, user) -> None:
     databases = await make_databases(region="eu-central")
     async with paused(postgres.replicas[1]["eu-central"]), paused(postgres.replicas[1]["ap-south"]):
         written = await ItemRepository(databases).put(user, "a", b"1")
         assert await port(databases, user, written.floor) == postgres.primaries[1].port
 
 
-async def test_a_replica_is_used_again_once_it_has_reached_the_floor(postgres, make_databases, user):
+async def test_a_replica_is_used_again_once_it_has_reached_the_floor(postgres, make_databases, user) -> None:
     databases = await make_databases(region="eu-central")
     replica = postgres.replicas[1]["eu-central"]
     async with paused(replica):
@@ -105,7 +105,7 @@ async def test_a_replica_is_used_again_once_it_has_reached_the_floor(postgres, m
             await asyncio.sleep(0.01)
 
 
-async def test_a_floor_from_one_region_holds_in_another(postgres, make_databases, user):
+async def test_a_floor_from_one_region_holds_in_another(postgres, make_databases, user) -> None:
     here, there = await make_databases(region="us-west"), await make_databases(region="ap-south")
     async with paused(postgres.replicas[1]["ap-south"]):
         written = await ItemRepository(here).put(user, "a", b"1")
@@ -113,7 +113,7 @@ async def test_a_floor_from_one_region_holds_in_another(postgres, make_databases
         assert await ItemRepository(there).get(user, "a", floor) is not None
 
 
-async def test_what_a_replica_has_replayed_is_asked_once_a_floor(make_databases, user):
+async def test_what_a_replica_has_replayed_is_asked_once_a_floor(make_databases, user) -> None:
     databases = await make_databases(region="eu-central")
     written = await ItemRepository(databases).put(user, "a", b"1")
     async with asyncio.timeout(5):
@@ -127,17 +127,19 @@ async def test_what_a_replica_has_replayed_is_asked_once_a_floor(make_databases,
 
 
 @pytest.mark.parametrize("floor", [Floor(2, 1, 1), Floor(1, 0, 1), Floor(1, 1, UNKNOWN)])
-async def test_a_floor_that_says_nothing_here_sends_the_read_to_the_primary(postgres, make_databases, user, floor):
+async def test_a_floor_that_says_nothing_here_sends_the_read_to_the_primary(
+    postgres, make_databases, user, floor
+) -> None:
     databases = await make_databases(region="eu-central")
     assert await port(databases, user, floor) == postgres.primaries[1].port
 
 
-async def test_a_floor_of_a_newer_owner_is_followed_there(postgres, make_databases, user):
+async def test_a_floor_of_a_newer_owner_is_followed_there(postgres, make_databases, user) -> None:
     databases = await make_databases(region="us-west")
     assert await port(databases, user, Floor(2, 9, UNKNOWN)) == postgres.primaries[2].port
 
 
-async def test_a_dead_replica_is_passed_over_at_once_and_then_not_asked(postgres, make_databases, user):
+async def test_a_dead_replica_is_passed_over_at_once_and_then_not_asked(postgres, make_databases, user) -> None:
     databases = await make_databases(region="eu-central")
     replica = postgres.replicas[1]["eu-central"]
     assert await port(databases, user) == replica.port
@@ -156,7 +158,7 @@ async def test_a_dead_replica_is_passed_over_at_once_and_then_not_asked(postgres
             await asyncio.sleep(0.05)
 
 
-async def test_a_restarted_replica_loses_no_read(postgres, make_databases, user):
+async def test_a_restarted_replica_loses_no_read(postgres, make_databases, user) -> None:
     databases = await make_databases(region="eu-central")
     replica = postgres.replicas[1]["eu-central"]
     await asyncio.gather(*(port(databases, user) for _ in range(4)))
@@ -166,7 +168,7 @@ async def test_a_restarted_replica_loses_no_read(postgres, make_databases, user)
     assert set(ports) == {replica.port}
 
 
-async def test_a_replica_that_hangs_leaves_time_for_the_next(postgres, make_databases, user):
+async def test_a_replica_that_hangs_leaves_time_for_the_next(postgres, make_databases, user) -> None:
     databases = await make_databases(region="eu-central")
     replica = postgres.replicas[1]["eu-central"]
     databases.pools[1].read_pools["eu-central"][0]._pool.expire()  # what hangs is who takes new connections
@@ -179,7 +181,7 @@ async def test_a_replica_that_hangs_leaves_time_for_the_next(postgres, make_data
         replica.process.resume()
 
 
-async def test_with_the_primary_away_reads_go_on_and_writes_are_refused_in_time(postgres, make_databases, user):
+async def test_with_the_primary_away_reads_go_on_and_writes_are_refused_in_time(postgres, make_databases, user) -> None:
     databases = await make_databases(region="us-west")
     primary = postgres.primaries[1]
     primary.kill()
@@ -199,7 +201,7 @@ async def test_with_the_primary_away_reads_go_on_and_writes_are_refused_in_time(
             await asyncio.sleep(0.05)
 
 
-async def test_a_pool_in_full_use_is_told_as_exhausted_within_the_time(deployment, make_databases, user):
+async def test_a_pool_in_full_use_is_told_as_exhausted_within_the_time(deployment, make_databases, user) -> None:
     pools = msgspec.structs.replace(deployment.pools, primary_size=2)
     databases = await make_databases(msgspec.structs.replace(deployment, pools=pools))
     async with databases.write(user), databases.write(user):
@@ -214,7 +216,7 @@ async def test_a_pool_in_full_use_is_told_as_exhausted_within_the_time(deploymen
         pass
 
 
-async def test_a_changed_password_is_read_anew(postgres, deployment, make_databases, user):
+async def test_a_changed_password_is_read_anew(postgres, deployment, make_databases, user) -> None:
     databases = await make_databases()
     admin = await asyncpg.connect(**postgres.primaries[1].dsn())
     secret = Path(deployment.secrets_directory) / "shard-1"
@@ -230,7 +232,7 @@ async def test_a_changed_password_is_read_anew(postgres, deployment, make_databa
         await admin.close()
 
 
-async def test_a_connection_past_its_lifetime_is_replaced(deployment, make_databases, user):
+async def test_a_connection_past_its_lifetime_is_replaced(deployment, make_databases, user) -> None:
     pools = msgspec.structs.replace(deployment.pools, max_lifetime_seconds=0.05)
     databases = await make_databases(msgspec.structs.replace(deployment, pools=pools))
     first = (await databases.fetchrow(user, "SELECT pg_backend_pid()"))[0]
@@ -239,7 +241,9 @@ async def test_a_connection_past_its_lifetime_is_replaced(deployment, make_datab
     assert (await databases.fetchrow(user, "SELECT pg_backend_pid()"))[0] != first
 
 
-async def test_a_read_that_takes_too_long_is_ended_and_its_connection_serves_the_next(deployment, make_databases, user):
+async def test_a_read_that_takes_too_long_is_ended_and_its_connection_serves_the_next(
+    deployment, make_databases, user
+) -> None:
     pools = msgspec.structs.replace(deployment.pools, primary_size=1)
     databases = await make_databases(msgspec.structs.replace(deployment, pools=pools))
     with pytest.raises(DatabaseUnavailable):
@@ -249,7 +253,7 @@ async def test_a_read_that_takes_too_long_is_ended_and_its_connection_serves_the
     assert row[0] == 7
 
 
-async def test_many_readers_share_few_connections_and_all_are_answered(deployment, make_databases, user):
+async def test_many_readers_share_few_connections_and_all_are_answered(deployment, make_databases, user) -> None:
     pools = msgspec.structs.replace(deployment.pools, primary_size=2)
     databases = await make_databases(msgspec.structs.replace(deployment, pools=pools))
     rows = await asyncio.gather(*(databases.fetchrow(user, "SELECT pg_backend_pid(), $1::int", n) for n in range(100)))
@@ -257,7 +261,9 @@ async def test_many_readers_share_few_connections_and_all_are_answered(deploymen
     assert len({row[0] for row in rows}) <= 2
 
 
-async def test_a_reader_that_is_cancelled_while_it_waits_takes_nothing_with_it(deployment, make_databases, user):
+async def test_a_reader_that_is_cancelled_while_it_waits_takes_nothing_with_it(
+    deployment, make_databases, user
+) -> None:
     pools = msgspec.structs.replace(deployment.pools, primary_size=1)
     databases = await make_databases(msgspec.structs.replace(deployment, pools=pools))
     for delay in (0, 0.001, 0.01):
@@ -271,7 +277,7 @@ async def test_a_reader_that_is_cancelled_while_it_waits_takes_nothing_with_it(d
     assert databases.pools[1].primary_pool.active == 0
 
 
-async def test_connections_nobody_needs_are_closed(deployment, make_databases, user):
+async def test_connections_nobody_needs_are_closed(deployment, make_databases, user) -> None:
     pools = msgspec.structs.replace(deployment.pools, idle_timeout_seconds=0.05)
     databases = await make_databases(msgspec.structs.replace(deployment, pools=pools))
     first = (await databases.fetchrow(user, "SELECT pg_backend_pid()"))[0]
@@ -282,13 +288,13 @@ async def test_connections_nobody_needs_are_closed(deployment, make_databases, u
     assert second != first
 
 
-async def test_a_query_that_is_wrong_is_told_and_its_connection_given_back(databases, user):
+async def test_a_query_that_is_wrong_is_told_and_its_connection_given_back(databases, user) -> None:
     with pytest.raises(asyncpg.UndefinedTableError):
         await databases.fetch(user, "SELECT * FROM nowhere")
     assert sum(sample.active for sample in databases.pool_samples()) == 0
 
 
-async def test_a_reader_with_an_old_map_finds_the_new_owner(databases, postgres, user):
+async def test_a_reader_with_an_old_map_finds_the_new_owner(databases, postgres, user) -> None:
     for number, state in ((2, "owned"), (1, "moved")):
         connection = await asyncpg.connect(**postgres.primaries[number].dsn())
         await connection.execute(
@@ -301,7 +307,7 @@ async def test_a_reader_with_an_old_map_finds_the_new_owner(databases, postgres,
     assert databases.map.get_shard_for_user(user) == 2
 
 
-async def test_rows_of_a_slot_that_nobody_owns_are_not_read(databases, postgres, user):
+async def test_rows_of_a_slot_that_nobody_owns_are_not_read(databases, postgres, user) -> None:
     connection = await asyncpg.connect(**postgres.primaries[1].dsn())
     await connection.execute("UPDATE slots SET state = 'moved'")
     await connection.close()
@@ -309,14 +315,14 @@ async def test_rows_of_a_slot_that_nobody_owns_are_not_read(databases, postgres,
         await UserRepository(databases).get(user)
 
 
-async def test_several_queries_of_a_block_see_one_instance(postgres, make_databases, user):
+async def test_several_queries_of_a_block_see_one_instance(postgres, make_databases, user) -> None:
     databases = await make_databases(region="ap-south")
     async with databases.read(user) as connection:
         ports = {await connection.fetchval(WHERE) for _ in range(3)}
     assert ports == {postgres.replicas[1]["ap-south"].port}
 
 
-async def test_the_lag_of_a_replica_is_measured_and_unknown_is_infinite(postgres, make_databases):
+async def test_the_lag_of_a_replica_is_measured_and_unknown_is_infinite(postgres, make_databases) -> None:
     databases = await make_databases(region="eu-central")
     await databases._upkeep.measure_lag()
     lags = {sample.shard: sample.seconds for sample in databases.lag_samples()}
@@ -331,7 +337,7 @@ async def test_the_lag_of_a_replica_is_measured_and_unknown_is_infinite(postgres
         replica.start()
 
 
-async def test_a_shard_that_is_away_does_not_keep_a_process_from_starting(deployment, make_databases, user):
+async def test_a_shard_that_is_away_does_not_keep_a_process_from_starting(deployment, make_databases, user) -> None:
     first, second, third = deployment.sharding.shards
     away = msgspec.structs.replace(second.primary.endpoint, port=1)
     second = msgspec.structs.replace(
@@ -344,7 +350,7 @@ async def test_a_shard_that_is_away_does_not_keep_a_process_from_starting(deploy
         await port(databases, databases.map.new_user_id("eu-central"))
 
 
-async def test_a_new_document_replaces_only_the_pools_it_changes(deployment, databases, user):
+async def test_a_new_document_replaces_only_the_pools_it_changes(deployment, databases, user) -> None:
     before = dict(databases.pools)
     first, *others = deployment.sharding.shards
     first = msgspec.structs.replace(first, replicas=first.replicas[:1])
@@ -355,18 +361,18 @@ async def test_a_new_document_replaces_only_the_pools_it_changes(deployment, dat
     await port(databases, user)
 
 
-def test_a_floor_survives_its_text():
+def test_a_floor_survives_its_text() -> None:
     floor = Floor(3, 12, 0x16_B374_D848)
     assert Floor.decode(floor.encode()) == floor
 
 
 @pytest.mark.parametrize("text", ["", "1.2", "a.b.c", "1.2.3.4"])
-def test_a_text_that_is_no_floor_is_refused(text):
+def test_a_text_that_is_no_floor_is_refused(text) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the message is Python's own
         Floor.decode(text)
 
 
-def test_of_two_floors_the_newer_epoch_then_the_higher_position_stays():
+def test_of_two_floors_the_newer_epoch_then_the_higher_position_stays() -> None:
     assert Floor(1, 2, 5).joined(Floor(2, 1, 9)) == Floor(1, 2, 5)
     assert Floor(1, 2, 5).joined(Floor(1, 2, 9)) == Floor(1, 2, 9)
     assert Floor(1, 2, 5).joined(None) == Floor(1, 2, 5)

@@ -41,17 +41,17 @@ def config(shards: dict[int, tuple[str, tuple[int, int] | None]], epoch: int = 1
 
 
 @pytest.mark.parametrize(("user_id", "slot"), GOLDEN.items())
-def test_a_users_slot_never_changes(user_id, slot):
+def test_a_users_slot_never_changes(user_id, slot) -> None:
     assert slot_of(UUID(user_id)) == slot
 
 
-def test_another_process_computes_the_same_slot():
+def test_another_process_computes_the_same_slot() -> None:
     code = "import sys, uuid; from app.databases.sharding import slot_of; print(*(slot_of(uuid.UUID(u)) for u in sys.argv[1:]))"
     seen = subprocess.run([sys.executable, "-c", code, *GOLDEN], capture_output=True, text=True, check=True)
     assert [int(slot) for slot in seen.stdout.split()] == list(GOLDEN.values())
 
 
-def test_users_spread_evenly_over_the_slots():
+def test_users_spread_evenly_over_the_slots() -> None:
     count = Counter(slot_of(uuid.uuid4()) // 100 for _ in range(20_000))
     # 2000 in each tenth; six standard deviations (42) either side.
     assert len(count) == 10
@@ -59,7 +59,7 @@ def test_users_spread_evenly_over_the_slots():
 
 
 @given(st.uuids())
-def test_every_user_has_one_shard(user_id):
+def test_every_user_has_one_shard(user_id) -> None:
     shards = ShardMap(config(THIRDS))
     shard = shards.shard_for(user_id)
     assert shard.id == shards.get_shard_for_user(user_id)
@@ -77,65 +77,65 @@ def test_every_user_has_one_shard(user_id):
         ({1: ("a", None)}, "slots 0-999 have no shard"),
     ],
 )  # fmt: skip
-def test_slots_without_exactly_one_shard_are_refused(shards, message):
+def test_slots_without_exactly_one_shard_are_refused(shards, message) -> None:
     with pytest.raises(ShardingError, match=message):
         ShardMap(config(shards))
 
 
-def test_a_shard_id_used_twice_is_refused():
+def test_a_shard_id_used_twice_is_refused() -> None:
     one = config({1: ("a", (0, 999))})
     with pytest.raises(ShardingError, match="1 is already the id"):
         ShardMap(msgspec.structs.replace(one, shards=(*one.shards, *config({1: ("a", None)}).shards)))
 
 
 @pytest.mark.parametrize("region", ["us-west", "eu-central", "ap-south"])
-def test_a_new_users_writes_stay_in_their_region(region):
+def test_a_new_users_writes_stay_in_their_region(region) -> None:
     shards = ShardMap(config(THIRDS))
     assert {shards.shard_for(shards.new_user_id(region)).home for _ in range(50)} == {region}
 
 
-def test_a_region_with_one_slot_still_takes_new_users():
+def test_a_region_with_one_slot_still_takes_new_users() -> None:
     shards = ShardMap(config({1: ("big", (0, 998)), 2: ("small", (999, 999))}))
     assert slot_of(shards.new_user_id("small")) == 999
 
 
-def test_a_region_without_a_shard_takes_no_new_user():
+def test_a_region_without_a_shard_takes_no_new_user() -> None:
     shards = ShardMap(config({**THIRDS, 4: ("sa-east", None)}))
     with pytest.raises(ShardingError, match="no shard at home in region sa-east owns a slot"):
         shards.new_user_id("sa-east")
 
 
-def test_a_newer_epoch_moves_a_slot_and_an_older_one_does_not():
+def test_a_newer_epoch_moves_a_slot_and_an_older_one_does_not() -> None:
     before = ShardMap(config(THIRDS)).with_owners(Ownership(slot, 1, 5) for slot in (10, 11, 12))
     after = before.with_owners([Ownership(10, 2, 6), Ownership(11, 2, 4), Ownership(12, 2, 5)])
     assert [after.owner(slot) for slot in (10, 11, 12)] == [2, 1, 1]
     assert (before.owner(10), before.epoch, after.epoch, after.epoch_of(11)) == (1, 5, 6, 5)
 
 
-def test_postgres_outranks_a_document_of_any_epoch():
+def test_postgres_outranks_a_document_of_any_epoch() -> None:
     assert ShardMap(config(THIRDS, epoch=9)).with_owners([Ownership(10, 2, 1)]).owner(10) == 2
 
 
 @given(st.permutations([Ownership(10, 1, 1), Ownership(10, 2, 2), Ownership(10, 3, 3), Ownership(10, 1, 2)]))
-def test_the_order_of_answers_does_not_matter(rows):
+def test_the_order_of_answers_does_not_matter(rows) -> None:
     assert ShardMap(config(THIRDS)).with_owners(rows).owner(10) == 3
 
 
-def test_a_new_document_keeps_the_owners_that_postgres_named():
+def test_a_new_document_keeps_the_owners_that_postgres_named() -> None:
     moved = ShardMap(config(THIRDS)).with_owners([Ownership(10, 2, 3)])
     assert moved.with_config(config(THIRDS, epoch=9)).owner(10) == 2
 
 
 @given(st.sets(st.integers(0, 999)))
-def test_ranges_say_exactly_the_slots(slots):
+def test_ranges_say_exactly_the_slots(slots) -> None:
     assert {slot for first, last in ranges(slots) for slot in range(first, last + 1)} == slots
 
 
-def test_slots_are_described_as_ranges():
+def test_slots_are_described_as_ranges() -> None:
     assert describe([7, 1, 2, 3, 9, 8]) == "1-3, 7-9"
 
 
-def test_a_lookup_costs_little_more_than_a_dict_hit():
+def test_a_lookup_costs_little_more_than_a_dict_hit() -> None:
     # The goal of `make bench-app` is 3.5; here only that nobody makes it a different order of magnitude.
     shards, user = ShardMap(config(THIRDS)), uuid.uuid4()
     known = {user: 1}

@@ -57,7 +57,7 @@ async def counter(databases: Databases, user: UUID, postgres):
     await connection.close()
 
 
-async def test_a_block_that_raises_leaves_nothing(databases: Databases, user: UUID, counter):
+async def test_a_block_that_raises_leaves_nothing(databases: Databases, user: UUID, counter) -> None:
     async def body() -> None:
         async with databases.write(user) as transaction:
             await transaction.execute(ADD)
@@ -68,7 +68,7 @@ async def test_a_block_that_raises_leaves_nothing(databases: Databases, user: UU
     assert await counter() == 0
 
 
-async def test_a_commit_gives_a_floor_at_or_past_it(databases: Databases, user: UUID):
+async def test_a_commit_gives_a_floor_at_or_past_it(databases: Databases, user: UUID) -> None:
     async with databases.write(user) as transaction:
         before = await transaction.fetchval("SELECT pg_current_wal_lsn()")
         await transaction.execute("UPDATE users SET region = region")
@@ -78,7 +78,7 @@ async def test_a_commit_gives_a_floor_at_or_past_it(databases: Databases, user: 
 
 
 @pytest.mark.parametrize("heard", [True, False], ids=["the server committed", "the server never heard of it"])
-async def test_a_commit_whose_connection_died_is_applied_once(cut, user: UUID, counter, heard: bool):
+async def test_a_commit_whose_connection_died_is_applied_once(cut, user: UUID, counter, heard: bool) -> None:
     proxy, databases = cut
     runs = 0
 
@@ -96,7 +96,7 @@ async def test_a_commit_whose_connection_died_is_applied_once(cut, user: UUID, c
 
 
 @pytest.mark.parametrize("heard", [True, False], ids=["the server committed", "the server never heard of it"])
-async def test_without_a_key_a_lost_commit_is_told_as_unknown(cut, user: UUID, counter, heard: bool):
+async def test_without_a_key_a_lost_commit_is_told_as_unknown(cut, user: UUID, counter, heard: bool) -> None:
     proxy, databases = cut
     proxy.arm(b"COMMIT", heard)
     with pytest.raises(CommitUnknown):
@@ -107,7 +107,9 @@ async def test_without_a_key_a_lost_commit_is_told_as_unknown(cut, user: UUID, c
 
 
 @pytest.mark.parametrize("heard", [True, False], ids=["the server committed", "the server never heard of it"])
-async def test_an_item_put_whose_connection_died_is_applied_once(cut, databases: Databases, user: UUID, heard: bool):
+async def test_an_item_put_whose_connection_died_is_applied_once(
+    cut, databases: Databases, user: UUID, heard: bool
+) -> None:
     proxy, through = cut
     items = ItemRepository(through)
     first = await items.put(user, "a", b"1")  # so that the statement is prepared, and the next is only executed
@@ -120,7 +122,7 @@ async def test_an_item_put_whose_connection_died_is_applied_once(cut, databases:
     assert (item.value, item.version) == (b"the-marker", second.version)
 
 
-async def test_connections_that_went_stale_are_replaced_without_the_writer_knowing(cut, user: UUID, counter):
+async def test_connections_that_went_stale_are_replaced_without_the_writer_knowing(cut, user: UUID, counter) -> None:
     proxy, databases = cut
     async with databases.write(user) as one, databases.write(user) as other:
         await one.fetchval("SELECT 1")
@@ -131,7 +133,9 @@ async def test_connections_that_went_stale_are_replaced_without_the_writer_knowi
     assert (proxy.cuts, await counter()) == (2, 1)
 
 
-async def test_a_key_used_again_gives_the_first_answer_and_runs_nothing(databases: Databases, user: UUID, counter):
+async def test_a_key_used_again_gives_the_first_answer_and_runs_nothing(
+    databases: Databases, user: UUID, counter
+) -> None:
     async def body(transaction) -> bytes:
         await transaction.execute(ADD)
         return b"first"
@@ -144,7 +148,7 @@ async def test_a_key_used_again_gives_the_first_answer_and_runs_nothing(database
     assert (result, await counter()) == (b"first", 1)
 
 
-async def test_a_key_used_for_another_request_is_refused(databases: Databases, user: UUID):
+async def test_a_key_used_for_another_request_is_refused(databases: Databases, user: UUID) -> None:
     async def body(_) -> bytes:
         return b""
 
@@ -153,7 +157,7 @@ async def test_a_key_used_for_another_request_is_refused(databases: Databases, u
         await databases.transact(user, "k", b"two", body)
 
 
-async def test_the_same_key_at_once_from_many_is_applied_once(databases: Databases, user: UUID, counter):
+async def test_the_same_key_at_once_from_many_is_applied_once(databases: Databases, user: UUID, counter) -> None:
     async def body(transaction) -> bytes:
         await transaction.execute(ADD)
         return b"one"
@@ -173,7 +177,9 @@ async def set_slots(databases: Databases, shard: int, state: str, epoch: int) ->
     databases.pools[shard].primary_pool.release(connection)
 
 
-async def test_an_old_map_is_refreshed_and_the_write_goes_to_the_new_owner(databases: Databases, make_databases, user):
+async def test_an_old_map_is_refreshed_and_the_write_goes_to_the_new_owner(
+    databases: Databases, make_databases, user
+) -> None:
     other = await make_databases()
     await set_slots(other, 2, "owned", 2)
     await set_slots(other, 1, "moved", 2)
@@ -183,14 +189,14 @@ async def test_an_old_map_is_refreshed_and_the_write_goes_to_the_new_owner(datab
     assert databases.map.get_shard_for_user(user) == 2
 
 
-async def test_a_slot_nobody_owns_is_refused_after_one_refresh(databases: Databases, make_databases, user):
+async def test_a_slot_nobody_owns_is_refused_after_one_refresh(databases: Databases, make_databases, user) -> None:
     await set_slots(await make_databases(), 1, "moved", 2)
     with pytest.raises(WrongEpoch):
         async with databases.write(user):
             pass
 
 
-async def test_a_writer_waits_while_its_slot_is_fenced(databases: Databases, make_databases, user):
+async def test_a_writer_waits_while_its_slot_is_fenced(databases: Databases, make_databases, user) -> None:
     other = await make_databases()
     await set_slots(other, 1, "fenced", 1)
 
@@ -206,14 +212,14 @@ async def test_a_writer_waits_while_its_slot_is_fenced(databases: Databases, mak
     await lifting
 
 
-async def test_a_slot_fenced_for_too_long_is_told_as_such(databases: Databases, make_databases, user):
+async def test_a_slot_fenced_for_too_long_is_told_as_such(databases: Databases, make_databases, user) -> None:
     await set_slots(await make_databases(), 1, "fenced", 1)
     with pytest.raises(SlotFenced):
         async with databases.write(user, timeout=0.2):
             pass
 
 
-async def test_a_write_waits_no_longer_than_its_request_lives(databases: Databases, make_databases, user):
+async def test_a_write_waits_no_longer_than_its_request_lives(databases: Databases, make_databases, user) -> None:
     await set_slots(await make_databases(), 1, "fenced", 1)
     began = time.monotonic()
     with deadline(0.2), pytest.raises(SlotFenced):
@@ -222,7 +228,7 @@ async def test_a_write_waits_no_longer_than_its_request_lives(databases: Databas
     assert time.monotonic() - began < 1
 
 
-async def test_a_fence_waits_for_the_writer_in_flight(databases: Databases, make_databases, user):
+async def test_a_fence_waits_for_the_writer_in_flight(databases: Databases, make_databases, user) -> None:
     other = await make_databases()
     async with databases.write(user):
         fencing = asyncio.create_task(set_slots(other, 1, "fenced", 1))
@@ -231,7 +237,9 @@ async def test_a_fence_waits_for_the_writer_in_flight(databases: Databases, make
     await asyncio.wait_for(fencing, 5)
 
 
-async def test_a_cancelled_write_leaves_nothing_and_gives_its_connection_back(databases: Databases, user, counter):
+async def test_a_cancelled_write_leaves_nothing_and_gives_its_connection_back(
+    databases: Databases, user, counter
+) -> None:
     async def write() -> None:
         async with databases.write(user) as transaction:
             await transaction.execute(ADD)
@@ -246,7 +254,7 @@ async def test_a_cancelled_write_leaves_nothing_and_gives_its_connection_back(da
     assert databases.pools[1].primary_pool.active == 0
 
 
-async def test_a_write_that_takes_too_long_is_rolled_back(databases: Databases, user, counter):
+async def test_a_write_that_takes_too_long_is_rolled_back(databases: Databases, user, counter) -> None:
     async def body() -> None:
         async with databases.write(user, timeout=0.2) as transaction:
             await transaction.execute(ADD)
@@ -258,7 +266,7 @@ async def test_a_write_that_takes_too_long_is_rolled_back(databases: Databases, 
     assert databases.pools[1].primary_pool.active == 0
 
 
-async def test_a_statement_past_its_time_out_is_ended_by_the_server(deployment, make_databases, user):
+async def test_a_statement_past_its_time_out_is_ended_by_the_server(deployment, make_databases, user) -> None:
     pools = msgspec.structs.replace(deployment.pools, statement_timeout_seconds=0.1)
     databases = await make_databases(msgspec.structs.replace(deployment, pools=pools))
     began = time.monotonic()
@@ -268,7 +276,7 @@ async def test_a_statement_past_its_time_out_is_ended_by_the_server(deployment, 
     assert time.monotonic() - began < 2
 
 
-async def test_expired_keys_are_purged_and_fresh_ones_kept(databases: Databases, user):
+async def test_expired_keys_are_purged_and_fresh_ones_kept(databases: Databases, user) -> None:
     async def body(_) -> bytes:
         return b""
 

@@ -34,7 +34,7 @@ async def user(databases):
     return user
 
 
-async def test_a_plan_says_what_would_move_and_changes_nothing(document, databases, user, capsys):
+async def test_a_plan_says_what_would_move_and_changes_nothing(document, databases, user, capsys) -> None:
     assert await main(["plan", *document, *MOVE]) == 0
     assert capsys.readouterr().out.startswith("slots 300-333 (34) from shard 1 to shard 2: 3 rows, 0.0 MiB\n")
     assert await main(["status", *document, "--all"]) == 0
@@ -42,13 +42,13 @@ async def test_a_plan_says_what_would_move_and_changes_nothing(document, databas
     assert databases.map.get_shard_for_user(user) == 1
 
 
-async def test_a_plan_names_what_stands_in_the_way(document, user, capsys):
+async def test_a_plan_names_what_stands_in_the_way(document, user, capsys) -> None:
     assert slot_of(user) >= 300
     assert await main(["plan", *document, *MOVE[:-2]]) == 1
     assert "in the way: the target's free disk is not known" in capsys.readouterr().out
 
 
-async def test_a_move_goes_from_run_to_finish(document, databases, user, capsys):
+async def test_a_move_goes_from_run_to_finish(document, databases, user, capsys) -> None:
     assert await main(["run", *document, *MOVE]) == 0
     shown = capsys.readouterr().out
     assert "switched" in shown
@@ -64,7 +64,7 @@ async def test_a_move_goes_from_run_to_finish(document, databases, user, capsys)
     assert capsys.readouterr().out == ""
 
 
-async def test_slots_can_return_by_a_second_move(document, databases, user):
+async def test_slots_can_return_by_a_second_move(document, databases, user) -> None:
     assert await main(["run", *document, *MOVE, "--finish"]) == 0
     back = ["--from", "2", "--to", "1", "--slots", "300-333", "--target-free-gib", "1"]
     assert await main(["run", *document, *back, "--finish"]) == 0
@@ -72,18 +72,18 @@ async def test_slots_can_return_by_a_second_move(document, databases, user):
     assert (written.floor.shard, written.floor.epoch) == (1, 2 * EPOCHS + 1)
 
 
-async def test_without_a_move_there_is_nothing_to_abort(document, capsys):
+async def test_without_a_move_there_is_nothing_to_abort(document, capsys) -> None:
     assert await main(["abort", *document]) == 1
     assert "no move is under way" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("shards", [("1", "1"), ("1", "9")])
-async def test_a_move_needs_two_shards_of_the_document(document, capsys, shards):
+async def test_a_move_needs_two_shards_of_the_document(document, capsys, shards) -> None:
     assert await main(["run", *document, "--from", shards[0], "--to", shards[1], "--slots", "5"]) == 1
     assert "are not two of 1, 2, 3" in capsys.readouterr().err
 
 
-async def test_no_output_has_the_password(document, deployment, user, capsys):
+async def test_no_output_has_the_password(document, deployment, user, capsys) -> None:
     await main(["run", *document, *MOVE])
     output = "".join(capsys.readouterr())
     password = conninfo(deployment, deployment.sharding.shards[0]).split("password='")[1].split("'")[0]
@@ -92,15 +92,15 @@ async def test_no_output_has_the_password(document, deployment, user, capsys):
     await main(["finish", *document])
 
 
-def test_slots_are_read_as_ranges():
+def test_slots_are_read_as_ranges() -> None:
     assert parse_slots("300-302,5") == [5, 300, 301, 302]
 
 
 @pytest.mark.parametrize("text", ["", "a", "5-1", "0-1000", "-3", "1;2"])
-def test_what_is_no_list_of_slots_is_refused(text):
+def test_what_is_no_list_of_slots_is_refused(text) -> None:
     with pytest.raises(argparse.ArgumentTypeError):
         parse_slots(text)
 
 
-def test_a_filter_names_the_ranges():
+def test_a_filter_names_the_ranges() -> None:
     assert slot_filter([1, 2, 3, 7]) == "(slot BETWEEN 1 AND 3) OR (slot BETWEEN 7 AND 7)"

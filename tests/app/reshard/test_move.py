@@ -185,7 +185,9 @@ async def owners(deployment: Deployment) -> dict[int, list[int]]:
         }
 
 
-async def test_slots_move_under_load_and_nothing_is_lost(deployment, writers, databases, make_databases, capsys):
+async def test_slots_move_under_load_and_nothing_is_lost(
+    deployment, writers, databases, make_databases, capsys
+) -> None:
     async with mover(deployment) as move:
         record = await move.run()
     await writers.more()
@@ -206,7 +208,7 @@ async def test_slots_move_under_load_and_nothing_is_lost(deployment, writers, da
     assert (await rows_of_moved_slots(deployment))[SOURCE] == 0
 
 
-async def test_a_switched_move_is_reversed_with_all_that_was_written_since(deployment, writers, databases):
+async def test_a_switched_move_is_reversed_with_all_that_was_written_since(deployment, writers, databases) -> None:
     async with mover(deployment) as move:
         await move.run()
         await writers.more(50)
@@ -240,7 +242,7 @@ POINTS = [
 
 
 @pytest.mark.parametrize("point", POINTS)
-async def test_a_move_killed_at_any_point_goes_on(deployment, writers, databases, tmp_path, point):
+async def test_a_move_killed_at_any_point_goes_on(deployment, writers, databases, tmp_path, point) -> None:
     await run_until(deployment, tmp_path, "run", point)
     await writers.more()
     async with mover(deployment) as move:
@@ -254,7 +256,9 @@ async def test_a_move_killed_at_any_point_goes_on(deployment, writers, databases
 
 
 @pytest.mark.parametrize("point", ["published", "subscribed", "snapshots before", "published back", "drained: switch"])
-async def test_a_move_killed_before_its_switch_is_aborted_cleanly(deployment, writers, databases, tmp_path, point):
+async def test_a_move_killed_before_its_switch_is_aborted_cleanly(
+    deployment, writers, databases, tmp_path, point
+) -> None:
     await run_until(deployment, tmp_path, "run", point)
     async with mover(deployment) as move:
         assert (await move.abort()).step is Step.ABORTED
@@ -278,7 +282,7 @@ async def test_a_move_killed_before_its_switch_is_aborted_cleanly(deployment, wr
 )
 async def test_the_ways_out_of_a_switched_move_go_on_after_a_kill(
     deployment, writers, databases, tmp_path, action, point, end
-):
+) -> None:
     async with mover(deployment) as move:
         await move.run()
     await run_until(deployment, tmp_path, action, point)
@@ -290,7 +294,7 @@ async def test_the_ways_out_of_a_switched_move_go_on_after_a_kill(
     assert await leftovers(deployment) == []
 
 
-async def test_writers_take_back_the_fence_of_a_mover_that_died(deployment, writers, databases, tmp_path):
+async def test_writers_take_back_the_fence_of_a_mover_that_died(deployment, writers, databases, tmp_path) -> None:
     await run_until(deployment, tmp_path, "run", "drained: switch")
     await writers.more(100)  # nobody else lifts it
     assert await owners(deployment) == {SOURCE: SLOTS, TARGET: []}
@@ -302,7 +306,7 @@ async def test_writers_take_back_the_fence_of_a_mover_that_died(deployment, writ
 
 
 @pytest.mark.usefixtures("writers")
-async def test_a_switched_move_cannot_be_aborted(deployment, tmp_path):
+async def test_a_switched_move_cannot_be_aborted(deployment, tmp_path) -> None:
     await run_until(deployment, tmp_path, "run", "handed over: switch")
     async with mover(deployment) as move:
         with pytest.raises(MoveError, match="taken the slots over already"):
@@ -311,7 +315,7 @@ async def test_a_switched_move_cannot_be_aborted(deployment, tmp_path):
         await move.finish()
 
 
-async def test_a_difference_between_the_copies_stops_the_move_before_its_switch(deployment, writers):
+async def test_a_difference_between_the_copies_stops_the_move_before_its_switch(deployment, writers) -> None:
     async def spoil(reached: str) -> None:
         if reached == "end: copy":
             connection = await asyncpg.connect(**target_dsn(deployment))
@@ -338,7 +342,7 @@ def target_dsn(deployment: Deployment) -> dict[str, object]:
     }  # fmt: skip
 
 
-async def test_a_long_transaction_breaks_the_pause_off_instead_of_stretching_it(deployment, writers, databases):
+async def test_a_long_transaction_breaks_the_pause_off_instead_of_stretching_it(deployment, writers, databases) -> None:
     held = user_in(SLOTS)
     release = asyncio.Event()
 
@@ -378,7 +382,7 @@ async def test_a_long_transaction_breaks_the_pause_off_instead_of_stretching_it(
          "shard 1 does not own the slots 310"),
     ],
 )  # fmt: skip
-async def test_what_stands_in_the_way_is_found_before_anything_changes(deployment, spoil, repair, message):
+async def test_what_stands_in_the_way_is_found_before_anything_changes(deployment, spoil, repair, message) -> None:
     async with sides(deployment, SOURCE, TARGET) as (source, target):
         await source.connection.execute(spoil)
         try:
@@ -391,20 +395,20 @@ async def test_what_stands_in_the_way_is_found_before_anything_changes(deploymen
 
 @pytest.mark.parametrize(("free", "message"), [(None, "free disk is not known"), (10, "10 bytes free")])
 @pytest.mark.usefixtures("writers")
-async def test_a_move_needs_room_on_the_target(deployment, free, message):
+async def test_a_move_needs_room_on_the_target(deployment, free, message) -> None:
     async with sides(deployment, SOURCE, TARGET) as (source, target):
         with pytest.raises(PreflightError, match=message):
             await begin(deployment, source, target, SLOTS, free)
 
 
-async def test_two_movers_do_not_work_at_once(deployment):
+async def test_two_movers_do_not_work_at_once(deployment) -> None:
     async with sides(deployment, SOURCE, TARGET):
         with pytest.raises(MoveError, match="another mover is at work"):
             async with sides(deployment, TARGET, 3):
                 pass
 
 
-async def test_the_hand_over_waits_for_the_last_write_to_arrive(deployment, writers, databases, monkeypatch):
+async def test_the_hand_over_waits_for_the_last_write_to_arrive(deployment, writers, databases, monkeypatch) -> None:
     lock = await asyncpg.connect(**target_dsn(deployment))
     arm = ownership.arm
 
@@ -425,7 +429,7 @@ async def test_the_hand_over_waits_for_the_last_write_to_arrive(deployment, writ
     assert record.facts["switch"]["pause_milliseconds"] > 200
 
 
-async def test_a_revoked_hand_over_never_happens(deployment):
+async def test_a_revoked_hand_over_never_happens(deployment) -> None:
     async with sides(deployment, SOURCE, TARGET) as (source, target):
         move = uuid.uuid4()
         await ownership.arm(target.connection, SLOTS, move, SOURCE)

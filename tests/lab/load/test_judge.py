@@ -25,12 +25,12 @@ def verdict(found: Callable[[Evidence], Iterable[Check]], *samples: Sample) -> b
 
 
 @pytest.mark.parametrize("name", sorted(FAULTS))
-def test_a_run_without_a_failure_passes_every_judge(name: str):
+def test_a_run_without_a_failure_passes_every_judge(name: str) -> None:
     assert verdict(FAULTS[name].judge)
 
 
 @pytest.mark.parametrize("name", sorted(FAULTS))
-def test_a_session_refused_fails_every_judge(name: str):
+def test_a_session_refused_fails_every_judge(name: str) -> None:
     assert not verdict(FAULTS[name].judge, failed(30, status=401))
 
 
@@ -46,33 +46,33 @@ def test_a_session_refused_fails_every_judge(name: str):
         "link-slow",
     ],
 )
-def test_a_failure_long_after_the_heal_is_never_excused(name: str):
+def test_a_failure_long_after_the_heal_is_never_excused(name: str) -> None:
     assert not verdict(FAULTS[name].judge, failed(LATE, "write"))
 
 
 @pytest.mark.parametrize("name", ["rolling-deploy", "key-rotated", "slots-moved"])
-def test_a_planned_change_may_cost_no_request_at_all(name: str):
+def test_a_planned_change_may_cost_no_request_at_all(name: str) -> None:
     assert not verdict(FAULTS[name].judge, failed(BROKE))
 
 
-def test_a_killed_app_may_fail_what_was_in_flight_and_nothing_else():
+def test_a_killed_app_may_fail_what_was_in_flight_and_nothing_else() -> None:
     assert verdict(FAULTS["app-killed"].judge, failed(STRUCK - 0.1, seconds=0.2))
     assert not verdict(FAULTS["app-killed"].judge, failed(STRUCK + 1))
 
 
-def test_a_killed_primary_may_fail_its_shard_s_writes_until_the_standby_is_found_but_no_read():
+def test_a_killed_primary_may_fail_its_shard_s_writes_until_the_standby_is_found_but_no_read() -> None:
     assert verdict(FAULTS["primary-killed"].judge, failed(BROKEN + 1, "write"))
     assert not verdict(FAULTS["primary-killed"].judge, failed(BROKEN + judge.SETTLING_SECONDS + 1, "write"))
     assert not verdict(FAULTS["primary-killed"].judge, failed(BROKEN + 1, "write", "us-west"))
     assert not verdict(FAULTS["primary-killed"].judge, failed(STRUCK, "read"))
 
 
-def test_a_killed_session_store_may_fail_its_own_users_alone():
+def test_a_killed_session_store_may_fail_its_own_users_alone() -> None:
     assert verdict(FAULTS["sessions-killed"].judge, failed(30))
     assert not verdict(FAULTS["sessions-killed"].judge, failed(30, region="us-west"))
 
 
-def test_a_hurt_link_may_neither_fail_nor_slow_who_is_at_home():
+def test_a_hurt_link_may_neither_fail_nor_slow_who_is_at_home() -> None:
     assert not verdict(FAULTS["link-cut"].judge, failed(30, region="us-west"))
     slow = [sample(30 + n / 1000, 0.3) for n in range(200)]
     assert not verdict(FAULTS["link-slow"].judge, *slow)
@@ -82,7 +82,7 @@ def test_a_hurt_link_may_neither_fail_nor_slow_who_is_at_home():
     assert verdict(FAULTS["link-slow"].judge, *fetched)
 
 
-def test_a_lost_region_may_fail_what_was_in_flight_and_no_write_after_it():
+def test_a_lost_region_may_fail_what_was_in_flight_and_no_write_after_it() -> None:
     assert verdict(FAULTS["region-killed"].judge, failed(STRUCK - 0.1, "write", seconds=0.2))
     assert not verdict(FAULTS["region-killed"].judge, *(failed(25 + n / 10, "write") for n in range(10)))
 
@@ -103,7 +103,7 @@ def stale(acknowledged: float, gateway: str = "us-west", written: str = "us-west
     return Stale(at, gateway, acknowledged, written)
 
 
-def test_in_an_isolated_region_nobody_can_know_what_was_written_outside():
+def test_in_an_isolated_region_nobody_can_know_what_was_written_outside() -> None:
     name = "stale reads of one's own writes"
     assert judged("region-isolated", fenced=23.0, stale=[stale(30, VICTIM, "us-west", 31)])[name]
     for wrong in (stale(30, VICTIM, VICTIM, 31), stale(30, "us-west", VICTIM, 31), stale(5, VICTIM, "us-west", 31)):
@@ -113,46 +113,46 @@ def test_in_an_isolated_region_nobody_can_know_what_was_written_outside():
 
 
 @pytest.mark.parametrize("name", ASYNCHRONOUS)
-def test_a_promotion_elsewhere_may_cost_what_the_lag_held_back_until_the_fence(name: str):
+def test_a_promotion_elsewhere_may_cost_what_the_lag_held_back_until_the_fence(name: str) -> None:
     for acknowledged in (BROKE - 0.2, BROKE, 22.9):
         assert all(judged(name, fenced=23.0, lag=0.25, lost=[lost(acknowledged)], stale=[stale(acknowledged)]).values())
 
 
 @pytest.mark.parametrize("name", ASYNCHRONOUS)
 @pytest.mark.parametrize("acknowledged", [5.0, BROKE - 0.3, 23.1, 30.0, float("inf")])
-def test_a_write_acknowledged_before_the_lag_or_after_the_fence_must_be_there(name: str, acknowledged: float):
+def test_a_write_acknowledged_before_the_lag_or_after_the_fence_must_be_there(name: str, acknowledged: float) -> None:
     assert not judged(name, fenced=23.0, lag=0.25, lost=[lost(acknowledged)])["acknowledged writes lost"]
     assert not judged(name, fenced=23.0, lag=0.25, stale=[stale(acknowledged)])["stale reads of one's own writes"]
 
 
 @pytest.mark.parametrize("name", ASYNCHRONOUS)
-def test_without_a_promotion_nothing_may_be_lost(name: str):
+def test_without_a_promotion_nothing_may_be_lost(name: str) -> None:
     assert not judged(name, fenced=None, lag=0.25, lost=[lost(BROKE)])["acknowledged writes lost"]
 
 
 @pytest.mark.parametrize("name", ASYNCHRONOUS)
-def test_two_primaries_of_a_shard_fail(name: str):
+def test_two_primaries_of_a_shard_fail(name: str) -> None:
     assert not judged(name, writable=2)["primaries of a shard at once"]
 
 
-def test_an_isolated_region_may_fail_its_own_users_writes_alone():
+def test_an_isolated_region_may_fail_its_own_users_writes_alone() -> None:
     assert verdict(FAULTS["region-isolated"].judge, failed(30, "write"))
     assert verdict(FAULTS["region-isolated"].judge, sample(30, 0.1, VICTIM, status=503, outcome="fail", returned=True))
     assert not verdict(FAULTS["region-isolated"].judge, failed(30, "read"))
     assert not verdict(FAULTS["region-isolated"].judge, failed(30, "write", "us-west"))
 
 
-def test_a_server_without_connections_may_refuse_its_own_users_and_only_by_503():
+def test_a_server_without_connections_may_refuse_its_own_users_and_only_by_503() -> None:
     assert verdict(FAULTS["connections-exhausted"].judge, failed(30, "write"))
     assert not verdict(FAULTS["connections-exhausted"].judge, failed(30, "write", status=500))
     assert not verdict(FAULTS["connections-exhausted"].judge, failed(30, "write", "us-west"))
 
 
-def test_a_lost_region_fails_where_another_region_s_users_notice():
+def test_a_lost_region_fails_where_another_region_s_users_notice() -> None:
     assert not verdict(FAULTS["region-killed"].judge, failed(30, region="us-west"))
 
 
-def test_what_is_told_counts_failures_by_when_they_happened():
+def test_what_is_told_counts_failures_by_when_they_happened() -> None:
     evidence = Evidence(
         [failed(BROKE), failed(30, "write"), failed(LATE), failed(5)], BROKE, STRUCK, BROKEN, MENDING, MENDED, VICTIM
     )

@@ -18,7 +18,7 @@ def verdicts(made: Report) -> dict[str, bool]:
     return {check.name: check.passed for check in made.checks}
 
 
-def test_a_run_within_every_target_passes():
+def test_a_run_within_every_target_passes() -> None:
     made = report.make(run_of(even()), {}, {})
     assert made.passed
     assert made.requests == 6000
@@ -35,7 +35,7 @@ def test_a_run_within_every_target_passes():
         ("availability", even(5990) + [sample(status=503, outcome="fail")] * 10),
     ],
 )
-def test_a_missed_target_is_a_fail_in_every_form(missed: str, samples: list[object]):
+def test_a_missed_target_is_a_fail_in_every_form(missed: str, samples: list[object]) -> None:
     made = report.make(run_of(samples), {}, {})  # type: ignore[arg-type]
     assert not made.passed
     assert verdicts(made)[missed] is False
@@ -43,16 +43,16 @@ def test_a_missed_target_is_a_fail_in_every_form(missed: str, samples: list[obje
     assert re.search(rf"<td>{missed}</td>.*?>FAIL<", report.html(made), re.DOTALL)
 
 
-def test_a_run_without_a_single_answer_meets_no_target():
+def test_a_run_without_a_single_answer_meets_no_target() -> None:
     made = report.make(run_of([]), {}, {})
     assert not any(verdicts(made)[name] for name in ("latency p50", "latency p95", "latency p99", "availability"))
 
 
-def test_too_few_users_fail():
+def test_too_few_users_fail() -> None:
     assert verdicts(report.make(run_of(even(), users=90), {}, {}))["concurrent users"] is False
 
 
-def test_a_lost_write_and_a_stale_read_fail():
+def test_a_lost_write_and_a_stale_read_fail() -> None:
     run = run_of(even())
     run.lost = [Lost("u", "item", None, (1,), 30.0)]
     run.history.stale.append(Stale(31.0, "us-west", 30.0, "us-west"))
@@ -60,7 +60,7 @@ def test_a_lost_write_and_a_stale_read_fail():
     assert (found["acknowledged writes lost"], found["stale reads of one's own writes"]) == (False, False)
 
 
-def test_what_an_asynchronous_fault_costs_is_its_judge_s_to_say():
+def test_what_an_asynchronous_fault_costs_is_its_judge_s_to_say() -> None:
     run = run_of(even())
     run.lost = [Lost("u", "item", None, (1,), 30.0)]
     made = report.make(run, {}, {}, "region-killed", [], [Check("lost", "1", "0 but", True)], asynchronous=True)
@@ -68,25 +68,25 @@ def test_what_an_asynchronous_fault_costs_is_its_judge_s_to_say():
     assert (made.lost_writes, made.passed) == (1, True)
 
 
-def test_a_fault_is_held_against_its_invariant_and_not_against_the_targets():
+def test_a_fault_is_held_against_its_invariant_and_not_against_the_targets() -> None:
     made = report.make(run_of(even(latency=0.4)), {}, {}, "link-cut", ["cut"], [Check("failed", "3", "0", False)])
     assert "latency p50" not in verdicts(made)
     assert not made.passed
     assert "FAIL  failed" in report.text(made)
 
 
-def test_failures_do_not_count_as_fast_answers():
+def test_failures_do_not_count_as_fast_answers() -> None:
     made = report.make(run_of(even(100) + [sample(seconds=0.0001, status=503, outcome="fail")] * 900), {}, {})
     assert made.rows[0].requests == 100
     assert made.errors == {"status 503": 900}
 
 
-def test_few_requests_are_said_to_be_too_few_for_the_availability():
+def test_few_requests_are_said_to_be_too_few_for_the_availability() -> None:
     assert any("fewer than the 6000" in note for note in report.make(run_of(even(100)), {}, {}).notes)
     assert not any("fewer" in note for note in report.make(run_of(even()), {}, {}).notes)
 
 
-def test_requests_through_another_region_are_a_row_and_a_share_of_their_own():
+def test_requests_through_another_region_are_a_row_and_a_share_of_their_own() -> None:
     made = report.make(run_of(even(75) + [sample(seconds=0.3, away=True)] * 25), {}, {})
     rows = {row.group: row for row in made.rows}
     assert made.cross_region_share == 25
@@ -94,7 +94,7 @@ def test_requests_through_another_region_are_a_row_and_a_share_of_their_own():
     assert rows["us-west"].requests == 25
 
 
-def test_the_cache_s_shares_come_from_what_the_app_counted_meanwhile():
+def test_the_cache_s_shares_come_from_what_the_app_counted_meanwhile() -> None:
     def counts(hits: float, asked: float, l1: float) -> report.Counts:
         level = frozenset({("level", "l1")})
         return {
@@ -107,7 +107,7 @@ def test_the_cache_s_shares_come_from_what_the_app_counted_meanwhile():
     assert (made.cache_hit_rate, made.l1_hit_rate) == (90, 70)
 
 
-def test_the_three_files_say_the_same(tmp_path: Path):
+def test_the_three_files_say_the_same(tmp_path: Path) -> None:
     made = report.make(run_of(even()), {}, {})
     paths = report.write(made, tmp_path)
     assert [path.name for path in paths] == ["report.txt", "report.json", "report.html"]
@@ -116,13 +116,13 @@ def test_the_three_files_say_the_same(tmp_path: Path):
     assert "6000 requests" in (tmp_path / "report.html").read_text()
 
 
-def test_the_page_loads_nothing():
+def test_the_page_loads_nothing() -> None:
     page = report.html(report.make(run_of(even()), {}, {}))
     assert not re.search(r"(src|href)=|url\(|@import|<script", page)
     assert page.count("<svg") == 2
     assert page.count("<polyline") == 4
 
 
-def test_text_from_elsewhere_is_escaped_in_the_page():
+def test_text_from_elsewhere_is_escaped_in_the_page() -> None:
     made = report.make(run_of([*even(), sample(outcome="fail", status=0, error="<b>x</b>")]), {}, {})
     assert "<b>x</b>" not in report.html(made)
