@@ -52,7 +52,7 @@ test-cluster: .venv/dev  ## the clusters' objects by their real judges: API serv
 lint: .venv/dev  ## ruff and mypy
 	@.venv/bin/python -m ruff check .
 	@.venv/bin/python -m ruff format --check .
-	@.venv/bin/python -m mypy __main__.py topology components plan policies app lab bench tools
+	@.venv/bin/python -m mypy __main__.py facts topology components plan policies app lab bench tools
 
 image: .venv/program  ## build and push the app's image, and write its digest into the stack file
 	@.venv/bin/python -m tools.image --stack $(STACK) --tag $(TAG)

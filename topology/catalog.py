@@ -1,14 +1,15 @@
 """Facts about AWS that a stack file is checked against: regions, zones, instance sizes, limits.
 
 Pure data and arithmetic: nothing here asks the cloud, so a preview stays offline and stable. What is not
-in a table is refused with a message that says so; adding a family or a region is one line.
+in a table is refused with a message that says so. Tables with a source and a date of their own are in facts/.
 """
 
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
+
+from facts import instances
 
 AWS_REGIONS: dict[str, str] = {
     "af-south-1": "abc", "ap-east-1": "abc", "ap-northeast-1": "acd", "ap-northeast-2": "abcd",
@@ -23,28 +24,6 @@ AWS_REGIONS: dict[str, str] = {
 
 GLOBAL_AWS_REGION = "us-east-1"
 """Where CloudFront's certificate and web ACL must be."""
-
-# EC2 families: GiB of memory a vCPU and processor architecture (EC2 instance type reference).
-_FAMILIES: dict[str, tuple[int, str]] = {
-    **dict.fromkeys(["c5", "c5a", "c5n", "c6i", "c6a", "c6in", "c7i", "c7a", "c8i", "c8a"], (2, "amd64")),
-    **dict.fromkeys(["c6g", "c6gn", "c7g", "c7gn", "c8g"], (2, "arm64")),
-    **dict.fromkeys(["m5", "m5a", "m5n", "m6i", "m6a", "m6in", "m7i", "m7a", "m8i", "m8a"], (4, "amd64")),
-    **dict.fromkeys(["m6g", "m7g", "m8g"], (4, "arm64")),
-    **dict.fromkeys(["r5", "r5a", "r5n", "r6i", "r6a", "r6in", "r7i", "r7a", "r8i", "r8a"], (8, "amd64")),
-    **dict.fromkeys(["r6g", "r6gd", "r7g", "r8g"], (8, "arm64")),
-}
-_BURSTABLE = {"t3": "amd64", "t3a": "amd64", "t4g": "arm64"}
-_BURSTABLE_SIZES = {
-    "micro": (2, 1),
-    "small": (2, 2),
-    "medium": (2, 4),
-    "large": (2, 8),
-    "xlarge": (4, 16),
-    "2xlarge": (8, 32),
-}
-_SIZE = re.compile(r"(?:(|[1-9]\d?)x)?large")
-_LARGEST = 96
-"""vCPUs a `24xlarge` has; what is larger is one of a kind and no node of ours."""
 
 # Families that the database and the cache come in (RDS and ElastiCache User Guides, "Supported node types").
 _RDS_FAMILIES = frozenset("t3 t4g m5 m6i m6g m6in m7i m7g m8g r5 r6i r6g r6gd r6in r7i r7g r8g".split())
@@ -62,19 +41,11 @@ class InstanceSize:
 
 
 def instance_size(instance_type: str) -> InstanceSize | None:
-    """The size of an EC2 type such as m6i.large, or None where the tables do not know it."""
-    family, _, size = instance_type.partition(".")
-    if family in _BURSTABLE:
-        known = _BURSTABLE_SIZES.get(size)
-        return InstanceSize(*known, _BURSTABLE[family], burstable=True) if known else None
-    match = _SIZE.fullmatch(size)
-    if family not in _FAMILIES or not match:
+    """The size of an EC2 type such as m6i.large, or None where facts/ does not have it."""
+    known = instances.size(instance_type)
+    if known is None:
         return None
-    ratio, architecture = _FAMILIES[family]
-    vcpus = 2 if size == "large" else 4 * int(match[1] or 1)
-    if vcpus > _LARGEST:
-        return None
-    return InstanceSize(vcpus, vcpus * ratio, architecture, burstable=False)
+    return InstanceSize(known.vcpus, known.memory_gib, known.architecture, burstable=instance_type.startswith("t"))
 
 
 def database_size(instance_class: str) -> InstanceSize | None:

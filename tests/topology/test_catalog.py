@@ -14,7 +14,8 @@ from topology.catalog import InstanceSize
         ("m6i.large", InstanceSize(2, 8, "amd64", burstable=False)),
         ("m6i.xlarge", InstanceSize(4, 16, "amd64", burstable=False)),
         ("m6i.2xlarge", InstanceSize(8, 32, "amd64", burstable=False)),
-        ("c7g.24xlarge", InstanceSize(96, 192, "arm64", burstable=False)),
+        ("c7g.16xlarge", InstanceSize(64, 128, "arm64", burstable=False)),
+        ("c5n.2xlarge", InstanceSize(8, 21, "amd64", burstable=False)),
         ("r6g.4xlarge", InstanceSize(16, 128, "arm64", burstable=False)),
         ("t3.micro", InstanceSize(2, 1, "amd64", burstable=True)),
         ("t4g.2xlarge", InstanceSize(8, 32, "arm64", burstable=True)),
@@ -26,7 +27,7 @@ def test_an_instance_type_has_its_published_size(name: str, size: InstanceSize) 
 
 @pytest.mark.parametrize(
     "name",
-    ["", "m6i", "m6i.", "m6i.huge", "m6i.0xlarge", "m6i.02xlarge", "m6i.999xlarge", "t3.4xlarge", "m1.large",
+    ["", "m6i", "m6i.", "m6i.huge", "m6i.0xlarge", "m6i.02xlarge", "m6i.999xlarge", "c7g.24xlarge", "t3.4xlarge", "m1.large",
      "db.m6i.large", "cache.m6g.large", "m6i.large "],
 )  # fmt: skip
 def test_what_is_no_ec2_type_has_no_size(name: str) -> None:

@@ -1,0 +1,1 @@
+"""Where generated tables come from: PyPI's moto, npm's aws-cdk-lib, AWS's own Terraform provider."""
