@@ -60,11 +60,12 @@ class CacheSample(msgspec.Struct, frozen=True):
 
 
 class BreakerSample(msgspec.Struct, frozen=True):
-    """A breaker's state: 0 closed, 1 half open, 2 open."""
+    """A breaker's state (0 closed, 1 half open, 2 open), and how many answers were errors (`wrong`)."""
 
     dependency: str
     region: str
     state: int
+    wrong: int = 0
 
 
 class KeySample(msgspec.Struct, frozen=True):
@@ -145,9 +146,16 @@ class _Sources(Collector):
         breakers = GaugeMetricFamily(
             "hal9_breaker_state", "0 closed, 1 half open, 2 open.", labels=["dependency", "region"]
         )
+        wrong = CounterMetricFamily(
+            "hal9_redis_wrong_answers",
+            "Answers of Redis that are errors: a script or a setting of ours is wrong.",
+            labels=["dependency", "region"],
+        )
         for breaker in self._metrics.breakers():
             breakers.add_metric([breaker.dependency, breaker.region], breaker.state)
+            wrong.add_metric([breaker.dependency, breaker.region], breaker.wrong)
         yield breakers
+        yield wrong
         keys = GaugeMetricFamily(
             "hal9_session_key_age_seconds", "Since this session key became the one that encrypts.", labels=["key"]
         )

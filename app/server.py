@@ -42,7 +42,8 @@ from app.http.users import UserRoutes
 from app.latency import CrossRegionLatency
 from app.limits.limiter import RateLimiter
 from app.metrics import CONTENT_TYPE, Metrics
-from app.redis.breakers import BreakerOpen, Breakers
+from app.redis.away import BreakerOpen
+from app.redis.breakers import Breakers
 from app.redis.clients import RedisClients
 from app.sessions.cookie import NAME
 from app.sessions.manager import DistributedSessionManager

@@ -7,11 +7,12 @@ import logging
 from typing import Any
 
 import msgspec
+from redis.exceptions import RedisError
 
 from app.cache import records
 from app.cache.levels import Levels
 from app.cache.records import Floors
-from app.sessions.revocations import AWAY
+from app.redis.away import AWAY, is_away
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,8 @@ class Changes(Levels):
         """Make `key`'s old value unreadable, everywhere. Call it after the commit and before acknowledging.
 
         `floors`: by shard the epoch and LSN of the commit, for the loads that follow (`required_floors`).
-        It goes on when the caller is cancelled. Raises nothing of Redis; `Invalidation` says what was reached.
+        It goes on when the caller is cancelled. A cache that is away raises nothing: `Invalidation` says what was
+        reached. One that answers with an error raises it, once nobody can read the old value from an L1.
         """
         encoded = records.encode_floors(floors)
         return await self._change(key, encoded, records.INVALIDATE, (records.new_generation(), encoded, self.keep_ms))
@@ -54,14 +56,16 @@ class Changes(Levels):
         for region in self._clients.other_regions:
             self._delivery.tell(region, key, floors)
         number, message = self._coherence.message(key)
-        here, subscribers, node = True, None, ""
+        subscribers, node, problem = None, "", None
         try:
             count, name = await self._script(script, key, *args, message)
             subscribers, node = int(count), name.decode()
-        except AWAY as error:
+        except (RedisError, *AWAY) as error:
             log.warning("the cache was not told of an invalidation, which goes on: %s", error)
-            here = False
+            problem = error
             self._delivery.tell(self._clients.region, key, floors)
         await self._coherence.settle(number, subscribers, node)
         self._forget(key)
-        return Invalidation(here, tuple(self._delivery.regions_owed(key)))
+        if problem is not None and not is_away(problem):
+            raise problem
+        return Invalidation(problem is None, tuple(self._delivery.regions_owed(key)))

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from redis.exceptions import RedisError
 
 from app.cache import records
+from app.redis.away import AWAY
+from app.redis.breakers import Breakers
 from app.redis.clients import RedisClients
 
 log = logging.getLogger(__name__)
@@ -26,8 +28,9 @@ AT_ONCE = 64
 class Delivery:
     """One queue and one task for each region, which ends when the queue is empty."""
 
-    def __init__(self, clients: RedisClients, keep_ms: int) -> None:
+    def __init__(self, clients: RedisClients, breakers: Breakers, keep_ms: int) -> None:
         self._clients = clients
+        self._breakers = breakers
         self._keep_ms = keep_ms
         self._queues: dict[str, OrderedDict[str, tuple[bytes, float]]] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -88,14 +91,14 @@ class Delivery:
             if failure is None:
                 pause = FIRST_PAUSE
                 continue
-            if not isinstance(failure, RedisError | OSError | TimeoutError):
+            if not isinstance(failure, (RedisError, *AWAY)):
                 raise failure
             log.warning("%d invalidations wait for the cache of %s: %s", len(queue), region, failure)
             await asyncio.sleep(pause)
             pause = min(pause * 2, LONGEST_PAUSE)
 
     async def _send(self, region: str, key: str, floors: bytes) -> None:
-        await records.INVALIDATE.run(
-            self._clients.cache(region), [records.PREFIX + key],
-            records.new_generation(), floors, self._keep_ms, f"-::{key}",
-        )  # fmt: skip
+        arguments = records.new_generation(), floors, self._keep_ms, f"-::{key}"
+        await self._breakers.get("cache", region).call(
+            lambda: records.INVALIDATE.run(self._clients.cache(region), [records.PREFIX + key], *arguments)
+        )

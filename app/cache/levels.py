@@ -17,9 +17,9 @@ from app.cache.flights import Flights, Sequence
 from app.cache.local import LocalCache
 from app.cache.records import LEASE_SECONDS
 from app.deployment import CacheConfig
-from app.redis.breakers import BreakerOpen, Breakers
+from app.redis.away import AWAY, BreakerOpen
+from app.redis.breakers import Breakers
 from app.redis.clients import RedisClients
-from app.sessions.revocations import AWAY
 
 Unavailable = tuple[type[BaseException], ...]
 
@@ -45,7 +45,7 @@ class Levels:
         self._flights = Flights(self._sequence)
         self._coherence = Coherence(clients, self._forget, self._forget_all)
         self._coherence.on_trust = self._set_trust
-        self._delivery = Delivery(clients, self.keep_ms)
+        self._delivery = Delivery(clients, self._breakers, self.keep_ms)
         self._trusted_until = 0.0
         self._l1_hits = self._l2_hits = self._misses = self._loads = self._stale = self._refused = 0
         self._encode = msgspec.msgpack.Encoder().encode

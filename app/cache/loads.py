@@ -15,7 +15,7 @@ from typing import Any
 from app.cache import records
 from app.cache.levels import Levels
 from app.cache.records import LEASE_SECONDS
-from app.sessions.revocations import AWAY
+from app.redis.away import AWAY
 
 POLL_SECONDS = 0.01
 """First pause of a process that waits for another's load; it doubles up to `POLL_MOST_SECONDS`."""

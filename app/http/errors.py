@@ -12,8 +12,7 @@ from app.deadlines import DeadlineExceeded
 from app.http.problem import Problem, unavailable
 from app.http.request import Request
 from app.items import InvalidKey, NoSuchUser, PreconditionFailed
-from app.redis.breakers import BreakerOpen
-from app.redis.clients import is_away
+from app.redis.away import BreakerOpen, is_away
 from app.sessions.manager import SessionsUnreachable
 
 log = logging.getLogger(__name__)

@@ -27,9 +27,9 @@ import msgspec
 
 from app.deployment import LimitConfig
 from app.limits.buckets import PRESENT, TAKE, LocalBucket
+from app.redis.away import AWAY
 from app.redis.breakers import Breakers
 from app.redis.clients import RedisClients
-from app.sessions.revocations import AWAY
 
 log = logging.getLogger(__name__)
 

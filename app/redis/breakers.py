@@ -9,12 +9,17 @@ a call that the client gave up on proves nothing and is not counted.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
+from redis.exceptions import RedisError
+
 from app.metrics import BreakerSample
-from app.redis.clients import is_away
+from app.redis.away import BreakerOpen, is_away
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -23,26 +28,16 @@ BUCKETS = 10
 """The window moves in this many steps."""
 
 
-class BreakerOpen(Exception):
-    """The dependency was not asked. `retry_after`: seconds until the next probe may go through."""
-
-    def __init__(self, dependency: str, region: str, retry_after: float) -> None:
-        super().__init__(f"{dependency} in {region} is failing; the next try is in {retry_after:.1f} s")
-        self.dependency = dependency
-        self.region = region
-        self.retry_after = retry_after
-
-
 class Breaker:
     """Use `call`, or, where a frame more is too much: `check()` before, then `success()`, `failure()` or `abandon()`.
 
     Opens when at least `minimum` calls were seen in `window_seconds` and `failure_rate` of them failed.
-    `is_failure` says which errors are the dependency's own.
+    `is_failure` says which errors are the dependency's own. `wrong` counts the answers of Redis that are errors.
     """
 
     __slots__ = (
         "_bucket", "_clock", "_failures", "_is_failure", "_opened", "_probing", "_step", "_successes", "dependency",
-        "failure_rate", "minimum", "open_seconds", "region", "state",
+        "failure_rate", "minimum", "open_seconds", "region", "state", "wrong",
     )  # fmt: skip
 
     def __init__(
@@ -60,6 +55,7 @@ class Breaker:
         self.dependency, self.region = dependency, region
         self.minimum, self.failure_rate, self.open_seconds = minimum, failure_rate, open_seconds
         self.state = CLOSED
+        self.wrong = 0
         self._is_failure, self._clock = is_failure, clock
         self._step = window_seconds / BUCKETS
         self._bucket = int(clock() / self._step)
@@ -117,6 +113,9 @@ class Breaker:
             self.failure()
         else:
             self.success()
+            if isinstance(error, RedisError):
+                self.wrong += 1
+                log.error("%s in %s answered with an error: %s", self.dependency, self.region, error)
 
     async def call(self, make: Callable[[], Awaitable[T]]) -> T:
         """The result of `make()`, awaited, its outcome counted.
@@ -148,7 +147,7 @@ class Breaker:
 
 
 class Breakers:
-    """The breakers of a process by dependency (`cache`, `sessions`, `session-copy`, a shard) and region."""
+    """The breakers of a process by dependency (`cache`, `sessions`, `session-copy`) and region."""
 
     def __init__(self) -> None:
         self._breakers: dict[tuple[str, str], Breaker] = {}
@@ -163,4 +162,4 @@ class Breakers:
     def samples(self) -> Iterator[BreakerSample]:
         """Every breaker's state, for the metrics."""
         for breaker in self._breakers.values():
-            yield BreakerSample(breaker.dependency, breaker.region, breaker.state)
+            yield BreakerSample(breaker.dependency, breaker.region, breaker.state, breaker.wrong)

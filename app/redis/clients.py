@@ -16,15 +16,7 @@ from typing import Any, Protocol, TypeAlias
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import (
-    ClusterDownError,
-    NoScriptError,
-    ReadOnlyError,
-    RedisClusterException,
-    TryAgainError,
-)
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import NoScriptError
 
 from app.databases.connect import tls_context
 from app.deployment import Deployment, Endpoint, RegionConfig
@@ -53,27 +45,6 @@ def secret(deployment: Deployment, name: str) -> str | None:
     with contextlib.suppress(FileNotFoundError):
         return Path(deployment.secrets_directory, name).read_text().strip()
     return None
-
-
-AWAY: tuple[type[Exception], ...] = (
-    OSError,
-    TimeoutError,
-    RedisConnectionError,
-    RedisTimeoutError,
-    RedisClusterException,
-    ClusterDownError,
-    ReadOnlyError,
-    TryAgainError,
-)
-"""Errors that say that the server could not be asked, as against an answer that is an error.
-
-A server that is loading, without its cluster, or read-only after a failover is away too.
-"""
-
-
-def is_away(error: BaseException) -> bool:
-    """Whether `error` is one of `AWAY`."""
-    return isinstance(error, AWAY)
 
 
 class Script:

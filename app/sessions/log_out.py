@@ -10,8 +10,8 @@ from uuid import UUID
 
 import msgspec
 
+from app.redis.away import AWAY
 from app.sessions.records import REVOKE, REVOKE_USER, index_key, revocations_key, revoked_key, session_key
-from app.sessions.revocations import AWAY
 from app.sessions.stores import SessionStores
 
 

@@ -21,15 +21,16 @@ from uuid import UUID
 
 import msgspec
 
+from app.background import Background
 from app.deployment import Deployment
 from app.metrics import KeySample
+from app.redis.away import AWAY, BreakerOpen, is_away
 from app.sessions.affinity import Affinity
 from app.sessions.cookie import is_id, new_id
 from app.sessions.crypto import SessionKeyring
 from app.sessions.log_out import LogOut, SessionLogOuts
 from app.sessions.moves import SessionMoves
 from app.sessions.records import revoked_key
-from app.sessions.revocations import AWAY
 from app.sessions.stores import Session, SessionsUnreachable
 
 __all__ = ["ClientInfo", "DistributedSessionManager", "LogOut", "Session", "SessionsUnreachable"]
@@ -70,12 +71,14 @@ class DistributedSessionManager(SessionMoves, SessionLogOuts):
         breaker = self._local_breaker
         try:
             breaker.check()
+        except BreakerOpen as error:
+            raise SessionsUnreachable([self._region]) from error
+        try:
             record = await self._clients.sessions(self._region).get(self._local_prefix + session_id)
         except BaseException as error:
-            if not isinstance(error, AWAY):
-                breaker.error(error)
-                raise
             breaker.error(error)
+            if not is_away(error):
+                raise
             raise SessionsUnreachable([self._region]) from error
         breaker.success()
         if record is not None:
@@ -177,17 +180,15 @@ class DistributedSessionManager(SessionMoves, SessionLogOuts):
 
     async def start(self) -> None:
         """Begin to follow revocations and to write touches."""
-        self._tasks = [
-            asyncio.create_task(self._revocations.follow(), name="revocations"),
-            asyncio.create_task(self._flush_touched(), name="touched sessions"),
+        self._rounds = [
+            Background(work) for work in (self._revocations.beat, self._revocations.follow, self._flush_touched)
         ]
 
     async def close(self) -> None:
         """Write what is touched, and stop."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
+        for work in self._rounds:
+            await work.close()
+        self._rounds = []
         await self._write_touched()
         await self._pending.close()
 

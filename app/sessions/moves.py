@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
+from app.redis.away import AWAY
 from app.sessions.records import ADOPT, MOVE, Move, heartbeat_key, session_key, version_of
-from app.sessions.revocations import AWAY
 from app.sessions.stores import Session, SessionStores, SessionsUnreachable
 
 COPY_SECONDS = 10.0

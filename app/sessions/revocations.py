@@ -13,9 +13,10 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
 
-from redis.exceptions import RedisClusterException, RedisError
+from redis.exceptions import RedisError
 
-from app.redis.breakers import BreakerOpen
+from app.redis.away import AWAY
+from app.redis.breakers import Breakers
 from app.redis.clients import RedisClients
 from app.sessions.records import BEAT, heartbeat_key, revocations_key
 
@@ -25,7 +26,6 @@ POLL_SECONDS = 1.0
 OVERLAP_MS = 30_000
 """How far each reading looks back behind the newest it has seen: the pods' clocks and the copies' lag differ."""
 FIRST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
-AWAY = (RedisError, RedisClusterException, OSError, TimeoutError, BreakerOpen)
 
 
 class Pending:
@@ -59,7 +59,7 @@ class Pending:
             await asyncio.sleep(pause)
             try:
                 await write()
-            except AWAY as error:
+            except (RedisError, *AWAY) as error:
                 log.warning("a log-out waits for its region: %s", error)
                 pause = min(pause * 2, LONGEST_PAUSE)
             else:
@@ -72,8 +72,9 @@ class Revocations:
     `sessions` and `users` are public so that a reader sees at once that both are empty, as they mostly are.
     """
 
-    def __init__(self, clients: RedisClients, keep_seconds: float) -> None:
+    def __init__(self, clients: RedisClients, breakers: Breakers, keep_seconds: float) -> None:
         self._clients = clients
+        self._breakers = breakers
         self._keep = keep_seconds
         self.sessions: dict[str, float] = {}
         self.users: dict[str, float] = {}
@@ -94,10 +95,16 @@ class Revocations:
         """This user's sessions begun at or before `before` are revoked."""
         self.users[user] = max(before, self.users.get(user, 0.0))
 
-    async def follow(self) -> None:
-        """Read the lists and show the other regions that this one is alive, until cancelled."""
+    async def beat(self) -> None:
+        """Show the other regions that this one is alive, until cancelled."""
         while True:
-            await asyncio.gather(self._beat(), *(self._read(region) for region in self._regions()))
+            await self._beat()
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def follow(self) -> None:
+        """Read the lists until cancelled."""
+        while True:
+            await asyncio.gather(*(self._read(region) for region in self._regions()))
             self._drop_old()
             await asyncio.sleep(POLL_SECONDS)
 
@@ -108,15 +115,23 @@ class Revocations:
     async def _beat(self) -> None:
         region = self._clients.region
         try:
-            await BEAT.run(self._clients.sessions(region), [heartbeat_key(region)], int(self._keep * 1000))
+            await self._breakers.get("sessions", region).call(
+                lambda: BEAT.run(self._clients.sessions(region), [heartbeat_key(region)], int(self._keep * 1000))
+            )
         except AWAY as error:
             log.warning("the session store of %s: %s", region, error)
 
     async def _read(self, region: str) -> None:
         since = self._seen.get(region, 0.0)
         try:
-            rows = await self._clients.session_copy(region).execute_command(
-                "ZRANGEBYSCORE", revocations_key(region), f"({max(0.0, since - OVERLAP_MS):.0f}", "+inf", "WITHSCORES"
+            rows = await self._breakers.get("session-copy", region).call(
+                lambda: self._clients.session_copy(region).execute_command(
+                    "ZRANGEBYSCORE",
+                    revocations_key(region),
+                    f"({max(0.0, since - OVERLAP_MS):.0f}",
+                    "+inf",
+                    "WITHSCORES",
+                )
             )
         except AWAY as error:
             log.warning("what was revoked in %s is not known: %s", region, error)

@@ -5,7 +5,6 @@ What the manager's parts (session_moves.py, session_log_out.py, sessions.py) hav
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from typing import Any
@@ -13,13 +12,15 @@ from uuid import UUID
 
 import msgspec
 
+from app.background import Background
 from app.metrics import Metrics
+from app.redis.away import AWAY
 from app.redis.breakers import Breakers
 from app.redis.clients import RedisClients, Script
 from app.sessions.affinity import Affinity
 from app.sessions.crypto import SessionKeyring, SessionRefused
 from app.sessions.records import PUT, SAVE, index_key, live, revoked_key, session_key, version_of
-from app.sessions.revocations import AWAY, Pending, Revocations
+from app.sessions.revocations import Pending, Revocations
 
 log = logging.getLogger(__name__)
 
@@ -81,10 +82,10 @@ class SessionStores:
         self._affinity = Affinity(deployment)
         self._breakers = breakers or Breakers()
         self._metrics = metrics
-        self._revocations = Revocations(clients, self._config.ttl_seconds)
+        self._revocations = Revocations(clients, self._breakers, self._config.ttl_seconds)
         self._pending = Pending()
         self._touched: dict[str, Session] = {}
-        self._tasks: list[asyncio.Task[None]] = []
+        self._rounds: list[Background] = []
         self._encode = msgspec.msgpack.Encoder(uuid_format="bytes").encode
         self._decode = msgspec.msgpack.Decoder(_Payload).decode
         self._local_prefix = session_key(self._region, "")

@@ -6,7 +6,8 @@ import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 
-from app.redis.breakers import HALF_OPEN, OPEN, Breaker, BreakerOpen, Breakers
+from app.redis.away import BreakerOpen
+from app.redis.breakers import HALF_OPEN, OPEN, Breaker, Breakers
 
 
 class Clock:

@@ -32,7 +32,8 @@ from app.deployment import (
     SessionStore,
     ShardingConfig,
 )
-from app.redis.clients import RedisClients, is_away
+from app.redis.away import is_away
+from app.redis.clients import RedisClients
 from lab.servers.certificates import Certificates, issue
 from lab.servers.process import ProcessError, free_port
 from lab.servers.redis import SLOTS, RedisServer, binary

@@ -24,7 +24,7 @@ from redis.exceptions import (
 )
 
 from app.deployment import Endpoint
-from app.redis.clients import is_away
+from app.redis.away import is_away
 from app.redis.lane import RedisLane
 from lab.servers.process import free_port
 from lab.servers.redis import RedisServer
