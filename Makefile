@@ -5,7 +5,7 @@ PYTHON ?= python3
 PIP    := .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help preview policy checkov policies-doc manifests test test-cluster lint image clean bench-app run-app fuzz lab lab-status lab-down load fault capacity test-lab
+.PHONY: help preview policy checkov policies-doc manifests test test-cluster lint image clean bench-app run-app fuzz map lab lab-status lab-down load fault capacity test-lab
 
 help:  ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ policy: .venv/program  ## every policy asked of the plan of STACK=dev|prod, as a
 checkov: .venv/program .venv-checkov/ready  ## checkov on prod's plan and manifests beside the policies; WRITE=--write for docs/checkov.md
 	@.venv/bin/python -m policies.checkov --checkov .venv-checkov/bin/checkov $(WRITE)
 
+map: .venv/dev  ## docs/architecture.md's map, drawn from the tree and docs/architecture.toml; what does not fit is told
+	@.venv/bin/python -m tools.house --write
+
 policies-doc: .venv/program  ## writes docs/policies.md from the policies
 	@.venv/bin/python -m policies.document
 
@@ -53,6 +56,17 @@ lint: .venv/dev  ## ruff and mypy
 	@.venv/bin/python -m ruff check .
 	@.venv/bin/python -m ruff format --check .
 	@.venv/bin/python -m mypy __main__.py facts topology components plan policies app lab bench tools
+
+format: .venv/dev  ## the code as ruff formats it, with what ruff can mend
+	@.venv/bin/python -m ruff check --fix --quiet . ; .venv/bin/python -m ruff format .
+
+lock: .venv/dev  ## the requirements*.txt files, with hashes, from the *.in files
+	@for file in requirements*.in app/requirements.in; do echo $$file; .venv/bin/uv pip compile --quiet --generate-hashes \
+	  --no-header --universal --python-version 3.11 $$file -o $${file%.in}.txt; done
+
+coverage: .venv/dev  ## which lines no test reaches, as out/coverage/index.html
+	@.venv/bin/python -m pytest -n auto --dist loadfile -m "not engine and not cluster and not lab and not reshard and not fuzz" \
+	  --cov --cov-report html:out/coverage --cov-report term:skip-covered tests
 
 image: .venv/program  ## build and push the app's image, and write its digest into the stack file
 	@.venv/bin/python -m tools.image --stack $(STACK) --tag $(TAG)

@@ -1,11 +1,11 @@
 """Leaving without anyone noticing: what a process does between SIGTERM and its exit.
 
-In order: unready at once, so that no new connection is sent here; `drain_delay` during which everything is still
+In order: unready at once, so that no new connection is sent here; `drain_delay_seconds` during which everything is still
 answered (load balancers need that long to look), each answer with `Connection: close`, so that kept-alive
 connections move to another process one by one and none is cut while a request is on its way; WebSockets are closed
-with 1012 (service restart); no more connections are taken; what is in flight is finished, `drain_timeout` at most.
+with 1012 (service restart); no more connections are taken; what is in flight is finished, `drain_timeout_seconds` at most.
 
-The pod's grace period is above drain_delay + drain_timeout, the balancer's deregistration delay below it.
+The pod's grace period is above drain_delay_seconds + drain_timeout_seconds, the balancer's deregistration delay below it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A shard's database account, from the secret file `shard-<id>` that the deployment mounts.
 
 The file is read for every new connection. A rotation that swaps it therefore takes effect with the next
-connection, and `max_lifetime` bounds how long the old account is still in use.
+connection, and `pools.maxLifetimeSeconds` bounds how long the old account is still in use.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """`DistributedSessionManager` (section 7): sessions in Redis, encrypted, in the user's region, valid in all.
 
-A session lives in one region: `session:<region>:<id>` in that region's store (session_stores.py). It is read from the
+A session lives in one region: `session:<region>:<id>` in that region's store (stores.py). It is read from the
 local store first and then from the other regions' copies here, all at once; found, it moves here
-(session_moves.py), by one atomic step on the server that owns it (session_records.py). Its end is fixed when it
-begins, `ttl_seconds` later, and moves with it; a log-out (session_log_out.py) ends it before, everywhere.
+(moves.py), by one atomic step on the server that owns it (records.py). Its end is fixed when it
+begins, `ttl_seconds` later, and moves with it; a log-out (log_out.py) ends it before, everywhere.
 
 What can be said of an id is: here it is; there is none (nobody has it, or it was revoked); or that not everybody
 could be asked, which is `SessionsUnreachable` and never "none".

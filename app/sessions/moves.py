@@ -1,6 +1,6 @@
 """`SessionMoves`: a session that is not here is found in the other regions and moves here, or is adopted.
 
-The copies are asked all at once; found, it moves by one atomic step on the server that owns it (session_records.py).
+The copies are asked all at once; found, it moves by one atomic step on the server that owns it (records.py).
 Where the owner does not answer, what its copy here shows is carried on with.
 """
 

@@ -1,6 +1,6 @@
 """`SessionStores`: a session, and how it stands in a region's store: sealed, opened, put, saved.
 
-What the manager's parts (session_moves.py, session_log_out.py, sessions.py) have in common.
+What the manager's parts (moves.py, log_out.py, sessions.py) have in common.
 """
 
 from __future__ import annotations

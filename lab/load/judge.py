@@ -1,7 +1,7 @@
 """Whether a fault's invariant held: checks over a run's history and the moments at which the fault struck and was healed.
 
 A request counts as in flight when it was under way while the fault struck. Those may fail, and are counted; what else
-may fail is what a fault's invariant names (`FAULTS` in lab/faults.py says which judge each fault has).
+may fail is what a fault's invariant names (`FAULTS` in lab/faults/ says which judge each fault has).
 """
 
 from __future__ import annotations

@@ -29,11 +29,6 @@ def template(workload: Resource) -> str:
     return _TEMPLATE.get(workload.type, "spec.template.")
 
 
-def pod_spec(workload: Resource) -> Any:
-    """A workload's pod specification; None where it has none."""
-    return at(workload, f"{template(workload)}spec")
-
-
 def containers(workload: Resource) -> Iterator[tuple[str, Any]]:
     """Every container of a workload with its path, those that only start it included."""
     for group in ("containers", "initContainers", "ephemeralContainers"):

@@ -1,0 +1,1 @@
+"""Holds the tree to its own plan (docs/architecture.toml): rooms, names, and what docs and docstrings speak of."""
