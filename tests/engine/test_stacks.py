@@ -40,7 +40,7 @@ LISTS = {
     "kubernetes:secrets-store.csi.x-k8s.io/v1:SecretProviderClass",
 }
 """Objects in the clusters that list regions or shards, and so change in place when there is one more: their pods roll.
-Nothing of AWS may change, and nothing may be replaced or deleted (docs/decisions/growth.md)."""
+Nothing of AWS may change, and nothing may be replaced or deleted (docs/decisions/0001-growth.md)."""
 SECRET_OUTPUTS = {
     "random:index/randomPassword:RandomPassword": ("result",),
     "random:index/randomBytes:RandomBytes": ("base64", "hex"),

@@ -18,11 +18,13 @@ from tools.house.tree import Tree
 _BACKTICKED = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _FENCED = re.compile(r"^```.*?^```", re.M | re.S)
 _PATH = re.compile(r"(?<![\w/.*<-])(?:\.\./)*((?:[\w.-]+/)*[\w.-]+\.(?:py|md|toml|yaml|sql|j2|go|sh))(?![\w/(])")
-_MAKE = re.compile(r"\bmake ([a-z][a-z0-9-]*)")
+_MAKE = re.compile(r"(?<![\w/])make ([a-z][a-z0-9-]*)")
 _MODULE = re.compile(r"python3? -m ([a-z_][\w.]*)")
 _NAME = re.compile(r"_?[a-z][a-z0-9]*(?:_[a-z0-9]+)+|[A-Za-z][a-z0-9]+(?:[A-Z][a-z0-9]+)+")
 """A name that can only be a program's: snake_case or camelCase of two words or more."""
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PLACEHOLDER = re.compile(r"(?:^|[/_.-])[A-Z]{2,}(?=[/_.-])")
+"""A part of a path that stands for any: `tests/components/test_NAME.py`."""
 _GENERATED = {"docs/policies.md", "docs/checkov.md"}
 _FOREIGN = {"pip", "venv", "pytest", "mypy", "ruff", "build"}
 """Modules of others that are run by name."""
@@ -75,12 +77,16 @@ class References:
 
     def _paths(self, path: Path, line: int, text: str) -> Iterator[Missing]:
         for found in _PATH.findall(text):
-            if found not in self._known and not any(known.endswith(f"/{found}") for known in self._known):
+            if (
+                not _PLACEHOLDER.search(found)
+                and found not in self._known
+                and not any(known.endswith(f"/{found}") for known in self._known)
+            ):
                 yield Missing(path, line, f"no file is called {found}")
 
     def _commands(self, path: Path, line: int, text: str, fenced: bool) -> Iterator[Missing]:
-        code = text if fenced else " ".join(_BACKTICKED.findall(text))
-        for target in _MAKE.findall(code):
+        commands = [text] if fenced else _BACKTICKED.findall(text)
+        for target in (target for command in commands for target in _MAKE.findall(command)):
             if target not in self._targets:
                 yield Missing(path, line, f"make has no target {target}")
         for module in _MODULE.findall(text):
