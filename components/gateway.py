@@ -12,12 +12,15 @@ from components.platform import Platform
 from components.region import RegionCell
 from topology.topology import Topology
 
+ROLL_MINUTES = 30
+"""For pods that are replaced one by one: each is registered, watched, and drained for minutes."""
+
 
 class Gateway(pulumi.ComponentResource):
     """One cluster's nginx: configuration, secrets, pods, and the bindings that register them with the load balancers.
 
     Inputs: `peers`, the other regions' internal load balancers by region; `after`, what must stand before a request is
-    let in.
+    let in. Outputs: deployment.
     """
 
     def __init__(
@@ -44,8 +47,6 @@ class Gateway(pulumi.ComponentResource):
                 pods.disruption_budget(GATEWAY, GATEWAY_NAMESPACE, 1),
             )
         ]
-        deployment = gateway.deployment(topology, topology.gateway.image, files.apply(gateway.start_hash))
-        declare(region, deployment, self, [*ground, cell.pod_roles.ready["gateway"], *after])
         groups = cell.load_balancers.target_groups
         bindings = [("gateway", GATEWAY_NAMESPACE, GATEWAY, gateway.LISTEN)]
         if len(topology.regions) > 1:
@@ -53,6 +54,12 @@ class Gateway(pulumi.ComponentResource):
                 ("peers", GATEWAY_NAMESPACE, GATEWAY, gateway.LISTEN_PEERS),
                 ("east-west", EAST_WEST, EAST_WEST, mesh.EAST_WEST_PORT),
             ]
-        for name, namespace, service, port in bindings:
+        bound = [
             declare(region, gateway.binding(name, namespace, service, port, groups[name].arn), self, [*ready, *ground])
+            for name, namespace, service, port in bindings
+        ]
+        # After the bindings: the controller gives a pod its readiness gate by the bindings that there are when it is made.
+        manifest = gateway.deployment(topology, topology.gateway.image, files.apply(gateway.start_hash))
+        standing = [*ground, *bound, cell.pod_roles.ready["gateway"], *after]
+        self.deployment = declare(region, manifest, self, standing, minutes=ROLL_MINUTES)
         self.register_outputs({"bindings": [name for name, *_ in bindings]})

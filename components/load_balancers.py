@@ -10,6 +10,7 @@ import pulumi_aws as aws
 from components.alarms import RegionAlarms
 from components.cluster import RegionCluster
 from components.domain import Domain
+from components.manifests import pods
 from components.network import RegionNetwork
 from topology import catalog
 from topology.addressing import Tier
@@ -18,8 +19,9 @@ from topology.topology import Topology
 
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-3-2021-06"
 """TLS 1.3 and nothing older. CloudFront speaks it to origins by itself."""
-DEREGISTRATION_SECONDS = 30
-"""How long a pod that leaves still gets its old connections; below the pods' grace period."""
+DEREGISTRATION_SECONDS = pods.DRAIN_SECONDS + pods.SHUTDOWN_SECONDS
+"""How long a pod that leaves still gets its old connections: as long as it answers on them, or they would be cut in the
+middle of a request. Below the pods' grace period."""
 
 
 @dataclass(frozen=True)

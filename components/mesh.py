@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pulumi
 
 from components.manifests import mesh
@@ -16,21 +14,16 @@ from topology.topology import Topology
 class Mesh(pulumi.ComponentResource):
     """One cluster's part of the mesh. A subset stands before the route to it; endpoints stand before both.
 
-    Inputs: `gateways`, the other regions' internal load balancers by region. Outputs: ready.
+    Outputs: ready.
     """
 
     def __init__(
-        self,
-        cell: RegionCell,
-        topology: Topology,
-        platform: Platform,
-        gateways: Mapping[str, pulumi.Output[str]],
-        opts: pulumi.ResourceOptions | None = None,
+        self, cell: RegionCell, topology: Topology, platform: Platform, opts: pulumi.ResourceOptions | None = None
     ) -> None:
         region = cell.region
         super().__init__("hal9:mesh:Mesh", f"{region.name}-mesh", {}, opts)
         after = [*platform.ready, *platform.namespaces.values()]
-        first = [*mesh.security(topology), *mesh.remote_endpoints(region, topology, gateways)]
+        first = [*mesh.security(topology), *mesh.remote_endpoints(region, topology)]
         if len(topology.regions) > 1:
             first.append(mesh.east_west_gateway())
         standing = [declare(region, manifest, self, after) for manifest in first]

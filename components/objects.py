@@ -21,6 +21,8 @@ _KINDS = {
     ("batch/v1", "Job"): k8s.batch.v1.Job,
     ("networking.k8s.io/v1", "NetworkPolicy"): k8s.networking.v1.NetworkPolicy,
     ("policy/v1", "PodDisruptionBudget"): k8s.policy.v1.PodDisruptionBudget,
+    ("scheduling.k8s.io/v1", "PriorityClass"): k8s.scheduling.v1.PriorityClass,
+    ("storage.k8s.io/v1", "StorageClass"): k8s.storage.v1.StorageClass,
 }
 
 
@@ -31,13 +33,20 @@ def declare(
     after: Iterable[pulumi.Resource] = (),
     *,
     protect: bool = False,
+    minutes: int | None = None,
 ) -> pulumi.CustomResource:
     """The object of `manifest` in the region's cluster, made after `after`. A kind that Kubernetes itself does not have
-    is a custom resource."""
+    is a custom resource. `minutes`: how long its pods may take, where the provider's own 10 are too few."""
     api, kind, metadata = manifest["apiVersion"], manifest["kind"], manifest["metadata"]
     place = metadata.get("namespace", "")
     name = "-".join(part for part in (region.name, kind.lower(), place, metadata["name"]) if part)
-    options = pulumi.ResourceOptions(parent=parent, depends_on=list(after), protect=protect or None)
+    wait = f"{minutes}m" if minutes else None
+    options = pulumi.ResourceOptions(
+        parent=parent,
+        depends_on=list(after),
+        protect=protect or None,
+        custom_timeouts=pulumi.CustomTimeouts(create=wait, update=wait) if wait else None,
+    )
     rest = {key: value for key, value in manifest.items() if key not in ("apiVersion", "kind")}
     typed = _KINDS.get((api, kind))
     if typed is None:

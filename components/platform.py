@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -17,6 +17,7 @@ from components.manifests import (
     MONITORING,
     NAMESPACE,
     Manifest,
+    classes,
     mesh,
     metadata,
     server,
@@ -35,14 +36,19 @@ CHART_ROLES = {
 that starts before it gets none."""
 
 
+READINESS_GATE = {"elbv2.k8s.aws/pod-readiness-gate-inject": "enabled"}
+"""A pod of the namespace counts as ready when the load balancer sends to it: its rollout waits for that, not for a probe."""
+
+
 class Platform(pulumi.ComponentResource):
     """One cluster's platform: Istio, secrets as files, metrics, monitoring, the autoscaler of nodes, the load balancers'
     controller.
 
     Each chart comes after those whose custom resources or webhooks it needs; `ready` is what workloads wait for.
 
-    Inputs: `gateways`, the other regions' internal load balancers by region.
-    Outputs: provider, namespaces by name, releases by name, ready.
+    Inputs: `gateways`, the other regions' internal load balancers by region; `heartbeat`, the topic that Alertmanager
+    shows its life to; `last`, what serves in the region before this one.
+    Outputs: provider, namespaces by name, releases by name, ready; serving, the releases that requests pass through.
     """
 
     def __init__(
@@ -51,6 +57,8 @@ class Platform(pulumi.ComponentResource):
         topology: Topology,
         authority: RegionAuthority,
         gateways: Mapping[str, pulumi.Output[str]],
+        heartbeat: pulumi.Output[str],
+        last: Sequence[pulumi.Resource],
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         region = cell.region
@@ -69,15 +77,23 @@ class Platform(pulumi.ComponentResource):
             [self.namespaces[MESH_NAMESPACE]],
         )
         grafana = self._grafana()
-        facts = Facts(cell.cluster.name, cell.network.vpc_id, cell.alarms.topic_arn, gateways)
+        disk = declare(region, classes.storage(cell.keys.arns["cluster"]), self)
+        priorities = [declare(region, manifest, self) for manifest in classes.priorities()]
+        facts = Facts(cell.cluster.name, cell.network.vpc_id, cell.alarms.topic_arn, heartbeat, gateways)
         self.releases: dict[str, k8s.helm.v3.Release] = {}
-        first = {"istiod": [authority_secret], "kube-prometheus-stack": [grafana]}
+        first: dict[str, list[pulumi.Resource]] = {
+            "istiod": [authority_secret, *priorities],
+            "kube-prometheus-stack": [grafana, disk, *priorities],
+            # it stands behind a load balancer, whose controller holds its pods back until they are targets
+            EAST_WEST: list(last),
+        }
         for chart in charts(region, topology, facts):
             self.releases[chart.name] = self._release(chart, first.get(chart.name, []))
         self.ready: list[pulumi.Resource] = list(self.releases.values())
+        self.serving: list[pulumi.Resource] = [self.releases[EAST_WEST]] if EAST_WEST in self.releases else []
         self.register_outputs({"releases": list(self.releases)})
 
-    def _release(self, chart: Chart, before: list[pulumi.CustomResource]) -> k8s.helm.v3.Release:
+    def _release(self, chart: Chart, before: list[pulumi.Resource]) -> k8s.helm.v3.Release:
         after: list[pulumi.Resource] = [*before, *(self.releases[name] for name in chart.after)]
         if chart.namespace in self.namespaces:
             after.append(self.namespaces[chart.namespace])
@@ -92,7 +108,7 @@ class Platform(pulumi.ComponentResource):
             namespace=chart.namespace,
             values=chart.values,
             atomic=True,
-            timeout=600,
+            timeout=chart.seconds,
             opts=pulumi.ResourceOptions(parent=self, depends_on=after),
         )
 
@@ -114,11 +130,11 @@ def namespaces(region: str, topology: Topology) -> list[Manifest]:
     """The namespaces that are ours. Istio's CNI agent and the node exporter need the host, nothing else does."""
     found = [
         server.namespace(NAMESPACE),
-        server.namespace(GATEWAY_NAMESPACE),
+        server.namespace(GATEWAY_NAMESPACE, **READINESS_GATE),
         server.namespace(MESH_NAMESPACE, standard="privileged", mesh=False, **{"topology.istio.io/network": region}),
         server.namespace(MONITORING, standard="privileged", mesh=False),
     ]
-    return [*found, server.namespace(EAST_WEST)] if len(topology.regions) > 1 else found
+    return [*found, server.namespace(EAST_WEST, **READINESS_GATE)] if len(topology.regions) > 1 else found
 
 
 def _provider(cell: RegionCell) -> k8s.Provider:

@@ -132,10 +132,13 @@ def _registers(region: Region, topology: Topology) -> str:
 
 
 def _publishes(region: Region, topology: Topology, key: str) -> str:
-    """Sends to the region's alarm topic, which is encrypted."""
-    topic = f"arn:aws:sns:{region.aws_region}:{topology.account_id}:{topology.names.of(region.name, 'alarms')}"
+    """Sends to the region's topics of alarms and of the heartbeat, which are encrypted."""
+    topics = [
+        f"arn:aws:sns:{region.aws_region}:{topology.account_id}:{topology.names.of(region.name, topic)}"
+        for topic in ("alarms", "heartbeat")
+    ]
     through = {"kms:ViaService": f"sns.{region.aws_region}.amazonaws.com"}
     return policy(
-        statement(["sns:Publish"], [topic]),
+        statement(["sns:Publish"], topics),
         statement(["kms:GenerateDataKey", "kms:Decrypt"], [key], StringEquals=through),
     )

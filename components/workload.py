@@ -19,6 +19,10 @@ def image(cell: RegionCell, topology: Topology) -> pulumi.Output[str]:
     return cell.registry.url.apply(lambda url: url + topology.server.image.removeprefix(topology.repository))
 
 
+MIGRATION_MINUTES = server.MIGRATION_SECONDS // 60 + 5
+"""Above the Job's own deadline, so that it is the Job that gives up and says why."""
+
+
 class Ground(pulumi.ComponentResource):
     """What `hal9-server`'s pods and migrations of one cluster stand on: account, document, secrets, network policies;
     and the migrations of the shards that are at home here.
@@ -50,7 +54,13 @@ class Ground(pulumi.ComponentResource):
         reference = image(cell, topology)
         role = cell.pod_roles.ready["server"]
         self.migrations = [
-            declare(region, server.migration(shard, topology, reference), self, [*self.ready, role, *data])
+            declare(
+                region,
+                server.migration(shard, topology, reference),
+                self,
+                [*self.ready, role, *data],
+                minutes=MIGRATION_MINUTES,
+            )
             for shard in topology.shards
             if shard.home == region.name
         ]

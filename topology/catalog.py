@@ -116,3 +116,13 @@ CLOUDFRONT_PREFIX_LISTS: dict[str, str] = {
 }  # fmt: skip
 """AWS's managed prefix list `com.amazonaws.global.cloudfront.origin-facing` by AWS region: its id differs in each and
 never changes. (aws ec2 describe-managed-prefix-lists)"""
+
+CLUSTER_AUTOSCALER_CHARTS = "https://kubernetes.github.io/autoscaler"
+CLUSTER_AUTOSCALERS: dict[str, str] = {
+    **dict.fromkeys(("9.45.0", "9.45.1", *(f"9.46.{patch}" for patch in range(7))), "1.32"),
+    **dict.fromkeys(("9.47.0", "9.48.0", "9.49.0", "9.50.0", "9.50.1", "9.51.0"), "1.33"),
+    **dict.fromkeys(("9.52.0", "9.52.1", "9.53.0"), "1.34"),
+    **dict.fromkeys(("9.54.0", "9.54.1", "9.55.0", "9.55.1", "9.56.0", "9.57.0", "9.58.0", "9.59.0"), "1.35"),
+}
+"""The minor of cluster-autoscaler that each version of its chart brings, and has the rights for (kubernetes/autoscaler,
+`appVersion` of Chart.yaml, read 2026-11-28). With the rights of an older chart it waits for ever, Running and Ready."""

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import yaml
+
 from components.manifests import (
     EAST_WEST,
     MESH_NAMESPACE,
@@ -13,9 +15,13 @@ from components.manifests import (
     SYSTEM,
     Value,
     autoscaler,
+    classes,
     mesh,
+    pods,
+    routing,
     schedule,
 )
+from topology import catalog
 from topology.naming import CAPACITY_LABEL
 from topology.settings import Region
 from topology.topology import Topology
@@ -25,12 +31,20 @@ PROMETHEUS = "https://prometheus-community.github.io/helm-charts"
 PROMETHEUS_URL = f"http://kube-prometheus-stack-prometheus.{MONITORING}.svc"
 GRAFANA_SECRET = "grafana-admin"
 ALERTMANAGER_ACCOUNT = "alertmanager"
+ALERTMANAGER_GIB = 2
+"""Silences, and what was already said: lost with the pod otherwise."""
 POD_IDENTITY = "pods.eks.amazonaws.com"
+ROLL_SECONDS = 1800
+"""For pods that are replaced one by one behind a load balancer: each is registered, watched, and drained for minutes."""
+ROTATION_POLL = "10m"
+"""How soon a changed secret is in the pods. The provider asks for each secret of each pod each time: at 60 s, ten secrets
+and 300 pods are 4.3 million calls a day, some 20 USD."""
 
 
 @dataclass(frozen=True)
 class Chart:
-    """One release. `after`: the releases whose custom resources, webhooks or APIs it needs."""
+    """One release. `after`: the releases whose custom resources, webhooks or APIs it needs; `seconds`: how long helm waits
+    for its pods before it takes the change back."""
 
     name: str
     chart: str
@@ -39,15 +53,18 @@ class Chart:
     namespace: str
     values: dict[str, Any] = field(default_factory=dict)
     after: tuple[str, ...] = ()
+    seconds: int = 600
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What only the cloud knows: the cluster's name, its VPC, the alarm topic, and the other regions' east-west gateways."""
+    """What only the cloud knows: the cluster's name, its VPC, the topics of alarms and of the heartbeat, and the other
+    regions' east-west gateways."""
 
     cluster: Value
     vpc: Value
     topic: Value
+    heartbeat: Value
     gateways: Mapping[str, Value] = field(default_factory=dict)
 
 
@@ -68,6 +85,7 @@ def _requests(cpu: str, memory: str, memory_limit: str | None = None) -> dict[st
 def _istio(region: Region, topology: Topology, facts: Facts) -> list[Chart]:
     version = topology.charts.istio
     settings = {
+        "priorityClassName": classes.PLATFORM,
         "meshID": "hal9",
         "network": region.name,
         "multiCluster": {"clusterName": region.name},
@@ -81,6 +99,8 @@ def _istio(region: Region, topology: Topology, facts: Facts) -> list[Chart]:
         "resources": _requests("500m", "1Gi", "2Gi"),
         "cni": {"enabled": True},
         "env": {"ENABLE_NATIVE_SIDECARS": "true"},
+        "affinity": {"podAntiAffinity": pods.apart("istiod")},
+        "topologySpreadConstraints": pods.spread("istiod"),
     }
     # The CNI node agent sets up the pods' redirection, so that no pod of ours needs a privilege for it.
     cni = {"resources": _requests("50m", "100Mi", "200Mi")}
@@ -90,23 +110,42 @@ def _istio(region: Region, topology: Topology, facts: Facts) -> list[Chart]:
         Chart("istiod", "istiod", ISTIO, version, MESH_NAMESPACE, istiod, ("istio-base", "istio-cni")),
     ]
     if len(topology.regions) > 1:
-        values = {
-            "labels": {"app": EAST_WEST, "istio": EAST_WEST},
-            "networkGateway": region.name,
-            "service": {"type": "ClusterIP"},
-            "autoscaling": {"enabled": True, "minReplicas": 2, "maxReplicas": 5},
-            "podDisruptionBudget": {"maxUnavailable": 1, "unhealthyPodEvictionPolicy": "AlwaysAllow"},
-            "resources": _requests("250m", "256Mi", "1Gi"),
-        }
-        found.append(Chart(EAST_WEST, "gateway", ISTIO, version, EAST_WEST, values, ("istiod",)))
+        found.append(
+            Chart(EAST_WEST, "gateway", ISTIO, version, EAST_WEST, _east_west(region), ("istiod",), ROLL_SECONDS)
+        )
     return found
+
+
+def _east_west(region: Region) -> dict[str, Any]:
+    """The values of the other regions' way in. It leaves as nginx does: behind the same kind of load balancer."""
+    return {
+        "labels": {"app": EAST_WEST, "istio": EAST_WEST},
+        "networkGateway": region.name,
+        "service": {"type": "ClusterIP"},
+        "autoscaling": {"enabled": True, "minReplicas": 2, "maxReplicas": 5},
+        "podDisruptionBudget": {"maxUnavailable": 1, "unhealthyPodEvictionPolicy": "AlwaysAllow"},
+        "resources": _requests("250m", "256Mi", "1Gi"),
+        # The namespace's standard asks for it, and the chart leaves it out. What this takes the place of, leave to open
+        # port 80, no port here needs.
+        "securityContext": {"seccompProfile": {"type": "RuntimeDefault"}},
+        "priorityClassName": classes.EDGE,
+        "affinity": {"podAntiAffinity": pods.apart(EAST_WEST)},
+        "topologySpreadConstraints": pods.spread(EAST_WEST),
+        "strategy": pods.one_more_first(),
+        "minReadySeconds": pods.READY_SECONDS,
+        "lifecycle": {"preStop": {"sleep": {"seconds": pods.DRAIN_SECONDS}}},
+        "terminationGracePeriodSeconds": pods.GRACE_SECONDS,
+        "podAnnotations": {
+            "proxy.istio.io/config": yaml.safe_dump({"terminationDrainDuration": f"{pods.SHUTDOWN_SECONDS}s"})
+        },
+    }
 
 
 def _secrets(topology: Topology) -> list[Chart]:
     driver = {
         "syncSecret": {"enabled": False},
         "enableSecretRotation": True,
-        "rotationPollInterval": "60s",
+        "rotationPollInterval": ROTATION_POLL,
         "tokenRequests": [{"audience": POD_IDENTITY}],
     }
     provider = {"secrets-store-csi-driver": {"install": False}, "tolerations": [{"operator": "Exists"}]}
@@ -137,13 +176,14 @@ def _controllers(region: Region, topology: Topology, facts: Facts) -> list[Chart
         "cloudProvider": "aws",
         "awsRegion": region.aws_region,
         "autoDiscovery": {"clusterName": facts.cluster},
-        "image": {"tag": f"v{topology.cluster.version}.0"},
         "rbac": {"serviceAccount": {"create": True, "name": "cluster-autoscaler"}},
         # Spot first; on-demand grows beyond its floor only where no spot group can.
         "extraArgs": {
             "expander": "priority",
             "balance-similar-node-groups": True,
             "skip-nodes-with-system-pods": False,
+            # nginx, istiod and the adapter have an emptyDir: by the default a node that one of them was on never goes.
+            "skip-nodes-with-local-storage": False,
         },
         "expanderPriorities": {"50": [".*-spot-.*"], "10": [".*"]},
         "resources": _requests("100m", "300Mi", "600Mi"),
@@ -176,7 +216,7 @@ def _controllers(region: Region, topology: Topology, facts: Facts) -> list[Chart
         Chart(
             "cluster-autoscaler",
             "cluster-autoscaler",
-            "https://kubernetes.github.io/autoscaler",
+            catalog.CLUSTER_AUTOSCALER_CHARTS,
             versions.cluster_autoscaler,
             SYSTEM,
             nodes,
@@ -194,7 +234,6 @@ def _controllers(region: Region, topology: Topology, facts: Facts) -> list[Chart
 
 def _monitoring(region: Region, topology: Topology, facts: Facts) -> list[Chart]:
     settings = topology.monitoring
-    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": f"{settings.storage_gib}Gi"}}}
     everything = {
         f"{kind}SelectorNilUsesHelmValues": False for kind in ("rule", "podMonitor", "serviceMonitor", "probe")
     }
@@ -204,14 +243,16 @@ def _monitoring(region: Region, topology: Topology, facts: Facts) -> list[Chart]
             "prometheusSpec": {
                 "externalLabels": {"region": region.name, "stack": topology.stack},
                 "retention": f"{settings.retention_days}d",
-                "storageSpec": {"volumeClaimTemplate": {"spec": claim}},
+                "storageSpec": _disk(settings.storage_gib),
+                "priorityClassName": classes.PLATFORM,
                 "resources": _requests("500m", "2Gi", "4Gi"),
                 **everything,
             }
         },
         "alertmanager": {
             "serviceAccount": {"create": True, "name": ALERTMANAGER_ACCOUNT},
-            "config": _alertmanager(region, facts.topic),
+            "config": routing.alertmanager(region, facts.topic, facts.heartbeat),
+            "alertmanagerSpec": {"storage": _disk(ALERTMANAGER_GIB), "priorityClassName": classes.PLATFORM},
         },
         "grafana": {
             "admin": {
@@ -222,6 +263,8 @@ def _monitoring(region: Region, topology: Topology, facts: Facts) -> list[Chart]
             "defaultDashboardsTimezone": region.timezone,
         },
         "kube-state-metrics": {"metricLabelsAllowlist": [f"nodes=[{CAPACITY_LABEL}]"]},
+        # helm makes definitions and never changes one: without this the operator of the next version meets old ones.
+        "crds": {"upgradeJob": {"enabled": True, "image": {"busybox": {"tag": "1.37.0"}}}},
         # EKS runs these, out of reach.
         **{part: {"enabled": False} for part in ("kubeControllerManager", "kubeEtcd", "kubeScheduler", "kubeProxy")},
     }
@@ -242,6 +285,7 @@ def _monitoring(region: Region, topology: Topology, facts: Facts) -> list[Chart]
         "replicas": 2,
         "rules": {"default": False, "custom": [users], "external": [floor]},
         "podDisruptionBudget": {"enabled": True, "maxUnavailable": 1},
+        "priorityClassName": classes.PLATFORM,
         "resources": _requests("100m", "256Mi", "512Mi"),
     }
     name = "kube-prometheus-stack"
@@ -259,18 +303,10 @@ def _monitoring(region: Region, topology: Topology, facts: Facts) -> list[Chart]
     ]
 
 
-def _alertmanager(region: Region, topic: Value) -> dict[str, Any]:
-    """Alerts go where the alarms go: the region's topic. What always fires (Watchdog) goes nowhere."""
-    topic_of = {"topic_arn": topic, "sigv4": {"region": region.aws_region}, "send_resolved": True}
-    routes = [{"receiver": "nowhere", "matchers": ['alertname=~"Watchdog|InfoInhibitor"']}]
-    return {
-        "route": {
-            "receiver": "operators",
-            "group_by": ["alertname", "severity"],
-            "group_wait": "30s",
-            "group_interval": "5m",
-            "repeat_interval": "4h",
-            "routes": routes,
-        },
-        "receivers": [{"name": "nowhere"}, {"name": "operators", "sns_configs": [topic_of]}],
+def _disk(gib: int) -> dict[str, Any]:
+    claim = {
+        "storageClassName": classes.DISK,
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": f"{gib}Gi"}},
     }
+    return {"volumeClaimTemplate": {"spec": claim}}

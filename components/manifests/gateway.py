@@ -8,7 +8,17 @@ from typing import Any
 
 from app.deployment import ServerConfig
 from app.sessions.cookie import NAME as SESSION_COOKIE
-from components.manifests import GATEWAY, GATEWAY_NAMESPACE, SERVER_HOST, Manifest, Value, metadata, nginx, pods
+from components.manifests import (
+    GATEWAY,
+    GATEWAY_NAMESPACE,
+    SERVER_HOST,
+    Manifest,
+    Value,
+    classes,
+    metadata,
+    nginx,
+    pods,
+)
 from topology.settings import Region
 from topology.topology import Topology
 
@@ -19,10 +29,6 @@ CONFIGURATION = "/etc/hal9/gateway/nginx.conf"
 SECRETS = "/var/run/secrets/hal9-gateway"
 ORIGIN_SECRET = f"{SECRETS}/origin-verify"
 RESOLVER = "kube-dns.kube-system.svc.cluster.local"
-DRAIN_SECONDS = 35
-"""From the first failed health check to the last new connection: above the load balancer's deregistration delay."""
-SHUTDOWN_SECONDS = 60
-"""For requests and WebSockets that are open when nginx is told to stop."""
 HASH_ANNOTATION = "hal9.ai/configuration-sha256"
 
 
@@ -53,7 +59,7 @@ def settings(region: Region, topology: Topology, peers: Mapping[str, str]) -> ng
         listen=str(LISTEN),
         listen_peers=str(LISTEN_PEERS),
         listen_health=str(LISTEN_HEALTH),
-        shutdown_seconds=SHUTDOWN_SECONDS,
+        shutdown_seconds=pods.SHUTDOWN_SECONDS,
     )
 
 
@@ -93,7 +99,8 @@ def secrets(region: Region, topology: Topology) -> Manifest:
 def _container(image: Value, topology: Topology) -> dict[str, Any]:
     health = {"httpGet": {"path": "/healthz", "port": "health"}, "periodSeconds": 5, "timeoutSeconds": 2}
     ports = {"https": LISTEN, "peers": LISTEN_PEERS, "health": LISTEN_HEALTH}
-    drain = f"touch /tmp/draining; sleep {DRAIN_SECONDS}; nginx -c {CONFIGURATION} -s quit; sleep {SHUTDOWN_SECONDS}"
+    quit_at, gone_at = pods.DRAIN_SECONDS, pods.SHUTDOWN_SECONDS
+    drain = f"touch /tmp/draining; sleep {quit_at}; nginx -c {CONFIGURATION} -s quit; sleep {gone_at}"
     return {
         "name": GATEWAY,
         "image": image,
@@ -132,7 +139,8 @@ def deployment(topology: Topology, image: Value, sha256: Value) -> Manifest:
         "serviceAccountName": GATEWAY,
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
-        "terminationGracePeriodSeconds": DRAIN_SECONDS + SHUTDOWN_SECONDS + 10,
+        "terminationGracePeriodSeconds": pods.GRACE_SECONDS,
+        "priorityClassName": classes.EDGE,
         "securityContext": pods.pod_security(USER),
         "affinity": {"podAntiAffinity": pods.apart(GATEWAY)},
         "topologySpreadConstraints": pods.spread(GATEWAY),
@@ -150,7 +158,8 @@ def deployment(topology: Topology, image: Value, sha256: Value) -> Manifest:
         "spec": {
             "replicas": topology.gateway.replicas,
             "selector": {"matchLabels": {"app": GATEWAY}},
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "strategy": pods.one_more_first(),
+            "minReadySeconds": pods.READY_SECONDS,
             "template": {"metadata": {"labels": {"app": GATEWAY}, "annotations": annotations}, "spec": spec},
         },
     }

@@ -24,6 +24,20 @@ from topology.topology import Topology
 NETWORKING, SECURITY = "networking.istio.io/v1", "security.istio.io/v1"
 EAST_WEST_PORT = 15443
 REGION_HEADER = "x-user-region"
+CONNECT_SECONDS = 1
+"""To open a connection. The longest round trip between the specification's regions is 0.22 s; Istio's own 10 s is how long
+each user of a region that swallows packets would wait, again and again."""
+ROUTE_SECONDS = round(ServerConfig().request_timeout_seconds) + 1
+"""For the whole answer, every try included: just above the app's own deadline, so that the app says first why it took so
+long. Without it a request on a connection that was open when a region vanished hangs for minutes, and its endpoint stays
+healthy. It does not end a WebSocket: it runs only from a request's end."""
+SAFE_RETRIES = {
+    "attempts": 2,
+    "retryOn": "connect-failure,refused-stream,reset-before-request",
+    "retryRemoteLocalities": True,
+}
+"""Only where nothing was sent, so for POST as well. Two tries in the first priority, each at another endpoint, then one in
+the next: a request to a region that is gone is answered by another before outlier detection has noticed."""
 
 
 def _object(api: str, kind: str, name: str, namespace: str, spec: Mapping[str, Any]) -> Manifest:
@@ -61,22 +75,23 @@ def security(topology: Topology) -> list[Manifest]:
 def virtual_service(topology: Topology) -> Manifest:
     """The specification's routes: a request with a region goes to that region's subset, the others by weight.
 
-    No retry here: nginx retries what may be retried.
+    What was sent is not sent again here: of that, nginx repeats what may be repeated.
     """
 
     def to(region: str, weight: int) -> dict[str, Any]:
         return {"destination": {"host": SERVER, "subset": region}, "weight": weight}
 
+    bounds = {"timeout": f"{ROUTE_SECONDS}s", "retries": SAFE_RETRIES}
     routes: list[dict[str, Any]] = [
         {
             "match": [{"headers": {REGION_HEADER: {"exact": region.name}}}],
             "route": [to(region.name, 100)],
-            "retries": {"attempts": 0},
+            **bounds,
         }
         for region in topology.ordered_regions
     ]
     split = [to(region.name, topology.weights[region.name]) for region in topology.ordered_regions]
-    routes.append({"route": split, "retries": {"attempts": 0}})
+    routes.append({"route": split, **bounds})
     return _object(NETWORKING, "VirtualService", SERVER, NAMESPACE, {"hosts": [SERVER], "http": routes})
 
 
@@ -86,10 +101,13 @@ def destination_rule(topology: Topology) -> Manifest:
     A subset holds every endpoint and puts its own region's first. With the specification's label as a filter it would
     hold that region's alone, and answer 503 for as long as the region is dead: neither Envoy's retries nor its locality
     failover leave the subset. So the region decides the priority instead.
+
+    `maxEjectionPercent` is 100, not the specification's 50, as it counts over all endpoints of the subset, whatever their
+    priority: docs/decisions/mesh-failover.md has the figures.
     """
     policy = {
         "connectionPool": {
-            "tcp": {"maxConnections": 1000},
+            "tcp": {"maxConnections": 1000, "connectTimeout": f"{CONNECT_SECONDS}s"},
             "http": {"http2MaxRequests": 1000, "maxRequestsPerConnection": 10},
         },
         "loadBalancer": {"simple": "LEAST_REQUEST"},
@@ -97,7 +115,7 @@ def destination_rule(topology: Topology) -> Manifest:
             "consecutive5xxErrors": 5,
             "interval": "30s",
             "baseEjectionTime": "30s",
-            "maxEjectionPercent": 50,
+            "maxEjectionPercent": 100,
             "minHealthPercent": 50,
         },
         "tls": {"mode": "ISTIO_MUTUAL"},
@@ -116,10 +134,12 @@ def _subset(region: Region) -> dict[str, Any]:
     }
 
 
-def remote_endpoints(region: Region, topology: Topology, gateways: Mapping[str, Value]) -> list[Manifest]:
+def remote_endpoints(region: Region, topology: Topology) -> list[Manifest]:
     """`hal9-server` of every other region: an endpoint on that region's network, behind its east-west gateway.
 
-    `gateways` are the other regions' internal load balancers by region. The Service's own selector picks these up.
+    It has no address, only its network, whose gateway istiod knows and resolves (`networks`). A load balancer is known by
+    name alone, and istiod passes over a WorkloadEntry with a name where a Service selects it. The Service's own selector
+    picks these up.
     """
     return [
         _object(
@@ -128,7 +148,6 @@ def remote_endpoints(region: Region, topology: Topology, gateways: Mapping[str, 
             f"{SERVER}-{other.name}",
             NAMESPACE,
             {
-                "address": gateways[other.name],
                 "ports": {"http": ServerConfig().port},
                 "labels": {
                     "app": SERVER,

@@ -21,6 +21,22 @@ DISK = {"requests": {"ephemeral-storage": "128Mi"}, "limits": {"ephemeral-storag
 """What a container writes to its node: logs and temporary files."""
 
 
+READY_SECONDS = 30
+"""How long a pod behind a load balancer is ready before the next is replaced: three of the balancer's health checks."""
+DRAIN_SECONDS = 150
+"""From the pod's end being decided to the last new connection. A network load balancer goes on opening connections to a
+target for some 120 s after it was told to stop (aws-load-balancer-controller#2366, containers-roadmap#470)."""
+SHUTDOWN_SECONDS = 60
+"""Then, for the requests and WebSockets that are open."""
+GRACE_SECONDS = DRAIN_SECONDS + SHUTDOWN_SECONDS + 30
+"""Between the end's decision and the kill."""
+
+
+def one_more_first() -> dict[str, Any]:
+    """A Deployment's strategy: one by one, and never fewer than there are."""
+    return {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}
+
+
 def pod_security(user: int) -> dict[str, Any]:
     """A pod's security context: the numbered user of its image."""
     return {

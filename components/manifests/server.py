@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 from app.deployment import SECRETS_DIRECTORY, ServerConfig
-from components.manifests import NAMESPACE, SERVER, Manifest, Value, metadata, pods
+from components.manifests import NAMESPACE, SERVER, Manifest, Value, classes, metadata, pods
 from topology.settings import Region, Shard
 from topology.topology import Topology
 
@@ -19,6 +19,8 @@ DOCUMENT_PATH = f"{DOCUMENT_DIRECTORY}/deployment.json"
 PRE_STOP_SECONDS = 5
 """Before SIGTERM: time for the endpoints that still name this pod to be taken back."""
 HASH_ANNOTATION = "hal9.ai/document-sha256"
+MIGRATION_SECONDS = 900
+"""What one shard's migration may take."""
 
 
 def namespace(name: str = NAMESPACE, *, standard: str = "restricted", mesh: bool = True, **labels: str) -> Manifest:
@@ -160,6 +162,7 @@ def deployment(region: Region, topology: Topology, image: Value, sha256: Value) 
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "terminationGracePeriodSeconds": grace_seconds(),
+        "priorityClassName": classes.SERVER,
         "securityContext": pods.pod_security(USER),
         "affinity": {"nodeAffinity": pods.prefer("spot"), "podAntiAffinity": pods.apart(SERVER)},
         "tolerations": pods.tolerate_spot(),
@@ -225,6 +228,7 @@ def migration(shard: Shard, topology: Topology, image: Value) -> Manifest:
         "automountServiceAccountToken": False,
         "enableServiceLinks": False,
         "restartPolicy": "Never",
+        "priorityClassName": classes.SERVER,
         "securityContext": pods.pod_security(USER),
         "containers": [container],
         "volumes": _volumes(),
@@ -234,10 +238,11 @@ def migration(shard: Shard, topology: Topology, image: Value) -> Manifest:
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": metadata(name, labels=labels),
+        # A failed Job is made anew by the next `up`, not waited for.
+        "metadata": metadata(name, labels=labels, annotations={"pulumi.com/replaceUnready": "true"}),
         "spec": {
             "backoffLimit": 3,
-            "activeDeadlineSeconds": 900,
+            "activeDeadlineSeconds": MIGRATION_SECONDS,
             "ttlSecondsAfterFinished": 7 * 24 * 3600,
             "template": {"metadata": {"labels": labels, "annotations": annotations}, "spec": spec},
         },

@@ -83,9 +83,16 @@ def _cluster(topology: Topology, region: str, files: dict[str, str]) -> Cluster:
     return Cluster(topology.stack, region, topology, tuple(objects), tuple(releases))
 
 
-def address(topology: Topology, region: str) -> str:
-    """An address that stands for a region's internal load balancer."""
-    return str(topology.regions[region].cidr[7])
+def balancer(topology: Topology, region: str) -> str:
+    """A region's internal load balancer as AWS gives it: a name, never an address."""
+    name, aws_region = topology.names.of(region, "internal"), topology.regions[region].aws_region
+    return f"{name}-0123456789abcdef.elb.{aws_region}.amazonaws.com"
+
+
+def addresses(topology: Topology, region: str) -> tuple[str, ...]:
+    """What the name of a region's internal load balancer stands for: an address in each zone."""
+    found = topology.regions[region]
+    return tuple(str(found.cidr[7 + zone]) for zone in range(len(found.zones)))
 
 
 def known(manifest: Any, topology: Topology, region: str) -> Any:
@@ -93,7 +100,7 @@ def known(manifest: Any, topology: Topology, region: str) -> Any:
     found = _filled(manifest)
     metadata = found["metadata"]
     if found["kind"] == "ConfigMap" and metadata["name"] == "hal9-gateway":
-        peers = {other.name: address(topology, other.name) for other in topology.others(region)}
+        peers = {other.name: balancer(topology, other.name) for other in topology.others(region)}
         found["data"] = gateway.files(topology.regions[region], topology, peers)
     if found["kind"] in ("Deployment", "Job"):
         for container in found["spec"]["template"]["spec"]["containers"]:
@@ -101,8 +108,8 @@ def known(manifest: Any, topology: Topology, region: str) -> Any:
                 container["image"] = f"123456789012.dkr.ecr.us-west-2.amazonaws.com/{topology.server.image}"
     if found["kind"] == "Secret":  # one secret value makes the whole map secret
         found["stringData"] = {"filled": "by-the-cloud"}
-    if found["kind"] == "WorkloadEntry":
-        found["spec"]["address"] = address(topology, metadata["name"].removeprefix("hal9-server-"))
+    if found["kind"] == "WorkloadEntry" and "address" in found["spec"]:
+        found["spec"]["address"] = balancer(topology, metadata["name"].removeprefix("hal9-server-"))
     return found
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 
 from components.manifests import mesh
-from tests.cluster.conftest import Cluster, address
+from tests.cluster.conftest import Cluster, addresses, balancer
+from tests.cluster.names import name_server
 
 Object = dict[str, Any]
 HOST = "hal9-server.hal9.svc.cluster.local"
@@ -142,7 +143,8 @@ def generate(
     """What each of `proxies` is told, with the cluster's own Istio objects or with `meshed` in their place."""
     istio = meshed if meshed is not None else [one for one in cluster.objects if ".istio.io/" in one["apiVersion"]]
     region, topology = cluster.topology.regions[cluster.region], cluster.topology
-    gateways = {other.name: address(topology, other.name) for other in topology.others(cluster.region)}
+    gateways = {other.name: balancer(topology, other.name) for other in topology.others(cluster.region)}
+    known = {balancer(topology, name): addresses(topology, name) for name in topology.regions}
     given = {
         "cluster": cluster.region,
         "kubernetes": yaml.safe_dump_all(_running(cluster)),
@@ -151,20 +153,21 @@ def generate(
         "networks": yaml.safe_dump({"networks": mesh.networks(region, topology, gateways)}),
         "proxies": proxies(cluster, view),
     }
-    (folder / "input.json").write_text(json.dumps(given))
-    done = subprocess.run(
-        [tool, "-test.run", "TestDump"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=folder,
-        env={
-            "HOME": str(folder),
-            "PATH": os.environ["PATH"],
-            "HAL9_DISCOVERY_INPUT": str(folder / "input.json"),
-            "HAL9_DISCOVERY_OUTPUT": str(folder / "output.json"),
-        },
-    )
+    with name_server(known) as names:
+        (folder / "input.json").write_text(json.dumps({**given, "dns": [names]}))
+        done = subprocess.run(
+            [tool, "-test.run", "TestDump"],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=folder,
+            env={
+                "HOME": str(folder),
+                "PATH": os.environ["PATH"],
+                "HAL9_DISCOVERY_INPUT": str(folder / "input.json"),
+                "HAL9_DISCOVERY_OUTPUT": str(folder / "output.json"),
+            },
+        )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
     told = json.loads((folder / "output.json").read_text())
     return {name: Configuration(one) for name, one in told.items()}

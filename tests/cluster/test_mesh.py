@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from app.deployment import ServerConfig
 from tests.cluster import discovery, helm
-from tests.cluster.conftest import Cluster, Clusters, address
+from tests.cluster.conftest import Cluster, Clusters, addresses
 from tests.cluster.discovery import HOST, PODS, PORT, Configuration, pod_address
 
 Tool = Callable[[str], Path]
@@ -52,8 +53,9 @@ def _local(cluster: Cluster) -> set[str]:
     return {f"{pod_address(cluster, number)}:{PORT}" for number in range(PODS)}
 
 
-def _gateway(cluster: Cluster, region: str) -> str:
-    return f"{address(cluster.topology, region)}:{GATEWAY_PORT}"
+def _gateways(cluster: Cluster, region: str) -> set[str]:
+    """A region's east-west gateways as the others know them: the addresses that its load balancer's name stands for."""
+    return {f"{one}:{GATEWAY_PORT}" for one in addresses(cluster.topology, region)}
 
 
 def _subset(region: str) -> str:
@@ -82,7 +84,7 @@ def test_every_subset_has_endpoints_in_every_cluster_its_own_regions_first_and_a
     told: Told, clusters: Clusters, region: str, subset: str
 ) -> None:
     cluster = clusters("prod")[region]
-    where = {name: _local(cluster) if name == region else {_gateway(cluster, name)} for name in REGIONS}
+    where = {name: _local(cluster) if name == region else _gateways(cluster, name) for name in REGIONS}
     others = set().union(*(ends for name, ends in where.items() if name != subset))
     assert told("prod", region)["nginx"].by_priority(_subset(subset)) == {0: where[subset], 1: others}
 
@@ -96,7 +98,8 @@ def test_a_dead_region_is_noticed_so_that_the_next_priority_is_used(told: Told, 
             "30s",
             "30s",
         )
-        assert cluster["outlierDetection"]["maxEjectionPercent"] == 50
+        # Over all endpoints of the subset, whatever their priority: with less, a region whose pods all fail stays first.
+        assert cluster["outlierDetection"]["maxEjectionPercent"] == 100
         assert cluster["commonLbConfig"]["healthyPanicThreshold"] == {"value": 50}
 
 
@@ -111,8 +114,28 @@ def test_the_connection_pool_and_balancing_are_the_specifications(told: Told, re
 
 
 @pytest.mark.parametrize("region", REGIONS)
-def test_envoy_retries_nothing_that_nginx_retries(told: Told, region: str) -> None:
-    assert all("retryPolicy" not in route["route"] for route in told("prod", region)["nginx"].routes())
+def test_envoy_tries_again_only_what_was_never_sent_and_at_last_in_another_region(told: Told, region: str) -> None:
+    for route in told("prod", region)["nginx"].routes():
+        policy = route["route"]["retryPolicy"]
+        assert set(policy["retryOn"].split(",")) == {"connect-failure", "refused-stream", "reset-before-request"}
+        assert "retriableStatusCodes" not in policy
+        # Two tries in a priority, then the next: three in all reach another region.
+        assert policy["numRetries"] == 2
+        assert policy["retryPriority"]["typedConfig"]["updateFrequency"] == 2
+        assert [one["name"] for one in policy["retryHostPredicate"]] == ["envoy.retry_host_predicates.previous_hosts"]
+
+
+@pytest.mark.parametrize(("stack", "region"), [("dev", "us-west"), *(("prod", name) for name in REGIONS)])
+def test_no_request_waits_longer_than_the_app_may_take(told: Told, stack: str, region: str) -> None:
+    nginx = told(stack, region)["nginx"]
+    deadline = ServerConfig().request_timeout_seconds
+    assert all(deadline < _seconds(route["route"]["timeout"]) <= deadline + 1 for route in nginx.routes())
+    subsets = [one for name, one in nginx.clusters.items() if name.endswith(f"|{HOST}")]
+    assert {one["connectTimeout"] for one in subsets} == {"1s"}
+
+
+def _seconds(duration: str) -> float:
+    return float(duration.removesuffix("s"))
 
 
 @pytest.mark.parametrize("region", REGIONS)
@@ -162,4 +185,4 @@ def test_with_the_label_as_a_filter_a_dead_regions_subset_would_have_nowhere_to_
     for subset in rule["spec"]["subsets"]:
         subset["labels"] = {"region": subset["name"]}
     nginx = discovery.generate(tool("istio-discovery"), cluster, tmp_path, view=[], meshed=meshed)["nginx"]
-    assert nginx.by_priority(_subset("eu-central")) == {0: {_gateway(cluster, "eu-central")}}
+    assert nginx.by_priority(_subset("eu-central")) == {0: _gateways(cluster, "eu-central")}

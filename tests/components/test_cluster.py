@@ -89,7 +89,7 @@ def test_access_is_by_entries_alone() -> None:
 
 
 def test_the_version_is_the_stack_files() -> None:
-    found = built("prod", put("cluster.version", "1.34"))
+    found = built("prod", put("cluster.version", "1.34"), put("charts.clusterAutoscaler", "9.53.0"))
     assert found.one("Cluster").inputs["version"] == "1.34"
     assert {g.inputs["version"] for g in found.of("NodeGroup")} == {"1.34"}
 
@@ -222,6 +222,14 @@ def test_the_server_reads_its_own_stacks_secrets_and_decrypts_by_way_of_secrets_
     )
     assert decrypts["Resource"] == ["arn:Key:us-west-secrets"]
     assert decrypts["Condition"]["StringEquals"] == {"kms:ViaService": "secretsmanager.us-west-2.amazonaws.com"}
+
+
+def test_alertmanager_may_publish_alarms_and_its_heartbeat_and_nothing_else() -> None:
+    publishes, _ = document(cluster().one("RolePolicy", "us-west-alertmanager").inputs["policy"])["Statement"]
+    assert publishes["Action"] == ["sns:Publish"]
+    assert publishes["Resource"] == [
+        f"arn:aws:sns:us-west-2:123456789012:hal9-prod-us-west-{topic}" for topic in ("alarms", "heartbeat")
+    ]
 
 
 def test_the_server_does_not_read_the_gateways_secrets() -> None:

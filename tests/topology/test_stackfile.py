@@ -390,7 +390,7 @@ def test_text_that_is_no_json_is_refused_where_a_map_must_be() -> None:
         ("autoscaling.maxReplicas", 80, 80),
         ("database.multiAz", False, False),
         ("database.engineVersion", 17, "17"),  # and a version without a dot as a number
-        ("cluster.version", "1.34", "1.34"),
+        ("cluster.version", "1.35", "1.35"),
         ("sessions.keyring[0].id", 2026, "2026"),
     ],
 )

@@ -153,7 +153,36 @@ def image(topology: Topology) -> Iterator[Mistake]:
         )
 
 
-RULES = (autoscaling_bounds, schedules, resource_bounds, on_demand_floor, spot_pools, image)
+def node_autoscaler(topology: Topology) -> Iterator[Mistake]:
+    """cluster-autoscaler is of the cluster's own minor, and its chart of the same: with the rights of an older one it hangs."""
+    chart, told = topology.charts.cluster_autoscaler, topology.charts.cluster_autoscaler_app
+    known, wanted = catalog.CLUSTER_AUTOSCALERS.get(chart), topology.cluster.version
+    if known is None and told is None:
+        yield Mistake(
+            "charts.clusterAutoscaler",
+            f"chart {chart} is not known here; say in charts.clusterAutoscalerApp which version of cluster-autoscaler it "
+            f"brings (appVersion of `helm show chart --repo {catalog.CLUSTER_AUTOSCALER_CHARTS} cluster-autoscaler "
+            f"--version {chart}`)",
+        )
+        return
+    brought = known or _minor(str(told))
+    if known is not None and told is not None and _minor(told) != known:
+        yield Mistake(
+            "charts.clusterAutoscalerApp",
+            f"{told}, but chart {chart} brings {known}; leave it out, as the chart is known here",
+            rests_on=("charts.clusterAutoscaler",),
+        )
+    if brought != wanted:
+        fit = [version for version, minor in catalog.CLUSTER_AUTOSCALERS.items() if minor == wanted]
+        right = f"chart {fit[-1]} brings {wanted}" if fit else f"none that is known here brings {wanted}"
+        yield Mistake(
+            "charts.clusterAutoscaler",
+            f"chart {chart} brings cluster-autoscaler {brought} and the cluster is {wanted}; {right}",
+            rests_on=("cluster.version", "charts.clusterAutoscalerApp"),
+        )
+
+
+RULES = (autoscaling_bounds, schedules, resource_bounds, on_demand_floor, spot_pools, image, node_autoscaler)
 
 
 def _is_timezone(name: str) -> bool:
@@ -162,6 +191,11 @@ def _is_timezone(name: str) -> bool:
     except (ZoneInfoNotFoundError, ValueError, OSError):  # OSError: the name of a folder, such as Europe
         return False
     return True
+
+
+def _minor(version: str) -> str:
+    """`1.35` of `1.35.0` or `v1.35.0`."""
+    return ".".join(version.removeprefix("v").split(".")[:2])
 
 
 def _minutes(clock: str) -> int:

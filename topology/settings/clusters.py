@@ -62,13 +62,18 @@ class Cluster(Settings):
 
 
 class Charts(Settings):
-    """Pinned versions of the Helm charts that every cluster gets."""
+    """Pinned versions of the Helm charts that every cluster gets.
+
+    `cluster_autoscaler_app`: the version of cluster-autoscaler itself that its chart brings (`helm show chart` says it as
+    `appVersion`); to be given for a chart that topology/catalog.py does not know.
+    """
 
     istio: str = "1.31.4"
     metrics_server: str = "3.13.1"
     prometheus_stack: str = "77.11.1"
     prometheus_adapter: str = "4.14.1"
-    cluster_autoscaler: str = "9.50.1"
+    cluster_autoscaler: str = "9.59.0"
+    cluster_autoscaler_app: str | None = None
     load_balancer_controller: str = "3.2.2"
     secrets_store_driver: str = "1.5.3"
     secrets_store_provider: str = "2.2.0"

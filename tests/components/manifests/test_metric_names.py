@@ -44,7 +44,7 @@ def _expressions() -> Iterator[str]:
     for board in dashboards.all_dashboards(TOPOLOGY).values():
         yield from (target["expr"] for panel in board["panels"] for target in panel["targets"])
     for chart in charts.charts(
-        TOPOLOGY.regions["us-west"], TOPOLOGY, charts.Facts("c", "v", "t", {"eu-central": "e", "ap-south": "a"})
+        TOPOLOGY.regions["us-west"], TOPOLOGY, charts.Facts("c", "v", "t", "h", {"eu-central": "e", "ap-south": "a"})
     ):
         if chart.name == "prometheus-adapter":
             rules = chart.values["rules"]
@@ -73,7 +73,7 @@ def test_no_metric_of_another_is_listed_in_vain() -> None:
 
 
 def test_the_autoscalers_metrics_are_what_the_adapter_serves() -> None:
-    facts = charts.Facts("c", "v", "t", {"eu-central": "e", "ap-south": "a"})
+    facts = charts.Facts("c", "v", "t", "h", {"eu-central": "e", "ap-south": "a"})
     adapter = next(
         c for c in charts.charts(TOPOLOGY.regions["us-west"], TOPOLOGY, facts) if c.name == "prometheus-adapter"
     )

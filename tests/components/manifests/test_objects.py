@@ -8,7 +8,7 @@ import pytest
 
 from app.deployment import ServerConfig
 from components.load_balancers import DEREGISTRATION_SECONDS
-from components.manifests import gateway, mesh, network_policies, pods, server
+from components.manifests import classes, gateway, mesh, network_policies, pods, server
 from components.manifests.autoscaler import autoscaler
 from tests.stackfiles import DATA, edited, put
 from topology.load import parse
@@ -75,9 +75,18 @@ def test_a_pod_leaves_in_order_pre_stop_drain_and_grace() -> None:
     config = ServerConfig()
     drain = server.PRE_STOP_SECONDS + config.drain_delay_seconds + config.drain_timeout_seconds
     assert drain < server.grace_seconds()
-    assert gateway.DRAIN_SECONDS > DEREGISTRATION_SECONDS
-    deployment = gateway.deployment(PROD, "nginx", SHA)
-    assert _spec(deployment)["terminationGracePeriodSeconds"] > gateway.DRAIN_SECONDS + gateway.SHUTDOWN_SECONDS
+    spec = _spec(gateway.deployment(PROD, "nginx", SHA))
+    (container,) = spec["containers"]
+    asked = container["lifecycle"]["preStop"]["exec"]["command"][-1]
+    delay, shutdown = (int(part.split()[1]) for part in asked.split("; ") if part.startswith("sleep"))
+    # A network load balancer goes on opening connections for some 120 s after it was told to stop.
+    assert 120 < delay < delay + shutdown <= DEREGISTRATION_SECONDS < spec["terminationGracePeriodSeconds"]
+
+
+def test_nginx_is_replaced_one_by_one_and_never_by_one_that_is_not_yet_a_target() -> None:
+    spec = gateway.deployment(PROD, "nginx", SHA)["spec"]
+    assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    assert spec["minReadySeconds"] >= 30
 
 
 def test_liveness_is_apart_from_readiness() -> None:
@@ -158,10 +167,47 @@ def test_the_routes_have_the_specifications_matches_and_weights() -> None:
     ]
 
 
+def test_another_regions_endpoint_has_no_address_as_aws_gives_a_load_balancer_a_name_alone() -> None:
+    """istiod passes over a WorkloadEntry with a name where a Service selects it: the region would have no endpoint."""
+    entries = mesh.remote_endpoints(WEST, PROD)
+    assert [entry["spec"]["network"] for entry in entries] == ["eu-central", "ap-south"]
+    assert not [entry for entry in entries if "address" in entry["spec"]]
+
+
+def test_every_route_has_an_end_and_tries_again_only_what_was_never_sent() -> None:
+    for route in mesh.virtual_service(PROD)["spec"]["http"]:
+        assert ServerConfig().request_timeout_seconds < int(route["timeout"].removesuffix("s")) <= 6
+        assert set(route["retries"]["retryOn"].split(",")) == {
+            "connect-failure",
+            "refused-stream",
+            "reset-before-request",
+        }
+        assert route["retries"]["attempts"] == 2
+
+
+def test_a_region_that_is_gone_costs_a_second_and_may_be_ejected_whole() -> None:
+    policy = mesh.destination_rule(PROD)["spec"]["trafficPolicy"]
+    assert policy["connectionPool"]["tcp"] == {"maxConnections": 1000, "connectTimeout": "1s"}
+    assert policy["outlierDetection"] == {
+        "consecutive5xxErrors": 5,
+        "interval": "30s",
+        "baseEjectionTime": "30s",
+        "maxEjectionPercent": 100,
+        "minHealthPercent": 50,
+    }
+
+
+def test_what_serves_everybody_is_more_important_than_any_one_server() -> None:
+    of = {one["metadata"]["name"]: one["value"] for one in classes.priorities()}
+    named = [_spec(one)["priorityClassName"] for one in (gateway.deployment(PROD, "nginx", SHA), _server())]
+    assert [of[name] for name in named] == sorted((of[name] for name in named), reverse=True)
+    assert of[classes.PLATFORM] > of[classes.EDGE] > of[classes.SERVER] > 0 > of[classes.HEADROOM] >= -10
+
+
 def test_one_region_has_no_peers_and_no_east_west_gateway() -> None:
     dev = parse("dev", DATA["dev"])
     region = dev.ordered_regions[0]
-    assert mesh.remote_endpoints(region, dev, {}) == []
+    assert mesh.remote_endpoints(region, dev) == []
     assert gateway.settings(region, dev, {}).peers == ()
     assert {one["metadata"]["namespace"] for one in network_policies.policies(region, dev)} == {"hal9", "hal9-gateway"}
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.stackfiles import Edit, put, refusal
+from tests.stackfiles import Edit, edited, put, refusal
+from topology.load import parse
 
 MISTAKES: dict[str, tuple[list[Edit], list[str]]] = {
     "a minimum above the maximum": (
@@ -15,6 +16,36 @@ MISTAKES: dict[str, tuple[list[Edit], list[str]]] = {
         ],
         [
             "hal9:autoscaling.minReplicas 101 is above maxReplicas 100",
+        ],
+    ),
+    "a node autoscaler older than the cluster": (
+        [put("charts.clusterAutoscaler", "9.50.1")],
+        [
+            "hal9:charts.clusterAutoscaler chart 9.50.1 brings cluster-autoscaler 1.33 and the cluster is 1.35; chart 9.59.0 brings 1.35",
+        ],
+    ),
+    "a node autoscaler newer than the cluster": (
+        [put("cluster.version", "1.34")],
+        [
+            "hal9:charts.clusterAutoscaler chart 9.59.0 brings cluster-autoscaler 1.35 and the cluster is 1.34; chart 9.53.0 brings 1.34",
+        ],
+    ),
+    "a cluster newer than any node autoscaler that is known": (
+        [put("cluster.version", "1.36")],
+        [
+            "hal9:charts.clusterAutoscaler chart 9.59.0 brings cluster-autoscaler 1.35 and the cluster is 1.36; none that is known here brings 1.36",
+        ],
+    ),
+    "a chart of the node autoscaler that nobody knows": (
+        [put("charts.clusterAutoscaler", "9.99.0")],
+        [
+            "hal9:charts.clusterAutoscaler chart 9.99.0 is not known here; say in charts.clusterAutoscalerApp which version of cluster-autoscaler it brings (appVersion of `helm show chart --repo https://kubernetes.github.io/autoscaler cluster-autoscaler --version 9.99.0`)",
+        ],
+    ),
+    "a node autoscaler's version that its chart does not bring": (
+        [put("charts.clusterAutoscalerApp", "1.34.2")],
+        [
+            "hal9:charts.clusterAutoscalerApp 1.34.2, but chart 9.59.0 brings 1.35; leave it out, as the chart is known here",
         ],
     ),
     "a time zone that is none": (
@@ -154,3 +185,10 @@ MISTAKES: dict[str, tuple[list[Edit], list[str]]] = {
 @pytest.mark.parametrize(("edits", "lines"), MISTAKES.values(), ids=MISTAKES)
 def test_a_mistake_is_refused_with_its_path_and_what_would_be_right(edits: list[Edit], lines: list[str]) -> None:
     assert refusal("prod", *edits) == lines
+
+
+def test_a_chart_that_is_not_known_here_is_taken_with_its_word() -> None:
+    newer = put("cluster.version", "1.36"), put("charts.clusterAutoscaler", "9.99.0")
+    assert (
+        parse("prod", edited("prod", *newer, put("charts.clusterAutoscalerApp", "v1.36.1"))).cluster.version == "1.36"
+    )
