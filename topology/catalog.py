@@ -125,4 +125,4 @@ CLUSTER_AUTOSCALERS: dict[str, str] = {
     **dict.fromkeys(("9.54.0", "9.54.1", "9.55.0", "9.55.1", "9.56.0", "9.57.0", "9.58.0", "9.59.0"), "1.35"),
 }
 """The minor of cluster-autoscaler that each version of its chart brings, and has the rights for (kubernetes/autoscaler,
-`appVersion` of Chart.yaml, read 2026-11-28). With the rights of an older chart it waits for ever, Running and Ready."""
+`appVersion` of its charts, read 2026-11-28). With the rights of an older chart it waits for ever, Running and Ready."""
