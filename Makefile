@@ -5,7 +5,7 @@ PYTHON ?= python3
 PIP    := .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help preview policy checkov policies-doc manifests test test-cluster lint image clean bench-app run-app fuzz map lab lab-status lab-down load fault capacity test-lab
+.PHONY: help preview policy checkov policies-doc manifests test test-cluster test-image lint image clean bench-app run-app fuzz map lab lab-status lab-down load fault capacity test-lab
 
 help:  ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,11 +46,14 @@ manifests: .venv/program  ## each cluster's Kubernetes objects, into out/manifes
 	@.venv/bin/python -m plan preview --stack $(STACK) --manifests out/manifests/$(STACK) --quiet
 
 test: .venv/dev  ## unit and property tests, real PostgreSQL and Redis included
-	@.venv/bin/python -m pytest -n auto --dist loadfile -m "not engine and not cluster and not lab and not reshard and not fuzz" tests
+	@.venv/bin/python -m pytest -n auto --dist loadfile -m "not engine and not cluster and not control and not mesh and not image and not lab and not reshard and not fuzz" tests
 
 test-cluster: .venv/dev  ## the clusters' objects by their real judges: API server, helm, istioctl, Istio's control plane, kube-score
 	@.venv/bin/python -m tools.build --lane cluster kube-apiserver kube-controller-manager helm istioctl istio-discovery kube-score
 	@.venv/bin/python -m pytest -rs tests/cluster
+
+test-image: .venv/dev  ## the app's image built from its Dockerfile and run as the Deployment runs it, by buildah and crun
+	@.venv/bin/python -m pytest -rs -s tests/image
 
 lint: .venv/dev  ## ruff and mypy
 	@.venv/bin/python -m ruff check .
