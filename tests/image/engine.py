@@ -75,7 +75,7 @@ class Engine:
         self._stack.close()
 
     def _buildah(self, *arguments: str | Path) -> str:
-        store = ["--root", self.folder / "store", "--runroot", self.folder / "run"]
+        store: list[str | Path] = ["--root", self.folder / "store", "--runroot", self.folder / "run"]
         return _run(["buildah", *store, *arguments], STORAGE_DRIVER=self._driver, BUILDAH_ISOLATION="chroot")
 
     @property

@@ -17,7 +17,9 @@ WITHOUT = {"ca-west-1", "il-central-1", "mx-central-1"}
 
 
 def _bundle() -> dict[str, x509.Certificate]:
-    found = [x509.load_pem_x509_certificate(t.encode()) for t in authorities.certificates(authorities.BUNDLE.read_text())]
+    found = [
+        x509.load_pem_x509_certificate(t.encode()) for t in authorities.certificates(authorities.BUNDLE.read_text())
+    ]
     return {authorities.name(one): one for one in found}
 
 
@@ -32,7 +34,9 @@ def test_every_aws_region_of_the_catalog_has_a_root_for_each_kind_of_key() -> No
     for region in sorted(set(catalog.AWS_REGIONS) - WITHOUT):
         for kind in ("RSA2048", "RSA4096", "ECC384"):
             assert f"Amazon RDS {region} Root CA {kind} G1" in names
-    assert not [name for name in names for region in WITHOUT if region in name], "a root came: take its region from WITHOUT"
+    assert not [name for name in names for region in WITHOUT if region in name], (
+        "a root came: take its region from WITHOUT"
+    )
 
 
 def test_every_root_is_a_good_authority_of_itself_for_a_year_to_come() -> None:
