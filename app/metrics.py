@@ -140,7 +140,7 @@ class _Sources(Collector):
         yield from self._cache()
         yield GaugeMetricFamily(
             "hal9_concurrent_users",
-            "Users with a request in the last minute or an open WebSocket on this process.",
+            "This process's share of the region's users (a request in the last minute, or an open WebSocket): they add up.",
             value=self._metrics.concurrent_users(),
         )
         breakers = GaugeMetricFamily(
@@ -198,7 +198,7 @@ class Metrics:
         registry = self.registry = CollectorRegistry()
         self.requests = RequestStats()
 
-        self.concurrent_users: Callable[[], int] = lambda: 0
+        self.concurrent_users: Callable[[], float] = lambda: 0
         self.pools: Callable[[], Iterable[PoolSample]] = lambda: ()
         self.replica_lag: Callable[[], Iterable[LagSample]] = lambda: ()
         self.cache: Callable[[], CacheSample] = lambda: CacheSample(0, 0, 0)
@@ -238,6 +238,12 @@ class Metrics:
             "hal9_session_migrations_total",
             "Sessions that followed their users to another region.",
             ["source", "destination"],
+            registry=registry,
+        )
+        self.redis_unfit = Counter(
+            "hal9_redis_unfit_answers_total",
+            "Answers by which a Redis server says that it does not serve, by first word: READONLY, LOADING, OOM, ...",
+            ["store", "region", "word"],
             registry=registry,
         )
         self.tokens_refused = Counter(

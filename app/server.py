@@ -24,6 +24,7 @@ from app.document import DocumentFile
 from app.drain import Drain
 from app.http import openapi
 from app.http.application import Admit, Application, admit_all, no_sockets
+from app.http.census import Census
 from app.http.errors import explain
 from app.http.gate import Gate
 from app.http.health import HealthRoutes
@@ -88,7 +89,7 @@ class Server:
             KeySet(document.identity.jwks, ca_file=document.ca_file),
             lambda reason: metrics.tokens_refused.labels(reason).inc(),
         )
-        clients = RedisClients(document)
+        clients = RedisClients(document, metrics)
         later(clients.close)
         databases = await enter(Databases(document, metrics))
         unavailable = (DatabaseUnavailable, OSError, TimeoutError, BreakerOpen)
@@ -98,23 +99,25 @@ class Server:
         for part in (cache, limits, sessions):
             await part.start()
             later(part.close)
-        self._read_by_metrics(databases, cache, breakers, sessions, presence)
+        census = Census(presence, clients, breakers)
+        later(census.leave)
+        self._read_by_metrics(databases, cache, breakers, sessions, census)
         self._follow(databases, clients, sessions, limits)
         latency = CrossRegionLatency(document, metrics)
-        for watch in (self.file.watch, shedder.watch, latency.watch):
+        for watch in (self.file.watch, shedder.watch, latency.watch, census.watch):
             later(Background(watch).close)
         sign_in = SignIn(sessions, metrics.floors_lost)
         gate = Gate(sign_in, limits, presence, metrics)
         data = UserData(databases, cache, document.region)
         routes = [
-            *HealthRoutes(self.drain).routes(),
+            *HealthRoutes(self.drain, breakers).routes(),
             *UserRoutes(data, identity, frozenset(region.name for region in document.regions)).routes(),
             *SessionRoutes(sessions, identity, data, gate).routes(),
             *ItemRoutes(data).routes(),
         ]
         live = Live(sign_in, explain, presence)
         inside = Port(
-            self._application([*HealthRoutes(self.drain).routes(), _metrics_route(metrics)]),
+            self._application([*HealthRoutes(self.drain, breakers).routes(), _metrics_route(metrics)]),
             document.server.metrics_port,
         )
         await inside.open()
@@ -147,10 +150,10 @@ class Server:
         cache: DistributedCache,
         breakers: Breakers,
         sessions: DistributedSessionManager,
-        presence: Presence,
+        census: Census,
     ) -> None:
         metrics = self.metrics
-        metrics.concurrent_users = presence.count
+        metrics.concurrent_users = census.share
         metrics.pools = databases.pool_samples
         metrics.replica_lag = databases.lag_samples
         metrics.cache = cache.sample

@@ -99,6 +99,6 @@ class Delivery:
 
     async def _send(self, region: str, key: str, floors: bytes) -> None:
         arguments = records.new_generation(), floors, self._keep_ms, f"-::{key}"
-        await self._breakers.get("cache", region).call(
+        await self._breakers.get("cache-write", region).call(
             lambda: records.INVALIDATE.run(self._clients.cache(region), [records.PREFIX + key], *arguments)
         )

@@ -94,7 +94,9 @@ class Levels:
     async def _script(self, script: Any, key: str, *args: Any) -> Any:
         region = self._clients.region
         client = self._clients.cache(region)
-        return await self._breakers.get("cache", region).call(lambda: script.run(client, [records.PREFIX + key], *args))
+        return await self._breakers.get("cache-write", region).call(
+            lambda: script.run(client, [records.PREFIX + key], *args)
+        )
 
     def _keep_local(self, key: str, payload: bytes, type: Any, since: int) -> Any:
         value = self._decode(payload, type)

@@ -15,6 +15,7 @@ from app.http.request import Request
 from app.http.routing import Access, Route
 from app.http.sign_in import SignIn
 from app.http.visit import name_of
+from app.limits.addresses import holder
 from app.limits.limiter import Decision, RateLimiter
 from app.metrics import Metrics
 
@@ -48,11 +49,11 @@ class Gate:
 
     async def limit_address(self, request: Request) -> None:
         """Count the request to its address, which the edge's X-Real-IP tells. Raises Problem 429."""
-        address = request.headers.get(b"x-real-ip")
-        if address is None or len(address) > 64:
+        whose = holder(request.headers.get(b"x-real-ip"))
+        if whose is None:
             decision = await self._limits.check_global()
         else:
-            decision = await self._limits.check_key("ip:" + address.decode("latin-1"))
+            decision = await self._limits.check_key(whose)
         if not decision.allowed:
             raise self._refuse(decision)
 

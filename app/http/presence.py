@@ -1,14 +1,13 @@
-"""Who is using this process now: `hal9_concurrent_users`, which the autoscaler divides by pods.
+"""Who is using this process now, by requests of the last `WINDOW_SECONDS` and by open WebSockets.
 
-A user counts with a request in the last `WINDOW_SECONDS` or with an open WebSocket. A user whose requests are spread
-over several processes counts in each of them; nginx and the mesh keep connections alive, which bounds that.
+A user whose requests are spread over several processes is present in each: app/http/census.py makes one count of it.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 WINDOW_SECONDS = 60.0
 PRUNE_ABOVE = 10_000
@@ -49,6 +48,16 @@ class Presence:
         """Users present now."""
         self._prune()
         return len(self._seen.keys() | self._connected.keys())
+
+    def since(self, moment: float) -> set[str]:
+        """Users with a request at `moment` or later, and all who are connected."""
+        return {*self._connected, *self._seen_since(moment)}
+
+    def _seen_since(self, moment: float) -> Iterator[str]:
+        for user, at in reversed(self._seen.items()):
+            if at < moment:
+                return
+            yield user
 
     def _prune(self) -> None:
         oldest = self._clock() - self._window_seconds

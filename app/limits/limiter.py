@@ -8,9 +8,10 @@ up within its second. What is not used goes back with the next lease.
 - The global limit is spread over `SHARDS` buckets in every region, so that no key is hot; a region that runs out
   takes from the others', over the network, in the background of its own leases. Where a region does not answer, the
   others stand in for its share, in equal parts.
+- Users and addresses have a table each, so that a crowd of addresses takes no signed-in user's lease away.
 - With the region's own Redis away, each process limits by itself: its part of the limits, by the number of
   processes that were last seen in the region. Overshoot: at most one burst and one lease a process, and
-  nothing that lasts.
+  nothing that lasts. An answer that is an error is not "away": it is a mistake of ours, and raised.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ from typing import Any
 
 import msgspec
 
+from app.background import Background
 from app.deployment import LimitConfig
 from app.limits.buckets import PRESENT, TAKE, LocalBucket
+from app.limits.leases import Lease, Leases
 from app.redis.away import AWAY
 from app.redis.breakers import Breakers
 from app.redis.clients import RedisClients
@@ -41,9 +44,8 @@ USER_LEASE, GLOBAL_LEASE = 32, 512
 """Most tokens of one lease."""
 PRESENT_SECONDS = 5.0
 """How often a process says that it is there; it counts for three times that."""
-IDLE_SECONDS = 60.0
-MOST_USERS = 50_000
-"""Users with a lease in this process at which idle ones are forgotten."""
+MOST_USERS, MOST_ADDRESSES = 50_000, 50_000
+"""Leases of either kind in this process at which the oldest make room."""
 
 
 class Decision(msgspec.Struct, frozen=True):
@@ -55,19 +57,6 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 ALLOWED = Decision(True)
-
-
-class _Lease:
-    """Tokens that this process holds of one bucket."""
-
-    __slots__ = ("batch", "denied_until", "ends", "tokens", "waiting")
-
-    def __init__(self) -> None:
-        self.tokens = 0
-        self.ends = 0.0
-        self.batch = 1
-        self.denied_until = 0.0
-        self.waiting: asyncio.Task[None] | None = None
 
 
 class RateLimiter:
@@ -86,34 +75,34 @@ class RateLimiter:
         self._clock = clock
         self._name = secrets.token_hex(8)
         self._processes = 1
-        self._users: dict[str, _Lease] = {}
-        self._global = _Lease()
-        self._local_users: dict[str, LocalBucket] = {}
-        self._local_global: LocalBucket | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._users = Leases(MOST_USERS, clock)
+        self._addresses = Leases(MOST_ADDRESSES, clock)
+        self._global = Lease()
+        self._present: Background | None = None
 
     async def start(self) -> None:
         """Be counted among the region's processes."""
-        self._task = asyncio.create_task(self._be_present(), name="limits")
+        self._present = Background(self._be_present, PRESENT_SECONDS)
 
     async def close(self) -> None:
         """Stop. Leased tokens run out by themselves."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        if self._present is not None:
+            await self._present.close()
 
     def reload(self, config: LimitConfig) -> None:
         """Take new limits; leases of the old ones end within `LEASE_SECONDS`."""
         self.config = config
-        self._local_users.clear()
-        self._local_global = None
+        self._forget_local()
 
     async def check(self, user: str) -> Decision:
-        """Take one token of `user` and one of all. Raises nothing of Redis."""
+        """Take one token of `user` and one of all. Raises: RedisError where Redis answers with an error."""
+        return await self._check(user, self._users)
+
+    async def _check(self, user: str, leases: Leases) -> Decision:
         now = self._clock()
-        everybody, lease = self._global, self._users.get(user)
+        everybody, lease = self._global, leases.get(user)
         if lease is None:
-            lease = self._new_lease(user, now)
+            lease = leases.new(user)
         if everybody.tokens > 0 and now < everybody.ends and lease.tokens > 0 and now < lease.ends:
             everybody.tokens -= 1
             lease.tokens -= 1
@@ -134,9 +123,9 @@ class RateLimiter:
 
     async def check_key(self, key: str) -> Decision:
         """As `check`, for a request without a user: `key` is whom it is counted to, such as `ip:192.0.2.1`."""
-        return await self.check(key)
+        return await self._check(key, self._addresses)
 
-    async def _take(self, lease: _Lease, make: Callable[[], Any]) -> float:
+    async def _take(self, lease: Lease, make: Callable[[], Any]) -> float:
         """One token of `lease`: 0, or the seconds to wait."""
         while True:
             now = self._clock()
@@ -150,20 +139,17 @@ class RateLimiter:
                 lease.waiting = asyncio.create_task(make(), name="lease")
             await asyncio.shield(lease.waiting)
 
-    async def _lease_user(self, user: str, lease: _Lease) -> None:
+    async def _lease_user(self, user: str, lease: Lease) -> None:
         config = self.config
         try:
             granted, wait = await self._ask(
                 self._clients.region, f"limit:user:{user}", config.user_rate, config.user_burst, lease, USER_LEASE
             )
         except AWAY:
-            bucket = self._local_users.get(user)
-            if bucket is None:
+            if lease.local is None:
                 share = 1 / self._processes
-                bucket = self._local_users[user] = LocalBucket(
-                    config.user_rate * share, config.user_burst * share, self._clock
-                )
-            granted, wait = bucket.take()
+                lease.local = LocalBucket(config.user_rate * share, config.user_burst * share, self._clock)
+            granted, wait = lease.local.take()
         self._granted(lease, granted, wait)
 
     async def _lease_global(self) -> None:
@@ -196,7 +182,7 @@ class RateLimiter:
             shortest = min(shortest, wait)
         self._granted(lease, 0, shortest)
 
-    async def _from_shards(self, region: str, share_of: str, part: float, lease: _Lease) -> tuple[int, float]:
+    async def _from_shards(self, region: str, share_of: str, part: float, lease: Lease) -> tuple[int, float]:
         """Tokens of the share `share_of` as `region` keeps it; two of its buckets are tried."""
         config = self.config
         buckets = (1 + len(self._clients.other_regions)) * SHARDS / part
@@ -212,57 +198,54 @@ class RateLimiter:
         return 0, shortest
 
     async def _ask(
-        self, region: str, key: str, rate: float, burst: float, lease: _Lease, most: int
+        self, region: str, key: str, rate: float, burst: float, lease: Lease, most: int
     ) -> tuple[int, float]:
         now = self._clock()
         used_up = lease.tokens == 0 and now < lease.ends
         lease.batch = min(lease.batch * 2, most, max(1, int(burst))) if used_up else 1
         back, lease.tokens = lease.tokens, 0
         client = self._clients.cache(region)
-        granted, wait = await self._breakers.get("cache", region).call(
+        granted, wait = await self._breakers.get("cache-write", region).call(
             lambda: TAKE.run(client, [key], rate, burst, lease.batch, back)
         )
         return int(granted), int(wait) / 1000
 
-    def _granted(self, lease: _Lease, granted: int, wait: float) -> None:
+    def _granted(self, lease: Lease, granted: int, wait: float) -> None:
         now = self._clock()
         lease.tokens = granted
         lease.ends = now + LEASE_SECONDS
         lease.denied_until = 0.0 if granted else now + max(wait, 0.001)
 
     def _fallback_global(self) -> tuple[int, float]:
-        bucket = self._local_global
-        if bucket is None:
+        everybody = self._global
+        if everybody.local is None:
             parts = self._processes * (1 + len(self._clients.other_regions))
-            bucket = self._local_global = LocalBucket(
+            everybody.local = LocalBucket(
                 self.config.global_rate / parts, self.config.global_burst / parts, self._clock
             )
-        return bucket.take(8)
+        return everybody.local.take(8)
 
-    def _new_lease(self, user: str, now: float) -> _Lease:
-        if len(self._users) >= MOST_USERS:
-            for name in [name for name, lease in self._users.items() if lease.ends < now - IDLE_SECONDS]:
-                del self._users[name]
-                self._local_users.pop(name, None)
-            while len(self._users) >= MOST_USERS:
-                oldest = next(iter(self._users))
-                del self._users[oldest]
-                self._local_users.pop(oldest, None)
-        lease = self._users[user] = _Lease()
-        return lease
+    def _forget_local(self) -> None:
+        for leases in (self._users, self._addresses):
+            leases.forget_local()
+        self._global.local = None
 
     async def _be_present(self) -> None:
         region = self._clients.region
         while True:
             try:
-                seen = await PRESENT.run(
-                    self._clients.cache(region), [f"limit:processes:{region}"], self._name, int(PRESENT_SECONDS * 3000)
+                seen = await self._breakers.get("cache-write", region).call(
+                    lambda: PRESENT.run(
+                        self._clients.cache(region),
+                        [f"limit:processes:{region}"],
+                        self._name,
+                        int(PRESENT_SECONDS * 3000),
+                    )
                 )
             except AWAY as error:
                 log.warning("the region's processes are not counted: %s", error)
             else:
                 if int(seen) != self._processes:
                     self._processes = int(seen)
-                    self._local_users.clear()
-                    self._local_global = None
+                    self._forget_local()
             await asyncio.sleep(PRESENT_SECONDS)

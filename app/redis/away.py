@@ -7,7 +7,14 @@ value of another type. It is a mistake of ours or of the operator's, so it is ra
 
 from __future__ import annotations
 
-from redis.exceptions import ClusterDownError, ReadOnlyError, RedisClusterException, TryAgainError
+from redis.exceptions import (
+    ClusterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisClusterException,
+    ResponseError,
+    TryAgainError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
@@ -22,6 +29,10 @@ class BreakerOpen(Exception):
         self.retry_after = retry_after
 
 
+class UnwritableError(ResponseError):
+    """The server takes no writes now: it cannot save them, or has too few replicas."""
+
+
 AWAY: tuple[type[Exception], ...] = (
     OSError,
     TimeoutError,
@@ -29,11 +40,13 @@ AWAY: tuple[type[Exception], ...] = (
     RedisTimeoutError,
     RedisClusterException,
     ClusterDownError,
+    OutOfMemoryError,
     ReadOnlyError,
     TryAgainError,
+    UnwritableError,
     BreakerOpen,
 )
-"""A server that is loading, without its cluster, or read-only after a failover is away too."""
+"""A server that is loading, without its cluster, full, or read-only after a failover is away too."""
 
 
 def is_away(error: BaseException) -> bool:

@@ -147,7 +147,11 @@ class Breaker:
 
 
 class Breakers:
-    """The breakers of a process by dependency (`cache`, `sessions`, `session-copy`) and region."""
+    """The breakers of a process by dependency (`cache`, `sessions`, `session-copy`) and region.
+
+    Reading and writing have one each (`cache-write`, `sessions-write`): a store that is full, or a replica since a
+    failover, answers every read and takes no write, and neither may hide the other's failures or pay for them.
+    """
 
     def __init__(self) -> None:
         self._breakers: dict[tuple[str, str], Breaker] = {}

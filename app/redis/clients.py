@@ -20,6 +20,7 @@ from redis.exceptions import NoScriptError
 
 from app.databases.connect import tls_context
 from app.deployment import Deployment, Endpoint, RegionConfig
+from app.metrics import Metrics
 from app.redis.cluster import RedisClusterLanes
 from app.redis.lane import RedisLane
 
@@ -72,8 +73,9 @@ class RedisClients:
     where there is no copy here. `node(endpoint...)` is for subscriptions, which need one server, not a cluster.
     """
 
-    def __init__(self, deployment: Deployment) -> None:
+    def __init__(self, deployment: Deployment, metrics: Metrics | None = None) -> None:
         self.deployment = deployment
+        self._metrics = metrics
         self._caches: dict[str, CacheClient] = {}
         self._lanes: dict[tuple[str, str], RedisLane] = {}
 
@@ -94,7 +96,7 @@ class RedisClients:
             config, patience = self._region(region), self._patience(region)
 
             def lane(endpoint: Endpoint) -> RedisLane:
-                return self._lane(endpoint, f"cache-{region}", patience)
+                return self._lane(endpoint, "cache", region, patience)
 
             found = RedisClusterLanes(config.cache, lane) if config.cache_cluster else lane(config.cache)
             self._caches[region] = found
@@ -114,7 +116,7 @@ class RedisClients:
         found = self._lanes.get((region, "primary"))
         if found is None:
             endpoint = self._region(region).sessions.primary
-            found = self._lanes[region, "primary"] = self._lane(endpoint, f"sessions-{region}", self._patience(region))
+            found = self._lanes[region, "primary"] = self._lane(endpoint, "sessions", region, self._patience(region))
         return found
 
     def session_copy(self, region: str) -> RedisLane:
@@ -124,7 +126,7 @@ class RedisClients:
             here = [copy for copy in self._region(region).sessions.replicas if copy.region == self.region]
             if not here or region == self.region:
                 return self.sessions(region)
-            found = self._lanes[region, "copy"] = self._lane(here[0].endpoint, f"sessions-{region}", LOCAL_SECONDS)
+            found = self._lanes[region, "copy"] = self._lane(here[0].endpoint, "sessions", region, LOCAL_SECONDS)
         return found
 
     def has_copy(self, region: str) -> bool:
@@ -154,9 +156,14 @@ class RedisClients:
     def _patience(self, region: str) -> float:
         return LOCAL_SECONDS if region == self.region else REMOTE_SECONDS
 
-    def _lane(self, endpoint: Endpoint, password_file: str, patience: float) -> RedisLane:
+    def _lane(self, endpoint: Endpoint, store: str, region: str, patience: float) -> RedisLane:
         tls = tls_context(self.deployment.ca_file) if endpoint.tls else None
-        return RedisLane(endpoint, lambda: secret(self.deployment, password_file), patience, tls)
+
+        def told(word: str) -> None:
+            if self._metrics is not None:
+                self._metrics.redis_unfit.labels(store, region, word).inc()
+
+        return RedisLane(endpoint, lambda: secret(self.deployment, f"{store}-{region}"), patience, tls, told)
 
     def _options(self, endpoint: Endpoint, password_file: str, patience: float) -> dict[str, Any]:
         options: dict[str, Any] = {

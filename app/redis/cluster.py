@@ -1,7 +1,8 @@
 """A Redis cluster by one lane to each node: the key's slot says which.
 
 What a node says against the layout that is known here is believed: MOVED changes it, ASK is followed once. A node
-that does not answer has the layout asked for anew, from whichever node tells it, before the next command.
+that does not answer has the layout asked for anew, from whichever node tells it, before the next command. MOVED to the
+very address that was asked means that its name leads to another node by now: that connection is left.
 """
 
 from __future__ import annotations
@@ -48,7 +49,9 @@ class RedisClusterLanes:
         lane = self._slots[slot]
         if lane is None:
             lane = await self._lane_of(slot)
+        asked: list[RedisLane] = []
         for _ in range(REDIRECTIONS):
+            asked.append(lane)
             try:
                 return await lane.execute_command(*command)
             except ResponseError as error:
@@ -58,13 +61,15 @@ class RedisClusterLanes:
                         self._refresh()
                         raise (ClusterDownError if told.startswith("C") else TryAgainError)(told) from error
                     raise
-                lane, answer = await self._redirected(told, slot, command)
+                lane, answer = await self._redirected(told, lane, slot, command)
                 if answer is not None:
                     return answer[0]
             except RedisError:
                 self._whole = False
                 self._refresh()
                 raise
+        for lane in asked:
+            lane.leave("MOVED")
         raise ClusterDownError("the cluster redirects in a circle")
 
     async def nodes(self) -> set[tuple[str, int]]:
@@ -80,17 +85,20 @@ class RedisClusterLanes:
         for lane in self._lanes.values():
             await lane.aclose()
 
-    async def _redirected(self, told: str, slot: int, command: tuple[Any, ...]) -> tuple[RedisLane, tuple[Any] | None]:
-        """The lane that a MOVED names, or that of an ASK with its answer."""
+    async def _redirected(
+        self, told: str, asked: RedisLane, slot: int, command: tuple[Any, ...]
+    ) -> tuple[RedisLane, tuple[Any] | None]:
+        """The lane that a MOVED names, or that of an ASK with its answer. A host that is not named is the one asked."""
         kind, _, address = told.split(" ")
         host, _, port = address.rpartition(":")
-        lane = self._lane(host or self._seed.host, int(port))
+        lane = self._lane(host or asked.endpoint.host, int(port))
         if kind == "MOVED":
+            if lane is asked:
+                lane.leave("MOVED")
             self._slots[slot] = lane
             self._refresh()
             return lane, None
-        await lane.execute_command("PING")  # connected, so that the next two leave in this order
-        _, answer = await asyncio.gather(lane.execute_command("ASKING"), lane.execute_command(*command))
+        _, answer = await lane.ask_in_turn(("ASKING",), command)
         return lane, (answer,)
 
     async def _lane_of(self, slot: int) -> RedisLane:
@@ -115,31 +123,38 @@ class RedisClusterLanes:
         return self._refreshing
 
     async def _ask_layout(self) -> None:
-        """Of the nodes and the seed, the first to answer tells. Raises: the seed's error when none does."""
-        failure: RedisError | None = None
+        """The first whole layout that is told, else the one with the most slots; the seed is asked first.
+
+        The seed is the name that is kept right when nodes come and go; a node that was put out of the cluster goes on
+        telling what it knew. Raises: the last error when nobody answers.
+        """
+        failure: RedisError = ClusterDownError("no node tells a layout")
+        best: dict[tuple[str, int], list[tuple[int, int]]] = {}
+        most = 0
         seed = (self._seed.host, self._seed.port)
-        for host, port in dict.fromkeys((*self._lanes, seed)):
+        for host, port in dict.fromkeys((seed, *self._lanes)):
             try:
-                told = await self._lane(host, port).execute_command("CLUSTER", "SLOTS")
+                told = _layout(await self._lane(host, port).execute_command("CLUSTER", "SLOTS"), host)
             except RedisError as error:
                 failure = error
                 continue
-            self._learn(told, host)
-            return
-        assert failure is not None
-        raise failure
+            covered = sum(last - first + 1 for ranges in told.values() for first, last in ranges)
+            if covered > most:
+                best, most = told, covered
+            if most == SLOTS:
+                break
+        if not most:
+            raise failure
+        self._learn(best, most == SLOTS)
 
-    def _learn(self, told: Any, teller: str) -> None:
+    def _learn(self, layout: dict[tuple[str, int], list[tuple[int, int]]], whole: bool) -> None:
         slots: list[RedisLane | None] = [None] * SLOTS
-        holding: set[tuple[str, int]] = set()
-        for first, last, (host, port, *_), *_replicas in told:
-            address = (host.decode() or teller, int(port))
-            holding.add(address)
-            slots[int(first) : int(last) + 1] = [self._lane(*address)] * (int(last) - int(first) + 1)
-        self._slots, self._whole = slots, True
-        for address in set(self._lanes) - holding - {(self._seed.host, self._seed.port)}:
-            task = asyncio.create_task(self._lanes.pop(address).aclose())
-            task.add_done_callback(lambda done: done.exception())
+        for address, ranges in layout.items():
+            for first, last in ranges:
+                slots[first : last + 1] = [self._lane(*address)] * (last - first + 1)
+        self._slots, self._whole = slots, whole
+        for address in set(self._lanes) - set(layout) - {(self._seed.host, self._seed.port)}:
+            self._lanes.pop(address).retire()
 
     def _lane(self, host: str, port: int) -> RedisLane:
         found = self._lanes.get((host, port))
@@ -147,3 +162,16 @@ class RedisClusterLanes:
             endpoint = Endpoint(host=host, port=port, tls=self._seed.tls)
             found = self._lanes[host, port] = self._make(endpoint)
         return found
+
+
+def _layout(told: Any, teller: str) -> dict[tuple[str, int], list[tuple[int, int]]]:
+    """Ranges of slots by the address of their primary, as `teller` told them.
+
+    A node without a host is at the teller's; one whose host is `?` is known to nobody, so its slots are nobody's.
+    """
+    layout: dict[tuple[str, int], list[tuple[int, int]]] = {}
+    for first, last, (host, port, *_), *_replicas in told:
+        if host != b"?":
+            address = (host.decode() if host else teller, int(port))
+            layout.setdefault(address, []).append((int(first), int(last)))
+    return layout

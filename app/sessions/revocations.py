@@ -115,7 +115,7 @@ class Revocations:
     async def _beat(self) -> None:
         region = self._clients.region
         try:
-            await self._breakers.get("sessions", region).call(
+            await self._breakers.get("sessions-write", region).call(
                 lambda: BEAT.run(self._clients.sessions(region), [heartbeat_key(region)], int(self._keep * 1000))
             )
         except AWAY as error:

@@ -125,7 +125,7 @@ class SessionStores:
 
     async def _script(self, script: Script, region: str, keys: list[str], *args: str | bytes | float) -> Any:
         client = self._clients.sessions(region)
-        return await self._breakers.get("sessions", region).call(lambda: script.run(client, keys, *args))
+        return await self._breakers.get("sessions-write", region).call(lambda: script.run(client, keys, *args))
 
     async def _put(self, session: Session) -> Any:
         region, user = session.region, str(session.user_id)

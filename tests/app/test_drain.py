@@ -21,6 +21,7 @@ from app.http.routing import Access, Route, Router
 from app.http.serve import Port
 from app.http.shedding import Shedder
 from app.metrics import Metrics
+from app.redis.breakers import Breakers
 from lab.servers.process import free_port
 
 QUICK = ServerConfig(drain_delay_seconds=0.4, drain_timeout_seconds=2)
@@ -39,7 +40,7 @@ class Process:
         self.answered = 0
         self.port = free_port()
         routes = [
-            *HealthRoutes(self.drain).routes(),
+            *HealthRoutes(self.drain, Breakers()).routes(),
             Route("GET", "/work", self.work, "work", "", Access.OPEN, {}),
             Route("GET", "/long", self.long, "long", "", Access.OPEN, {}),
         ]

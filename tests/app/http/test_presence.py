@@ -70,3 +70,17 @@ def test_users_who_left_are_forgotten_without_a_scrape(monkeypatch: pytest.Monke
         clock.now += 30
         here.saw(str(uuid4()))
     assert len(here._seen) <= 11
+
+
+def test_who_was_seen_since_a_moment_is_told_with_all_who_are_connected() -> None:
+    clock = Clock()
+    here = Presence(60, clock)
+    early, late, connected = (uuid4().hex for _ in range(3))
+    here.saw(early)
+    here.opened(connected)
+    clock.now = 10
+    here.saw(late)
+    assert here.since(5) == {late, connected}
+    clock.now = 20
+    here.saw(early)
+    assert here.since(5) == {early, late, connected}

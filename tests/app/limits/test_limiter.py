@@ -7,11 +7,17 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 
+import pytest
 import pytest_asyncio
+from redis.exceptions import ResponseError
 
 from app.deployment import LimitConfig
-from app.limits.limiter import LEASE_SECONDS, USER_LEASE, RateLimiter, _Lease
-from app.redis.clients import RedisClients
+from app.limits import limiter as limiter_module
+from app.limits.leases import Lease
+from app.limits.limiter import LEASE_SECONDS, USER_LEASE, RateLimiter
+from app.metrics import Metrics
+from app.redis.breakers import Breakers
+from app.redis.clients import RedisClients, Script
 from tests.app.fixtures_redis import REGIONS, Document, RedisRegions
 
 MakeLimiter = Callable[..., Awaitable[RateLimiter]]
@@ -166,7 +172,7 @@ async def test_who_comes_between_a_lease_s_arrival_and_its_telling_waits_without
     """Such a one once waited for a task that was done, in a loop that let nothing else run."""
     limiter = RateLimiter.__new__(RateLimiter)
     limiter._clock = time.monotonic
-    lease, late = _Lease(), list[asyncio.Task[float]]()
+    lease, late = Lease(), list[asyncio.Task[float]]()
 
     async def arrive() -> None:
         if not late:
@@ -176,3 +182,44 @@ async def test_who_comes_between_a_lease_s_arrival_and_its_telling_waits_without
     async with asyncio.timeout(5):
         assert await limiter._take(lease, arrive) == 0.0
         assert await asyncio.gather(*late) == [0.0] * 3
+
+
+@pytest.mark.parametrize("script", ["TAKE", "PRESENT"])
+@pytest.mark.parametrize("source", ["retrun 1", "return redis.call('NOSUCH')", "return nosuch(KEYS[1])"])
+async def test_a_script_that_is_wrong_is_raised_logged_and_counted_and_never_taken_for_an_outage(
+    redis_document: Document,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    script: str,
+    source: str,
+) -> None:
+    monkeypatch.setattr(limiter_module, script, Script(source))
+    metrics = Metrics()
+    clients, breakers = RedisClients(redis_document(), metrics), Breakers()
+    metrics.breakers = breakers.samples
+    limiter = RateLimiter(clients, breakers=breakers)
+    await limiter.start()
+    if script == "TAKE":
+        for ask in (limiter.check("u"), limiter.check_key("ip:192.0.2.1"), limiter.check_global()):
+            with pytest.raises(ResponseError):
+                await ask
+    else:
+        await asyncio.sleep(0.2)
+        assert "failed and is begun again" in caplog.text
+    counted = [line for line in metrics.render().decode().splitlines() if line.startswith("hal9_redis_wrong_answers_t")]
+    assert sum(float(line.rpartition(" ")[2]) for line in counted) >= 1
+    await limiter.close()
+    await clients.close()
+
+
+async def test_a_crowd_of_addresses_takes_no_user_s_lease(
+    make_limiter: MakeLimiter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limiter_module, "MOST_ADDRESSES", 10)
+    limiter = await make_limiter()
+    await allowed([limiter], 5)
+    held = limiter._users.get("u")
+    for number in range(50):
+        await limiter.check_key(f"ip:192.0.2.{number}")
+    assert limiter._users.get("u") is held
+    assert len(limiter._addresses) == 10
