@@ -12,9 +12,14 @@ from components.keys import RegionKeys
 from topology.settings import Region
 from topology.topology import Topology
 
+DATABASE_EVENTS = ("availability", "failover", "failure", "low storage", "notification", "read replica", "recovery")
+"""What RDS tells of an instance without a metric for it (RDS User Guide, "Amazon RDS event categories")."""
+
 
 class RegionAlarms(pulumi.ComponentResource):
-    """One region's alarm topic, encrypted, with the operators' address subscribed.
+    """One region's alarm topic, encrypted, with the operators' address subscribed, and what RDS tells of its instances.
+
+    AWS sends nothing to an address before it has confirmed: the README's last step, and `make preflight` asks.
 
     Outputs: topic_arn. `alarm()` makes a CloudWatch alarm that goes to it.
     """
@@ -35,7 +40,7 @@ class RegionAlarms(pulumi.ComponentResource):
         )
         self.topic_arn = self.topic.arn
         arn = f"arn:aws:sns:{region.aws_region}:{topology.account_id}:{name}"
-        aws.sns.TopicPolicy(
+        policy = aws.sns.TopicPolicy(
             f"{region.name}-alarms",
             arn=self.topic_arn,
             policy=pulumi.Output.json_dumps(
@@ -43,9 +48,9 @@ class RegionAlarms(pulumi.ComponentResource):
                     "Version": VERSION,
                     "Statement": [
                         {
-                            "Sid": "AlarmsOfThisAccount",
+                            "Sid": "AlarmsAndDatabaseEventsOfThisAccount",
                             "Effect": "Allow",
-                            "Principal": {"Service": "cloudwatch.amazonaws.com"},
+                            "Principal": {"Service": ["cloudwatch.amazonaws.com", "events.rds.amazonaws.com"]},
                             "Action": "sns:Publish",
                             "Resource": arn,
                             "Condition": {"StringEquals": {"aws:SourceAccount": topology.account_id}},
@@ -61,6 +66,15 @@ class RegionAlarms(pulumi.ComponentResource):
             protocol="email",
             endpoint=topology.alarm_email,
             opts=child,
+        )
+        aws.rds.EventSubscription(
+            f"{region.name}-database-events",
+            name=topology.names.of(region.name, "database-events"),
+            sns_topic=self.topic_arn,
+            source_type="db-instance",
+            event_categories=list(DATABASE_EVENTS),
+            tags=topology.names.tags("alarms", region.name),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[policy]),
         )
         self.register_outputs({"topic_arn": self.topic_arn})
 

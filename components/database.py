@@ -26,6 +26,8 @@ PORT = 5432
 USERNAME = "hal9"
 _AUTHORITY = "rds-ca-rsa2048-g1"
 _LOGS = ["postgresql", "upgrade"]
+_BACKUPS = "03:00-04:00"
+"""UTC, apart from every maintenance window, as AWS asks for."""
 
 
 class RegionDatabase(pulumi.ComponentResource):
@@ -53,6 +55,8 @@ class RegionDatabase(pulumi.ComponentResource):
             tags=tags,
             opts=child,
         )
+        # A group cannot go while an instance is in it, and an instance leaves the old major version's in its own time.
+        stays = pulumi.ResourceOptions(parent=self, retain_on_delete=topology.database.allow_major_upgrade)
         self.parameter_group = aws.rds.ParameterGroup(
             name,
             name=f"{physical}-{_major(topology)}",
@@ -63,7 +67,7 @@ class RegionDatabase(pulumi.ComponentResource):
                 for key, value, method in _parameters(topology)
             ],
             tags=tags,
-            opts=child,
+            opts=stays,
         )
         self.security_group_id = data_security_group(
             name,
@@ -103,7 +107,7 @@ def _parameters(topology: Topology) -> list[tuple[str, str, str]]:
         ("rds.force_ssl", "1", "immediate"),
         ("ssl_min_protocol_version", "TLSv1.3", "immediate"),
         ("rds.logical_replication", "1", "pending-reboot"),
-        ("max_slot_wal_keep_size", str(topology.database.slot_wal_limit_mib), "immediate"),
+        ("max_slot_wal_keep_size", str(topology.database.wal_limit_mib), "immediate"),
         ("max_connections", str(topology.database.max_connections), "pending-reboot"),
         ("log_statement", "ddl", "immediate"),
         ("log_min_duration_statement", "1000", "immediate"),
@@ -126,7 +130,8 @@ class ShardDatabase(pulumi.ComponentResource):
     """One shard: the primary in its home region, read replicas over the regions, backups in another region too.
 
     Every replica can be promoted: it has its own region's key, subnets, parameters and security group, the primary's
-    class, Multi-AZ and backups of its own. The password is made here and kept in a secret in every region.
+    class, Multi-AZ and backups of its own. The password is made here and kept in a secret in every region. Replicas are
+    maintained on Saturday, their primary on Sunday, no two shards' in the same hour.
 
     Outputs: primary, a DatabaseConnection; replicas, one for each region that has one.
     """
@@ -172,22 +177,24 @@ class ShardDatabase(pulumi.ComponentResource):
         return self._topology.names.tags("database", region, shard=self._shard.id)
 
     def _primary(self, cell: Cell, secret: pulumi.Output[str]) -> aws.rds.Instance:
-        name = f"shard-{self._shard.id}-primary"
+        name, identifier = f"shard-{self._shard.id}-primary", self._identifier("primary", cell.region.name)
+        keep = self._topology.keep_backups
         instance = aws.rds.Instance(
             name,
-            identifier=self._identifier("primary", cell.region.name),
+            identifier=identifier,
             engine="postgres",
             engine_version=self._settings.engine_version,
             db_name=DATABASE,
             username=USERNAME,
             password=secret,
             allocated_storage=self._settings.storage_gib,
-            final_snapshot_identifier=self._identifier("final") if self._topology.protect else None,
+            skip_final_snapshot=not keep,
+            final_snapshot_identifier=self._identifier("final") if keep else None,
+            allow_major_version_upgrade=self._settings.allow_major_upgrade or None,
             db_subnet_group_name=cell.database.subnet_group.name,
             kms_key_id=cell.keys.arns["database"],
-            backup_window="03:00-04:00",
-            maintenance_window="sun:04:30-sun:05:30",
-            opts=self._stateful(cell),
+            maintenance_window=self._maintenance("sun"),
+            opts=self._stateful(cell, self._logs(name, identifier, cell)),
             **self._alike(cell),
         )
         self._alarms(name, cell, instance, replica=False)
@@ -196,23 +203,45 @@ class ShardDatabase(pulumi.ComponentResource):
     def _replica(self, cell: Cell, primary: aws.rds.Instance) -> aws.rds.Instance:
         """A read replica. At home it has its primary's key and subnets by itself; elsewhere its own region's."""
         name = f"shard-{self._shard.id}-replica-{cell.region.name}"
+        identifier = self._identifier("replica", cell.region.name)
         at_home = cell.region.name == self._shard.home
         instance = aws.rds.Instance(
             name,
-            identifier=self._identifier("replica", cell.region.name),
+            identifier=identifier,
             replicate_source_db=primary.identifier if at_home else primary.arn,
             db_subnet_group_name=None if at_home else cell.database.subnet_group.name,
             kms_key_id=None if at_home else cell.keys.arns["database"],
-            backup_window="04:00-05:00",
-            maintenance_window="sun:05:30-sun:06:30",
-            opts=self._stateful(cell),
+            skip_final_snapshot=True,  # AWS takes none of a replica, and would not let it go
+            maintenance_window=self._maintenance("sat"),
+            opts=self._stateful(cell, self._logs(name, identifier, cell)),
             **self._alike(cell),
         )
         self._alarms(name, cell, instance, replica=True)
         return instance
 
-    def _stateful(self, cell: Cell) -> pulumi.ResourceOptions:
-        return pulumi.ResourceOptions(parent=self, provider=cell.provider, protect=self._topology.protect)
+    def _stateful(self, cell: Cell, after: list[pulumi.Resource]) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(
+            parent=self, provider=cell.provider, protect=self._topology.protect, depends_on=after
+        )
+
+    def _maintenance(self, day: str) -> str:
+        """An hour of a day (UTC), another for each of eight shards; Postgres wants a minor version on replicas first."""
+        begin = 5 + 2 * (self._shard.id % 8)
+        return f"{day}:{begin:02}:00-{day}:{begin + 1:02}:00"
+
+    def _logs(self, name: str, identifier: str, cell: Cell) -> list[pulumi.Resource]:
+        """The log groups that an instance writes to: made by AWS they would be unencrypted and kept for ever."""
+        return [
+            aws.cloudwatch.LogGroup(
+                f"{name}-{log}",
+                name=f"/aws/rds/instance/{identifier}/{log}",
+                retention_in_days=self._topology.cluster.log_retention_days,
+                kms_key_id=cell.keys.arns["telemetry"],
+                tags=self._tags(cell.region.name),
+                opts=pulumi.ResourceOptions(parent=self, provider=cell.provider),
+            )
+            for log in _LOGS
+        ]
 
     def _alike(self, cell: Cell) -> dict[str, Any]:
         """What a primary and its replicas share, so that any of them can take the primary's place."""
@@ -231,11 +260,11 @@ class ShardDatabase(pulumi.ComponentResource):
             "iam_database_authentication_enabled": True,
             "backup_retention_period": self._settings.backup_retention_days,
             "copy_tags_to_snapshot": True,
-            "delete_automated_backups": not protect,
+            "backup_window": _BACKUPS,
+            "delete_automated_backups": not self._topology.keep_backups,
             "deletion_protection": protect,
-            "skip_final_snapshot": not protect,
             "auto_minor_version_upgrade": True,
-            "apply_immediately": False,
+            "apply_immediately": self._settings.apply_immediately,
             "performance_insights_enabled": True,
             "performance_insights_kms_key_id": cell.keys.arns["database"],
             "performance_insights_retention_period": 7,
@@ -270,7 +299,7 @@ class ShardDatabase(pulumi.ComponentResource):
         if replica:
             wanted["lag"] = ("ReplicaLag", settings.replica_lag_alarm_seconds, None)
         else:
-            wanted["slot-lag"] = ("OldestReplicationSlotLag", settings.slot_wal_limit_mib * 1024**2 * 0.5, None)
+            wanted["slot-lag"] = ("OldestReplicationSlotLag", settings.wal_limit_mib * 1024**2 * 0.5, None)
         for what, (metric, above, below) in wanted.items():
             cell.alarms.alarm(
                 f"{name}-{what}",

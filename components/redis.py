@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import pulumi
@@ -130,12 +130,18 @@ class RegionCache(pulumi.ComponentResource):
             multi_az_enabled=settings.replicas_per_shard > 0,
             parameter_group_name=cell.redis.parameter_groups["cache"].name,
             snapshot_retention_limit=1,
+            apply_immediately=topology.redis.apply_immediately,
             **_private(cell, token),
             tags=topology.names.tags("redis", cell.region.name),
             opts=pulumi.ResourceOptions(parent=self, provider=cell.provider),
         )
         self.endpoint = group.configuration_endpoint_address.apply(lambda host: Endpoint(host=host, port=PORT))
-        _memory_alarm(cell, topology, name, group, self)
+        members = [
+            f"{shard:04}-{node:03}"
+            for shard in range(1, settings.shards + 1)
+            for node in range(1, settings.replicas_per_shard + 2)
+        ]
+        _watch(cell, topology, name, group, members, self)
         self.register_outputs({"endpoint": group.configuration_endpoint_address})
 
 
@@ -160,6 +166,7 @@ class RegionSessions(pulumi.ComponentResource):
         name = f"{region.name}-sessions"
         super().__init__("hal9:redis:RegionSessions", name, {}, opts)
         cell, settings, protect = cells[region.name], topology.redis.sessions, topology.protect
+        elsewhere = topology.session_replica_regions(region)
         token = _token(f"sessions-{region.name}", self, topology, vaults)
         primary = aws.elasticache.ReplicationGroup(
             name,
@@ -174,19 +181,32 @@ class RegionSessions(pulumi.ComponentResource):
             multi_az_enabled=True,
             parameter_group_name=cell.redis.parameter_groups["sessions"].name,
             snapshot_retention_limit=settings.snapshot_retention_days,
-            final_snapshot_identifier=topology.names.of(region.name, "sessions-final") if protect else None,
+            final_snapshot_identifier=topology.names.of(region.name, "sessions-final")
+            if topology.keep_backups
+            else None,
+            apply_immediately=topology.redis.apply_immediately,
             **_private(cell, token),
             tags=topology.names.tags("redis", region.name),
-            opts=pulumi.ResourceOptions(parent=self, provider=cell.provider, protect=protect),
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                provider=cell.provider,
+                protect=protect,
+                # in a datastore a member's size and version are the datastore's: AWS refuses a change of its own
+                ignore_changes=["nodeType", "engineVersion"] if elsewhere else None,
+            ),
         )
-        _memory_alarm(cell, topology, name, primary, self)
+        _watch(cell, topology, name, primary, _nodes(1 + settings.replicas), self)
+        if any(region.name in topology.session_replica_regions(other) for other in topology.others(region.name)):
+            self._watch_lag(cell, topology)
         copies: dict[str, pulumi.Output[str]] = {}
-        if elsewhere := topology.session_replica_regions(region):
+        if elsewhere:
             datastore = aws.elasticache.GlobalReplicationGroup(
                 name,
                 global_replication_group_id_suffix=topology.names.of(region.name, "sessions"),
                 global_replication_group_description=f"HAL9's sessions of {region.name}",
                 primary_replication_group_id=primary.id,
+                cache_node_type=settings.node_type,
+                engine_version=topology.redis.engine_version,
                 opts=pulumi.ResourceOptions(parent=self, provider=cell.provider, protect=protect),
             )
             copies = {other: self._secondary(region, cells[other], datastore, topology) for other in elsewhere}
@@ -213,7 +233,29 @@ class RegionSessions(pulumi.ComponentResource):
             tags=topology.names.tags("redis", cell.region.name),
             opts=pulumi.ResourceOptions(parent=self, provider=cell.provider, protect=topology.protect),
         )
+        _watch(
+            cell,
+            topology,
+            f"{region.name}-sessions-in-{cell.region.name}",
+            secondary,
+            _nodes(1 + settings.replicas),
+            self,
+        )
         return secondary.reader_endpoint_address
+
+    def _watch_lag(self, cell: Cell, topology: Topology) -> None:
+        """An alarm for the copies that a region holds: the metric exists for all of its nodes together."""
+        cell.alarms.alarm(
+            f"{cell.region.name}-sessions-copies-lag",
+            description=f"Copies of other regions' sessions lag in {cell.region.name}: docs/runbooks/redis.md",
+            namespace="AWS/ElastiCache",
+            metric="GlobalDatastoreReplicationLag",
+            dimensions={},
+            above=30,
+            statistic="Maximum",
+            tags=topology.names.tags("redis", cell.region.name),
+            opts=pulumi.ResourceOptions(parent=self, provider=cell.provider),
+        )
 
 
 def _store(primary: str, copies: Mapping[str, str]) -> SessionStore:
@@ -249,7 +291,6 @@ def _private(cell: Cell, token: pulumi.Output[str]) -> dict[str, Any]:
         "snapshot_window": "02:00-03:00",
         "maintenance_window": "sun:06:00-sun:07:00",
         "auto_minor_version_upgrade": True,
-        "apply_immediately": False,
         "log_delivery_configurations": [_slow_log(cell)],
     }
 
@@ -263,17 +304,30 @@ def _slow_log(cell: Cell) -> aws.elasticache.ReplicationGroupLogDeliveryConfigur
     )
 
 
-def _memory_alarm(
-    cell: Cell, topology: Topology, name: str, group: aws.elasticache.ReplicationGroup, parent: pulumi.Resource
+def _nodes(count: int) -> list[str]:
+    """What ElastiCache adds to a group's name for each of its nodes where cluster mode is off."""
+    return [f"{node:03}" for node in range(1, count + 1)]
+
+
+def _watch(
+    cell: Cell,
+    topology: Topology,
+    name: str,
+    group: aws.elasticache.ReplicationGroup,
+    members: Sequence[str],
+    parent: pulumi.Resource,
 ) -> None:
-    cell.alarms.alarm(
-        f"{name}-memory",
-        description=f"Memory of {name}: docs/runbooks/redis.md",
-        namespace="AWS/ElastiCache",
-        metric="DatabaseMemoryUsagePercentage",
-        dimensions={"ReplicationGroupId": group.id},
-        above=80,
-        statistic="Maximum",
-        tags=topology.names.tags("redis", cell.region.name),
-        opts=pulumi.ResourceOptions(parent=parent, provider=cell.provider),
-    )
+    """Alarms for the memory and the engine's processor of each node: the metrics exist by node, not by group."""
+    for metric, what in (("DatabaseMemoryUsagePercentage", "memory"), ("EngineCPUUtilization", "cpu")):
+        for member in members:
+            cell.alarms.alarm(
+                f"{name}-{member}-{what}",
+                description=f"{metric} of {name}, node {member}: docs/runbooks/redis.md",
+                namespace="AWS/ElastiCache",
+                metric=metric,
+                dimensions={"CacheClusterId": pulumi.Output.concat(group.replication_group_id, "-", member)},
+                above=80,
+                statistic="Maximum",
+                tags=topology.names.tags("redis", cell.region.name),
+                opts=pulumi.ResourceOptions(parent=parent, provider=cell.provider),
+            )

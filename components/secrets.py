@@ -53,7 +53,7 @@ class ReplicatedSecret(pulumi.ComponentResource):
                 name=topology.names.secret(name),
                 description=description,
                 kms_key_id=vault.keys.arns["secrets"],
-                recovery_window_in_days=30 if topology.protect else 0,
+                recovery_window_in_days=30 if topology.keep_backups else 0,
                 tags=topology.names.tags("secrets", region, shard=shard),
                 opts=pulumi.ResourceOptions(parent=self, provider=vault.provider, protect=topology.protect),
             )

@@ -55,6 +55,8 @@ class Topology(Settings):
         examples=["oncall@example.com"]
     )
     protect: bool = True
+    keep_backups: bool = True
+    """Whether what is deleted leaves its final snapshot, its automated backups and its secrets' time of grace behind."""
     regions: dict[str, Region] = Field(min_length=1)
     network: Network = Network()
     cluster: Cluster = Field(examples=[{"adminRoleArns": ["arn:aws:iam::123456789012:role/deployer"]}])

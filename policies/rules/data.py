@@ -131,7 +131,8 @@ def rds_private_encrypted_protected(db: Resource, protection: bool) -> Iterator[
     yield from wants(db, "copyTagsToSnapshot", True)
     if protection:
         yield from wants(db, "deletionProtection", True)
-        yield from wants(db, "skipFinalSnapshot", False)
+        replica = at(db, "replicateSourceDb") is not None  # AWS takes no final snapshot of one, and refuses to be asked
+        yield from wants(db, "skipFinalSnapshot", replica)
         yield from wants(db, "deleteAutomatedBackups", False)
         if not db.protect:
             yield Violation(db, "protect is false", "protect true")

@@ -75,6 +75,7 @@ class Registered:
     provider: str
     inputs: Mapping[str, Any]
     protect: bool
+    retain: bool
     dependencies: frozenset[str]
     ignore_changes: tuple[str, ...]
     secret_outputs: tuple[str, ...]
@@ -113,6 +114,7 @@ class Recorder(mocks.MockMonitor):
             provider=provider,
             inputs=inputs,
             protect=request.protect,
+            retain=request.retainOnDelete,
             dependencies=frozenset(request.dependencies),
             ignore_changes=tuple(request.ignoreChanges),
             secret_outputs=tuple(request.additionalSecretOutputs),

@@ -51,9 +51,9 @@ def test_the_topic_is_encrypted_under_the_regions_key() -> None:
     assert alarms().one("Topic").inputs["kmsMasterKeyId"] == "arn:Key:us-west-telemetry"
 
 
-def test_only_this_accounts_alarms_may_publish() -> None:
+def test_only_this_accounts_alarms_and_database_events_may_publish() -> None:
     (statement,) = document(alarms().one("TopicPolicy").inputs["policy"])["Statement"]
-    assert statement["Principal"] == {"Service": "cloudwatch.amazonaws.com"}
+    assert statement["Principal"] == {"Service": ["cloudwatch.amazonaws.com", "events.rds.amazonaws.com"]}
     assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": "123456789012"}}
 
 

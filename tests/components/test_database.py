@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from ipaddress import IPv4Network
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -18,9 +19,15 @@ HOMES = dict(enumerate(REGIONS))
 
 
 @functools.cache
-def shards(stack: str = "prod", preview: bool = False, connections: int | None = None) -> Built:
+def shards(
+    stack: str = "prod",
+    preview: bool = False,
+    connections: int | None = None,
+    settings: tuple[tuple[str, Any], ...] = (),
+) -> Built:
     def make() -> Any:
         edits = [put("database.maxConnections", connections)] if connections else []
+        edits += [put(path, value) for path, value in settings]
         parsed = topology(stack, *edits)
         ground = cells(parsed)
         made = [ShardDatabase(shard, parsed, ground, vaults(ground)) for shard in parsed.shards]
@@ -177,15 +184,104 @@ def test_production_cannot_lose_a_database_by_mistake(stack: str, kept: bool) ->
     for instance in shards(stack).of("Instance"):
         assert instance.protect is kept
         assert instance.inputs["deletionProtection"] is kept
-        assert instance.inputs["skipFinalSnapshot"] is not kept
         assert instance.inputs["deleteAutomatedBackups"] is not kept
+    assert {i.inputs["skipFinalSnapshot"] for i in primaries(shards(stack))} == {not kept}
 
 
-def test_a_primary_in_production_leaves_a_final_snapshot() -> None:
+def test_a_primary_that_keeps_its_backups_leaves_a_final_snapshot() -> None:
     assert {i.inputs["finalSnapshotIdentifier"] for i in primaries(shards())} == {
         f"hal9-prod-shard-{n}-final" for n in HOMES
     }
     assert not any("finalSnapshotIdentifier" in i.inputs for i in shards("dev").of("Instance"))
+
+
+def test_to_be_deleted_is_not_to_keep_nothing() -> None:
+    """B9: the way to a destroy, `protect: false`, threw away the final snapshot and every automated backup."""
+    for primary in primaries(shards(settings=(("protect", False),))):
+        assert primary.inputs["deletionProtection"] is False
+        assert primary.inputs["skipFinalSnapshot"] is False
+        assert primary.inputs["finalSnapshotIdentifier"]
+        assert primary.inputs["deleteAutomatedBackups"] is False
+
+
+def test_a_replica_can_be_removed() -> None:
+    """B9: AWS takes no final snapshot of a replica, and refuses to delete one that asks for it without a name."""
+    for replica in replicas(shards()):
+        assert replica.inputs["skipFinalSnapshot"] is True
+        assert "finalSnapshotIdentifier" not in replica.inputs
+
+
+@pytest.mark.parametrize("now", [False, True])
+def test_a_change_of_size_is_made_when_the_operator_says_now(now: bool) -> None:
+    """B3: `up` said it was done, and RDS waited for Sunday."""
+    built = shards(settings=(("database.applyImmediately", now),))
+    assert {i.inputs["applyImmediately"] for i in built.of("Instance")} == {now}
+
+
+def test_replicas_are_patched_before_their_primaries_and_no_two_shards_at_once() -> None:
+    """B6: RDS wants a minor version on the replicas first."""
+    days = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+
+    def hours(window: str) -> tuple[float, float]:
+        ends = [days.index(part[:3]) * 24 + int(part[4:6]) + int(part[7:9]) / 60 for part in window.split("-")]
+        return ends[0], ends[1]
+
+    built = shards()
+    for n in HOMES:
+        begins = hours(built.one("Instance", f"shard-{n}-primary").inputs["maintenanceWindow"])[0]
+        for replica in replicas(built):
+            if replica.name.startswith(f"shard-{n}-"):
+                assert hours(replica.inputs["maintenanceWindow"])[1] <= begins
+    windows = sorted({hours(primary.inputs["maintenanceWindow"]) for primary in primaries(built)})
+    assert len(windows) == len(HOMES)
+    assert all(before[1] <= after[0] for before, after in pairwise(windows))
+
+
+def test_backups_are_not_taken_in_the_maintenance_window() -> None:
+    """AWS refuses windows that overlap."""
+    for instance in shards().of("Instance"):
+        begin, end = instance.inputs["backupWindow"].split("-")
+        opens, closes = (part[4:] for part in instance.inputs["maintenanceWindow"].split("-"))
+        assert end <= opens or closes <= begin
+
+
+def test_a_major_version_is_possible_when_the_stack_file_says_so() -> None:
+    """B6: without leave for it RDS refuses; and the group of the old version is in use until the new one is in."""
+    built = shards(settings=(("database.allowMajorUpgrade", True),))
+    assert {i.inputs.get("allowMajorVersionUpgrade") for i in primaries(built)} == {True}
+    assert all(g.retain for g in built.of("ParameterGroup") if g.type.startswith("aws:rds"))
+    assert not any(g.retain for g in shards().of("ParameterGroup"))
+
+
+def test_a_region_may_be_cut_off_for_half_the_disk_before_its_replicas_are_lost() -> None:
+    """B10: a replica in another region has nothing but its slot; 20 GiB of WAL are soon written."""
+    parsed = topology("prod").database
+    assert parsed.wal_limit_mib >= parsed.storage_gib * 1024 // 2
+    assert parsed.wal_limit_mib <= parsed.max_storage_gib * 1024 // 2
+
+
+def test_the_logs_of_an_instance_are_encrypted_and_end() -> None:
+    """B13: made by AWS itself they are neither."""
+    built = shards()
+    logs = {group.inputs["name"]: group for group in built.of("LogGroup")}
+    for instance in built.of("Instance"):
+        for log in instance.inputs["enabledCloudwatchLogsExports"]:
+            group = logs[f"/aws/rds/instance/{instance.inputs['identifier']}/{log}"]
+            assert group.region == instance.region
+            assert group.inputs["kmsKeyId"] == f"arn:Key:{instance.inputs['tags']['region']}-telemetry"
+            assert group.inputs["retentionInDays"] == 90
+            assert group.urn in instance.dependencies
+
+
+def test_what_happens_to_a_database_is_told() -> None:
+    """B13: a failover, a lost replica, a pending reboot."""
+    built = shards()
+    told = {s.region: s.inputs for s in built.of("EventSubscription")}
+    assert set(told) == set(AWS.values())
+    for region, aws_region in AWS.items():
+        assert told[aws_region]["snsTopic"] == f"arn:Topic:{region}-alarms"
+        assert told[aws_region]["sourceType"] == "db-instance"
+        assert {"failover", "failure", "read replica", "low storage"} <= set(told[aws_region]["eventCategories"])
 
 
 def test_a_password_is_secret_everywhere() -> None:

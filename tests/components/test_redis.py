@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from components.redis import RegionCache, RegionSessions
+from facts.metrics import dimension_sets
 from tests.components.mocked import Built, Registered, build, cells, vaults
 from tests.stackfiles import put, topology
 
@@ -21,9 +22,11 @@ INHERITED = {
 
 
 @functools.cache
-def redis(stack: str = "prod", preview: bool = False, replicas_per_shard: int = 1) -> Built:
+def redis(stack: str = "prod", preview: bool = False, replicas_per_shard: int = 1, now: bool = False) -> Built:
     def make() -> Any:
-        parsed = topology(stack, put("redis.cache.replicasPerShard", replicas_per_shard))
+        parsed = topology(
+            stack, put("redis.cache.replicasPerShard", replicas_per_shard), put("redis.applyImmediately", now)
+        )
         ground = cells(parsed)
         caches = {name: RegionCache(cell, parsed, vaults(ground)).endpoint for name, cell in ground.items()}
         sessions = {r.name: RegionSessions(r, parsed, ground, vaults(ground)).store for r in parsed.ordered_regions}
@@ -156,9 +159,61 @@ def test_slow_commands_are_logged() -> None:
         )
 
 
-def test_memory_is_watched() -> None:
-    watched = {a.inputs["dimensions"]["ReplicationGroupId"] for a in redis().of("MetricAlarm")}
-    assert watched == {f"{region}-{role}-id" for region in REGIONS for role in ("cache", "sessions")}
+def members(group: Registered) -> set[str]:
+    """The clusters that ElastiCache makes of a replication group, by its rule for their names."""
+    name, inputs = group.inputs["replicationGroupId"], group.inputs
+    if "numNodeGroups" in inputs:
+        each = inputs["replicasPerNodeGroup"] + 1
+        return {
+            f"{name}-{shard:04}-{node:03}"
+            for shard in range(1, inputs["numNodeGroups"] + 1)
+            for node in range(1, each + 1)
+        }
+    return {f"{name}-{node:03}" for node in range(1, inputs["numCacheClusters"] + 1)}
+
+
+@pytest.mark.parametrize("stack", ["dev", "prod"])
+@pytest.mark.parametrize("metric", ["DatabaseMemoryUsagePercentage", "EngineCPUUtilization"])
+def test_every_node_is_watched_by_its_own_name(stack: str, metric: str) -> None:
+    """B7: Redis' metrics exist by cluster; an alarm on the replication group waited for ever."""
+    built = redis(stack)
+    wanted = {(group.region, member) for group in built.of("ReplicationGroup") for member in members(group)}
+    watched = [a for a in built.of("MetricAlarm") if a.inputs["metricName"] == metric]
+    assert {(a.region, a.inputs["dimensions"]["CacheClusterId"]) for a in watched} == wanted
+
+
+@pytest.mark.parametrize("stack", ["dev", "prod"])
+def test_every_alarm_is_on_a_metric_that_exists_under_its_dimensions(stack: str) -> None:
+    """B7, for whatever alarm comes next."""
+    for alarm in redis(stack).of("MetricAlarm"):
+        sets = dimension_sets(alarm.inputs["namespace"], alarm.inputs["metricName"])
+        assert sets is not None, alarm.name
+        assert frozenset(alarm.inputs.get("dimensions", {})) in sets, alarm.name
+
+
+def test_lag_between_the_copies_of_a_store_is_watched() -> None:
+    """B13."""
+    watched = {a.region for a in redis().of("MetricAlarm") if a.inputs["metricName"] == "GlobalDatastoreReplicationLag"}
+    assert watched == set(AWS.values())
+    assert not any(a.inputs["metricName"] == "GlobalDatastoreReplicationLag" for a in redis("dev").of("MetricAlarm"))
+
+
+def test_a_datastore_carries_the_size_and_version_of_its_members() -> None:
+    """B3: a member's own change is refused; the datastore's goes to all of them."""
+    for datastore in redis().of("GlobalReplicationGroup"):
+        assert datastore.inputs["cacheNodeType"] == "cache.r6g.large"
+        assert datastore.inputs["engineVersion"] == "7.1"
+    for primary in groups(redis(), "-sessions"):
+        assert {"nodeType", "engineVersion"} <= set(primary.ignore_changes)
+    for alone in [*groups(redis("dev"), "-sessions"), *groups(redis(), "-cache")]:
+        assert not alone.ignore_changes
+
+
+@pytest.mark.parametrize("now", [False, True])
+def test_a_change_of_size_is_made_when_the_operator_says_now(now: bool) -> None:
+    """B3."""
+    built = redis(now=now)
+    assert {g.inputs["applyImmediately"] for g in built.of("ReplicationGroup") if "nodeType" in g.inputs} == {now}
 
 
 def test_it_exports_each_store_with_its_copies() -> None:

@@ -117,13 +117,20 @@ def connections(topology: Topology) -> Iterator[Mistake]:
 
 
 def storage(topology: Topology) -> Iterator[Mistake]:
-    """Storage may only grow."""
+    """Storage may only grow, and a replication slot that nobody reads may not fill it."""
     database = topology.database
     if database.max_storage_gib < database.storage_gib:
         yield Mistake(
             "database.maxStorageGib",
             f"{database.max_storage_gib} is below storageGib {database.storage_gib}",
             rests_on=("database.storageGib",),
+        )
+    elif database.wal_limit_mib > (most := database.max_storage_gib * 1024 // 2):
+        yield Mistake(
+            "database.slotWalLimitMib",
+            f"{database.wal_limit_mib} is more than half of maxStorageGib {database.max_storage_gib}: a slot that "
+            f"nobody reads would fill the disk; at most {most}",
+            rests_on=("database.maxStorageGib",),
         )
 
 

@@ -53,11 +53,21 @@ class Database(Settings):
     replication_factor: Annotated[int, Field(ge=0)] | None = None
     """Default: one replica in each region."""
     read_preference: Annotated[ReadPreference, Field(strict=False)] = ReadPreference.NEAREST
-    slot_wal_limit_mib: Positive = 20_480
-    """WAL that an unread replication slot may keep on disk before Postgres gives the slot up."""
+    slot_wal_limit_mib: Positive | None = None
+    """WAL that an unread replication slot may keep on disk before Postgres gives the slot up, and with it the replica of
+    another region: that one has nothing else to catch up from. Default: half of storageGib."""
+    apply_immediately: bool = False
+    """Changes of class, storage or version now, at the price of an interruption, or in the next maintenance window."""
+    allow_major_upgrade: bool = False
+    """Leave for a new major version; the old version's parameter groups then stay (docs/runbooks/database.md)."""
     replica_lag_alarm_seconds: Positive = 30
     map_epoch: Positive = 1
     """Grows with every change of a slot's owner; `python -m app.reshard` prints the value to write here."""
+
+    @property
+    def wal_limit_mib(self) -> int:
+        """`slot_wal_limit_mib`, or its default."""
+        return self.slot_wal_limit_mib or self.storage_gib * 1024 // 2
 
 
 class Pools(Settings):

@@ -34,6 +34,8 @@ class Redis(Settings):
     """ElastiCache in each region."""
 
     engine_version: Annotated[str, AfterValidator(Like(r"7\.[0-9]", "a Redis version such as 7.1"))] = "7.1"
+    apply_immediately: bool = False
+    """Changes of node type or version now, at the price of a failover, or in the next maintenance window."""
     cache: CacheNodes = CacheNodes()
     sessions: SessionNodes = SessionNodes()
 
