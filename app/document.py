@@ -1,27 +1,18 @@
-"""Reading the deployment document, checking what types cannot, and following its changes.
+"""Reading the deployment document, and checking what types cannot.
 
-Kubernetes swaps a mounted ConfigMap by a symlink, editors by a rename, so `DocumentFile` compares contents.
+A process reads it once: a changed document is another version of the Deployment's pods, which roll to it by its hash
+(docs/decisions/document.md).
 """
 
 from __future__ import annotations
 
-import asyncio
-import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from app.databases import sharding
 from app.deployment import DatabaseConnection, Deployment, Document, Endpoint
-from app.metrics import Metrics
-
-log = logging.getLogger(__name__)
-
-POLL_SECONDS = 1.0
-"""How often a watched file is looked at. Kubernetes itself takes up to a minute to swap it."""
-
-Subscriber = Callable[[Deployment], Awaitable[None]]
 
 
 class DocumentError(ValueError):
@@ -141,53 +132,3 @@ def _numbers(part: object, path: str) -> Iterator[tuple[str, str]]:
 def _camel(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(word.capitalize() for word in rest)
-
-
-class DocumentFile:
-    """A document file that is followed: `current` is the last good content.
-
-    `watch` looks at it every `poll_seconds` and hands a changed, valid document to every subscriber. A bad one
-    is logged with its mistakes and counted (`hal9_document_reloads_total{outcome="refused"}`), and the old
-    one stays. Raises at construction: DocumentError, as there is no old one yet.
-    """
-
-    def __init__(self, path: str | Path, metrics: Metrics, poll_seconds: float = POLL_SECONDS) -> None:
-        self.path = Path(path)
-        self._reloads = metrics.document_reloads
-        self._poll_seconds = poll_seconds
-        self._seen = _read(self.path)
-        self.current = decode(self._seen, str(self.path))
-        self._subscribers: list[Subscriber] = []
-
-    def subscribe(self, subscriber: Subscriber) -> None:
-        """Have `subscriber` awaited with each new document."""
-        self._subscribers.append(subscriber)
-
-    async def watch(self) -> None:
-        """Follow the file until cancelled."""
-        while True:
-            await asyncio.sleep(self._poll_seconds)
-            await self.check()
-
-    async def check(self) -> bool:
-        """Look at the file once; whether a new document was taken."""
-        raw = b""
-        try:
-            raw = await asyncio.to_thread(_read, self.path)
-            if raw == self._seen:
-                return False
-            fresh = decode(raw, str(self.path))
-            if fresh.region != self.current.region:
-                raise DocumentError(str(self.path), [("$.region", "cannot change while the process runs")])
-        except DocumentError as error:
-            if raw != self._seen:
-                self._reloads.labels(outcome="refused").inc()
-                log.error("the document of before stays in use: %s", error)
-            self._seen = raw
-            return False
-        self._seen = raw
-        self.current = fresh
-        for subscriber in self._subscribers:
-            await subscriber(fresh)
-        self._reloads.labels(outcome="taken").inc()
-        return True

@@ -249,12 +249,6 @@ class Metrics:
         self.tokens_refused = Counter(
             "hal9_tokens_refused_total", "Bearer tokens refused, by reason.", ["reason"], registry=registry
         )
-        self.document_reloads = Counter(
-            "hal9_document_reloads_total",
-            "Changes of the deployment document: taken, or refused while the old one stays.",
-            ["outcome"],
-            registry=registry,
-        )
         self.db_fallbacks = Counter(
             "hal9_db_fallbacks_total",
             "Reads that passed over an instance: it was behind the floor, unreachable, or no longer the owner.",

@@ -20,7 +20,7 @@ from app.background import Background
 from app.cache.cache import DistributedCache
 from app.databases.databases import Databases, DatabaseUnavailable
 from app.deployment import Deployment
-from app.document import DocumentFile
+from app.document import load
 from app.drain import Drain
 from app.http import openapi
 from app.http.application import Admit, Application, admit_all, no_sockets
@@ -61,8 +61,8 @@ class Server:
 
     def __init__(self, path: Path) -> None:
         self.metrics = Metrics()
-        self.file = DocumentFile(path, self.metrics)
-        self.drain = Drain(self.file.current.server, self.metrics)
+        self.document = load(path)
+        self.drain = Drain(self.document.server, self.metrics)
         self._stack = contextlib.AsyncExitStack()
 
     async def run(self) -> None:
@@ -71,10 +71,10 @@ class Server:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.drain.ask)
         async with self._stack:
-            port, live = await self._open(self.file.current)
+            port, live = await self._open(self.document)
             _settle_memory()
             self.drain.start()
-            log.info("ready in %s, on port %d", self.file.current.region, self.file.current.server.port)
+            log.info("ready in %s, on port %d", self.document.region, self.document.server.port)
             await self.drain.asked()
             await self.drain.leave(live.close_all, port.stop)
             await port.close(CLOSE_SECONDS)
@@ -102,9 +102,8 @@ class Server:
         census = Census(presence, clients, breakers)
         later(census.leave)
         self._read_by_metrics(databases, cache, breakers, sessions, census)
-        self._follow(databases, clients, sessions, limits)
         latency = CrossRegionLatency(document, metrics)
-        for watch in (self.file.watch, shedder.watch, latency.watch, census.watch):
+        for watch in (shedder.watch, latency.watch, census.watch):
             later(Background(watch).close)
         sign_in = SignIn(sessions, metrics.floors_lost)
         gate = Gate(sign_in, limits, presence, metrics)
@@ -131,7 +130,7 @@ class Server:
     def _application(
         self, routes: list[Route], admit: Admit = admit_all, live: ASGIApp = no_sockets, shedder: Shedder | None = None
     ) -> Application:
-        config = self.file.current.server
+        config = self.document.server
         return Application(
             router=Router(routes),
             admit=admit,
@@ -159,17 +158,6 @@ class Server:
         metrics.cache = cache.sample
         metrics.breakers = breakers.samples
         metrics.session_keys = sessions.key_samples
-
-    def _follow(
-        self, databases: Databases, clients: RedisClients, sessions: DistributedSessionManager, limits: RateLimiter
-    ) -> None:
-        """Hand a changed document on. Identity and server settings are taken at the next start."""
-
-        async def reload_limits(document: Deployment) -> None:
-            limits.reload(document.limits)
-
-        for subscriber in (databases.reload, clients.reload, sessions.reload, reload_limits):
-            self.file.subscribe(subscriber)
 
 
 def _settle_memory() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -127,16 +126,14 @@ class Lab:
         await asyncio.gather(*(migrate_shard(document, shard) for shard in shards))
 
     def change_documents(self, change: Callable[[Deployment], Deployment]) -> None:
-        """Rewrite every app process's document, at once for each, as a new ConfigMap would be."""
+        """Rewrite every app process's document, as a new ConfigMap would be; they take it when they start anew."""
         for region, document in list(self.documents.items()):
             changed = self.documents[region] = change(document)
             for number in range(self.topology.lab.app_processes):
                 http, metrics = self.layout.app_ports(region, number)
                 path = self.directory / f"app-{region}-{number}.json"
                 server = structs.replace(changed.server, port=http, metrics_port=metrics)
-                fresh = path.with_suffix(".new")
-                fresh.write_bytes(structs.replace(changed, server=server).encode())
-                os.replace(fresh, path)
+                path.write_bytes(structs.replace(changed, server=server).encode())
 
 
 def _kind(name: str) -> str:

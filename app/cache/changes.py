@@ -7,12 +7,11 @@ import logging
 from typing import Any
 
 import msgspec
-from redis.exceptions import RedisError
 
 from app.cache import records
 from app.cache.levels import Levels
 from app.cache.records import Floors
-from app.redis.away import AWAY, is_away
+from app.redis.away import FAILURES, is_away
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +59,7 @@ class Changes(Levels):
         try:
             count, name = await self._script(script, key, *args, message)
             subscribers, node = int(count), name.decode()
-        except (RedisError, *AWAY) as error:
+        except FAILURES as error:
             log.warning("the cache was not told of an invalidation, which goes on: %s", error)
             problem = error
             self._delivery.tell(self._clients.region, key, floors)

@@ -8,10 +8,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterator
 
-from redis.exceptions import RedisError
-
 from app.cache import records
-from app.redis.away import AWAY
+from app.redis.away import FAILURES
 from app.redis.breakers import Breakers
 from app.redis.clients import RedisClients
 
@@ -91,7 +89,7 @@ class Delivery:
             if failure is None:
                 pause = FIRST_PAUSE
                 continue
-            if not isinstance(failure, (RedisError, *AWAY)):
+            if not isinstance(failure, FAILURES):
                 raise failure
             log.warning("%d invalidations wait for the cache of %s: %s", len(queue), region, failure)
             await asyncio.sleep(pause)

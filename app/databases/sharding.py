@@ -132,13 +132,6 @@ class ShardMap:
         newer._assign(self.config, tuple(owners), tuple(epochs))
         return newer
 
-    def with_config(self, config: ShardingConfig) -> ShardMap:
-        """The map for a new document: its shards and endpoints, and the owners that Postgres named."""
-        known = (
-            Ownership(slot, self._owners[slot], self._epochs[slot]) for slot in range(SLOTS) if self._epochs[slot] > 0
-        )
-        return ShardMap(config).with_owners(known)
-
     def get_shard_for_user(self, user_id: UUID) -> int:
         """The id of the shard that owns the user's slot. The specification's name."""
         return self._owners[xxh3_64_intdigest(user_id.int.to_bytes(16)) * SLOTS >> 64]

@@ -39,7 +39,6 @@ class Shards:
         self._timeout = deployment.server.request_timeout_seconds
         self._refreshing: asyncio.Task[None] | None = None
         self._seeking: dict[int, asyncio.Task[None]] = {}
-        self._closing: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         """Make the pools, and ask Postgres for primaries and the map as far as it answers."""
@@ -57,33 +56,7 @@ class Shards:
         for task in (self._refreshing, *self._seeking.values()):
             if task is not None:
                 task.cancel()
-        await asyncio.gather(*(pool.close() for pool in self.pools.values()), *self._closing)
-
-    async def reload(self, deployment: Deployment) -> None:
-        """Follow a new document: pools of shards that changed are made anew, the others stay as they are."""
-        before, self.deployment = self.deployment, deployment
-        self._preference = deployment.sharding.read_preference
-        self._timeout = deployment.server.request_timeout_seconds
-        same = (before.pools, before.sharding.database, before.secrets_directory, before.ca_file) == (
-            deployment.pools, deployment.sharding.database, deployment.secrets_directory, deployment.ca_file
-        )  # fmt: skip
-        kept = {id_: pool for id_, pool in self.pools.items() if same}
-        pools: dict[int, OptimizedConnectionPool] = {}
-        for shard in deployment.sharding.shards:
-            old = kept.get(shard.id)
-            if old is not None and (old.shard.primary, old.shard.replicas) == (shard.primary, shard.replicas):
-                pools[shard.id] = old
-            else:
-                pools[shard.id] = OptimizedConnectionPool(deployment, shard)
-        gone = [pool for pool in self.pools.values() if pool not in pools.values()]
-        self.map = self.map.with_config(deployment.sharding)
-        self.pools = pools
-        for pool in gone:
-            task = asyncio.create_task(pool.close())
-            self._closing.add(task)
-            task.add_done_callback(self._closing.discard)
-        await self.seek_primaries()
-        await self.refresh("document")
+        await asyncio.gather(*(pool.close() for pool in self.pools.values()))
 
     async def seek_primaries(self) -> None:
         """Ask every instance of every shard whether it is the primary now."""

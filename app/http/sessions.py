@@ -9,7 +9,7 @@ import msgspec
 
 from app.http.gate import Gate
 from app.http.identity import Identity
-from app.http.problem import Problem
+from app.http.problem import Problem, unavailable
 from app.http.request import Request
 from app.http.response import Response, empty, json
 from app.http.routing import Access, Answer, Route
@@ -56,6 +56,10 @@ class SessionRoutes:
                 "DELETE", "/v1/session", self.delete, "deleteSession", "Log out, in every region.",
                 Access.SESSION, {204: Answer("It has ended.", None, cookie)},
             ),
+            Route(
+                "DELETE", "/v1/sessions", self.delete_all, "deleteSessions", "Log out everywhere: end all of the user's sessions.",
+                Access.SESSION, {204: Answer("All have ended.", None, cookie)},
+            ),
         ]  # fmt: skip
 
     async def create(self, request: Request) -> Response:
@@ -84,10 +88,26 @@ class SessionRoutes:
         return json(200, _view(request.visit.session))
 
     async def delete(self, request: Request) -> Response:
-        """A region that does not answer is told until it does; here the session is over at once."""
-        session = request.visit.session
-        await self._sessions.delete_session(session.id, session.expires_at)
+        """204 once the region that has the session took it; the others are told until they answer."""
+        try:
+            await self._sessions.delete_session(request.visit.session)
+        except SessionsUnreachable:
+            raise _not_ended() from None
         return empty(204, CLEAR_COOKIE)
+
+    async def delete_all(self, request: Request) -> Response:
+        """204 once every region took it: each may have one of the user's sessions."""
+        try:
+            await self._sessions.delete_sessions_of(request.visit.user_id)
+        except SessionsUnreachable:
+            raise _not_ended() from None
+        return empty(204, CLEAR_COOKIE)
+
+
+def _not_ended() -> Problem:
+    return unavailable(
+        "log-out-unfinished", "A region has not taken the log-out yet. It is tried on; ask again to be sure."
+    )
 
 
 def _view(session: Session) -> SessionView:

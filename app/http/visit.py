@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 from uuid import UUID
 
@@ -28,9 +29,15 @@ class Visit:
 
     @property
     def last(self) -> Footprint | None:
-        """The session's last write, None before the first."""
+        """The session's last write, None before the first. One of another version that cannot be read counts as lost."""
         text = self.session.data.get(LAST)
-        return None if text is None else Footprint.decode(text)
+        if text is None:
+            return None
+        try:
+            return Footprint.decode(text)
+        except ValueError:
+            self._lost.inc()
+            return None
 
     async def wrote(self, footprint: Footprint) -> None:
         """Keep the footprint of a write that is committed.
@@ -40,8 +47,10 @@ class Visit:
         """
 
         def keep(data: dict[str, str]) -> None:
-            before = data.get(LAST)
-            data[LAST] = footprint.newest(None if before is None else Footprint.decode(before)).encode()
+            before = None
+            with contextlib.suppress(KeyError, ValueError):
+                before = Footprint.decode(data[LAST])
+            data[LAST] = footprint.newest(before).encode()
 
         try:
             await self._manager.update(self.session, keep)

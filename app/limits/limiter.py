@@ -89,11 +89,6 @@ class RateLimiter:
         if self._present is not None:
             await self._present.close()
 
-    def reload(self, config: LimitConfig) -> None:
-        """Take new limits; leases of the old ones end within `LEASE_SECONDS`."""
-        self.config = config
-        self._forget_local()
-
     async def check(self, user: str) -> Decision:
         """Take one token of `user` and one of all. Raises: RedisError where Redis answers with an error."""
         return await self._check(user, self._users)

@@ -12,6 +12,7 @@ from redis.exceptions import (
     OutOfMemoryError,
     ReadOnlyError,
     RedisClusterException,
+    RedisError,
     ResponseError,
     TryAgainError,
 )
@@ -47,6 +48,9 @@ AWAY: tuple[type[Exception], ...] = (
     BreakerOpen,
 )
 """A server that is loading, without its cluster, full, or read-only after a failover is away too."""
+
+FAILURES: tuple[type[Exception], ...] = (RedisError, *AWAY)
+"""All that asking Redis can end in; for work that is tried on whatever the reason was."""
 
 
 def is_away(error: BaseException) -> bool:

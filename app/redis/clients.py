@@ -133,13 +133,6 @@ class RedisClients:
         """Whether this region keeps a copy of `region`'s sessions."""
         return any(copy.region == self.region for copy in self._region(region).sessions.replicas)
 
-    async def reload(self, deployment: Deployment) -> None:
-        """Take a new document; clients are reopened when their endpoints changed."""
-        changed = deployment.regions != self.deployment.regions
-        self.deployment = deployment
-        if changed:
-            await self.close()
-
     async def close(self) -> None:
         """Close every connection."""
         caches, self._caches = self._caches, {}

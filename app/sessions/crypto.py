@@ -75,8 +75,8 @@ class SessionKeyring:
         self._since = time.time() if since is None else since
 
     @classmethod
-    def load(cls, deployment: Deployment, before: SessionKeyring | None = None) -> SessionKeyring:
-        """The document's keyring with the keys of its secret files. `before`: the one it takes the place of.
+    def load(cls, deployment: Deployment) -> SessionKeyring:
+        """The document's keyring with the keys of its secret files.
 
         Raises: KeyringError. Names the file, never its content.
         """
@@ -92,10 +92,7 @@ class SessionKeyring:
                 except binascii.Error:
                     raise KeyringError(f"session-key-{key.id} is no base64") from None
             keys[key.id] = (key.state, material)
-        ring = cls(keys)
-        if before is not None and before.active == ring.active:
-            ring._since = before._since
-        return ring
+        return cls(keys)
 
     def seal(self, payload: bytes, version: int, region: str, session_id: str) -> bytes:
         """The envelope of `payload` for exactly this place."""

@@ -1,9 +1,9 @@
 """`DistributedSessionManager` (section 7): sessions in Redis, encrypted, in the user's region, valid in all.
 
-A session lives in one region: `session:<region>:<id>` in that region's store (stores.py). It is read from the
-local store first and then from the other regions' copies here, all at once; found, it moves here
-(moves.py), by one atomic step on the server that owns it (records.py). Its end is fixed when it
-begins, `ttl_seconds` later, and moves with it; a log-out (log_out.py) ends it before, everywhere.
+A session lives in one region: `session:<region>:<digest of its id>` in that region's store (stores.py). It is read from
+the local store first and then from the other regions' copies here, all at once; found, it moves here (moves.py), by one
+atomic step on the server that owns it (records.py). Its end is fixed when it begins, `ttl_seconds` later, and moves with
+it; a log-out (log_out.py) ends it before, everywhere.
 
 What can be said of an id is: here it is; there is none (nobody has it, or it was revoked); or that not everybody
 could be asked, which is `SessionsUnreachable` and never "none".
@@ -22,18 +22,19 @@ from uuid import UUID
 import msgspec
 
 from app.background import Background
-from app.deployment import Deployment
-from app.metrics import KeySample
-from app.redis.away import AWAY, BreakerOpen, is_away
+from app.metrics import KeySample, Metrics
+from app.redis.away import AWAY
+from app.redis.breakers import Breakers
+from app.redis.clients import RedisClients
 from app.sessions.affinity import Affinity
 from app.sessions.cookie import is_id, new_id
 from app.sessions.crypto import SessionKeyring
-from app.sessions.log_out import LogOut, SessionLogOuts
+from app.sessions.log_out import LogOuts
 from app.sessions.moves import SessionMoves
 from app.sessions.records import revoked_key
-from app.sessions.stores import Session, SessionsUnreachable
+from app.sessions.stores import Session, SessionStores, SessionsUnreachable
 
-__all__ = ["ClientInfo", "DistributedSessionManager", "LogOut", "Session", "SessionsUnreachable"]
+__all__ = ["ClientInfo", "DistributedSessionManager", "Session", "SessionsUnreachable"]
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +53,25 @@ class ClientInfo(msgspec.Struct, frozen=True):
     headers: Mapping[str, str] = {}
 
 
-class DistributedSessionManager(SessionMoves, SessionLogOuts):
+class DistributedSessionManager:
     """Sessions of one process. `start` before use (heartbeat, revocations, touches), `close` at the end."""
+
+    def __init__(
+        self,
+        clients: RedisClients,
+        keyring: SessionKeyring | None = None,
+        breakers: Breakers | None = None,
+        metrics: Metrics | None = None,
+    ) -> None:
+        deployment = clients.deployment
+        self._keyring = keyring or SessionKeyring.load(deployment)
+        self._stores = SessionStores(clients, self._keyring, breakers or Breakers(), metrics)
+        self._moves = SessionMoves(self._stores)
+        self._log_outs = LogOuts(self._stores)
+        self._affinity = Affinity(deployment)
+        self._region = deployment.region
+        self._touched: dict[str, Session] = {}
+        self._rounds: list[Background] = []
 
     def determine_region(self, client: ClientInfo) -> str:
         """The region a client belongs to (app/sessions/affinity.py)."""
@@ -68,26 +86,12 @@ class DistributedSessionManager(SessionMoves, SessionLogOuts):
         """
         if not is_id(session_id):
             return None
-        breaker = self._local_breaker
-        try:
-            breaker.check()
-        except BreakerOpen as error:
-            raise SessionsUnreachable([self._region]) from error
-        try:
-            record = await self._clients.sessions(self._region).get(self._local_prefix + session_id)
-        except BaseException as error:
-            breaker.error(error)
-            if not is_away(error):
-                raise
-            raise SessionsUnreachable([self._region]) from error
-        breaker.success()
-        if record is not None:
-            kind = record[0]
-            if kind == 76:  # L
-                return self._opened(record, self._region, session_id)
-            if kind == 71:  # G
-                return None
-        return await self._find_elsewhere(session_id, record)
+        record = await self._stores.read(session_id)
+        if record is not None and record[:1] == b"L":
+            return self._stores.opened(record, self._region, session_id)
+        if record is not None and record[:1] == b"G":
+            return None
+        return await self._moves.find(session_id, record)
 
     # Writing
 
@@ -102,17 +106,17 @@ class DistributedSessionManager(SessionMoves, SessionLogOuts):
         wanted = self.determine_region(client) if client is not None else self._region
         session = Session(
             id=new_id(), user_id=user_id, region=wanted, created_at=now, last_accessed=now,
-            expires_at=now + self._config.ttl_seconds, data=dict(data or {}),
+            expires_at=now + self._stores.config.ttl_seconds, data=dict(data or {}),
         )  # fmt: skip
         for region in dict.fromkeys((wanted, self._region)):
             session.region = region
             with contextlib.suppress(*AWAY):
-                answer = await self._put(session)
+                answer = await self._stores.put(session)
                 if answer[0] == b"ok":
                     return session
                 # A log-out of all the user's sessions has a clock ahead of ours: begin just after it.
                 session.created_at = session.last_accessed = await self._after_revocation(session)
-                if (await self._put(session))[0] == b"ok":
+                if (await self._stores.put(session))[0] == b"ok":
                     return session
         raise SessionsUnreachable(list(dict.fromkeys((wanted, self._region))))
 
@@ -124,8 +128,21 @@ class DistributedSessionManager(SessionMoves, SessionLogOuts):
         """
         fresh = await self.create_session(user_id, client)
         if session is not None:
-            await self.delete_session(session.id, session.expires_at)
+            with contextlib.suppress(SessionsUnreachable):  # it is tried on
+                await self.delete_session(session)
         return fresh
+
+    async def delete_session(self, session: Session) -> tuple[str, ...]:
+        """End a session everywhere at once; the regions that are still being told (app/sessions/log_out.py).
+
+        Raises: SessionsUnreachable where the region that has it did not take it: it is not ended then.
+        """
+        self._touched.pop(session.id, None)
+        return await self._log_outs.end(session.id, session.expires_at, session.region)
+
+    async def delete_sessions_of(self, user_id: UUID) -> None:
+        """Log the user out everywhere. Raises: SessionsUnreachable where a region has not taken it yet."""
+        await self._log_outs.end_all(user_id)
 
     async def update(self, session: Session, change: Callable[[dict[str, Any]], object]) -> Session | None:
         """Apply `change` to the data and store it; the session as stored, or None where it has ended meanwhile.
@@ -140,12 +157,12 @@ class DistributedSessionManager(SessionMoves, SessionLogOuts):
                 current, data=dict(current.data), last_accessed=time.time(), version=current.version + 1
             )
             change(fresh.data)
-            answer = await self._save(current, fresh)
+            answer = await self._stores.save(current, fresh)
             if answer[0] == b"ok":
                 self._touched.pop(session.id, None)
                 return fresh
             if answer[0] == b"conflict":
-                current = self._opened(answer[1], current.region, session.id)
+                current = self._stores.opened(answer[1], current.region, session.id)
             elif answer[0] == b"moved":
                 current = await self.get_session(session.id)
             else:
@@ -160,7 +177,9 @@ class DistributedSessionManager(SessionMoves, SessionLogOuts):
             self._touched.setdefault(session.id, session)
 
     async def _after_revocation(self, session: Session) -> float:
-        before = await self._clients.sessions(session.region).get(revoked_key(session.region, str(session.user_id)))
+        before = await self._stores.clients.sessions(session.region).get(
+            revoked_key(session.region, str(session.user_id))
+        )
         return max(time.time(), (int(before or 0) + 1) / 1000)
 
     async def _flush_touched(self) -> None:
@@ -179,9 +198,11 @@ class DistributedSessionManager(SessionMoves, SessionLogOuts):
     # Life
 
     async def start(self) -> None:
-        """Begin to follow revocations and to write touches."""
+        """Hear what was revoked before, then begin to follow it and to write touches."""
+        await self._stores.revocations.catch_up()
         self._rounds = [
-            Background(work) for work in (self._revocations.beat, self._revocations.follow, self._flush_touched)
+            Background(work)
+            for work in (self._stores.revocations.beat, self._stores.revocations.follow, self._flush_touched)
         ]
 
     async def close(self) -> None:
@@ -190,16 +211,7 @@ class DistributedSessionManager(SessionMoves, SessionLogOuts):
             await work.close()
         self._rounds = []
         await self._write_touched()
-        await self._pending.close()
-
-    async def reload(self, deployment: Deployment) -> None:
-        """Take a new document: keyring, regions, networks. The old keyring stays when the new one cannot be read.
-
-        Raises: KeyringError.
-        """
-        self._keyring = SessionKeyring.load(deployment, before=self._keyring)
-        self._config = deployment.sessions
-        self._affinity = Affinity(deployment)
+        await self._stores.pending.close()
 
     def key_samples(self) -> list[KeySample]:
         """The active key and its age: give this method to `Metrics.session_keys`."""

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from app.redis.away import AWAY
-from app.sessions.records import ADOPT, MOVE, Move, heartbeat_key, session_key, version_of
+from app.sessions.records import ADOPT, MOVE, Malformed, Move, heartbeat_key, session_key, version_of
 from app.sessions.stores import Session, SessionStores, SessionsUnreachable
 
 COPY_SECONDS = 10.0
@@ -25,11 +25,26 @@ LATE_TRIES, LATE_SECONDS = 3, 0.03
 """How often, and how long each time, a session is waited for that is on its way to another region."""
 
 
-class SessionMoves(SessionStores):
-    """The part of `DistributedSessionManager` that brings sessions here from the other regions."""
+class SessionMoves:
+    """Brings sessions here from the other regions."""
 
-    async def _find_elsewhere(self, session_id: str, local: bytes | None) -> Session | None:
-        """Ask the other regions' copies, then move the session here."""
+    def __init__(self, stores: SessionStores) -> None:
+        self._stores = stores
+        self._region = stores.region
+        self._clients = stores.clients
+
+    async def find(self, session_id: str, local: bytes | None) -> Session | None:
+        """Ask the other regions' copies, then move the session here; `local` is what this region's store has of it.
+
+        Raises: SessionsUnreachable.
+        """
+        try:
+            return await self._find(session_id, local)
+        except Malformed:
+            self._stores.refused("malformed")
+            return None
+
+    async def _find(self, session_id: str, local: bytes | None) -> Session | None:
         records, unknown = await self._ask_copies(session_id)
         if any(record[:1] == b"G" for record in records.values()):
             return None
@@ -43,6 +58,8 @@ class SessionMoves(SessionStores):
         newest = records[region]
         if newest[:1] == b"M":
             return await self._follow(session_id, Move.parse(newest))
+        if newest[:1] != b"L":
+            raise Malformed("neither L nor M nor G")
         return await self._follow(session_id, Move(version_of(newest), region, region, newest))
 
     async def _ask_copies(self, session_id: str) -> tuple[dict[str, bytes], list[str]]:
@@ -60,7 +77,7 @@ class SessionMoves(SessionStores):
 
         asked = {region: asyncio.create_task(ask(region)) for region in regions}
         if asked:
-            await asyncio.wait(asked.values(), timeout=self._config.fallback_deadline_seconds)
+            await asyncio.wait(asked.values(), timeout=self._stores.config.fallback_deadline_seconds)
         for region, task in asked.items():
             if not task.done():
                 task.cancel()
@@ -77,16 +94,16 @@ class SessionMoves(SessionStores):
         for _ in range(HOPS + LATE_TRIES):
             if seen.to == self._region:
                 # It is here by now, or it is about to be, or who moved it died: then we store it.
-                mine = await self._local(session_id)
+                mine = await self._stores.read(session_id)
                 if mine is None or version_of(mine) < seen.version:
                     return await self._arrive(session_id, seen)
                 if mine[:1] != b"M":
-                    return self._opened(mine, self._region, session_id) if mine[:1] == b"L" else None
+                    return self._stores.opened(mine, self._region, session_id) if mine[:1] == b"L" else None
                 seen = Move.parse(mine)
                 continue
             at = seen.to
             try:
-                answer = await self._script(MOVE, at, [session_key(at, session_id)], self._region, at)
+                answer = await self._stores.run(MOVE, at, [session_key(at, session_id)], self._region, at)
                 if answer[0] == b"absent" and at != seen.origin:
                     # On its way there, and not there yet: wait a little, then take it from under way.
                     late += 1
@@ -112,31 +129,31 @@ class SessionMoves(SessionStores):
     async def _take_at(self, session_id: str, at: str, move: Move) -> Any:
         """Say at region `at` that this region takes the session as `move` has it."""
         expires = self._end_of(session_id, move)
-        return await self._script(
+        return await self._stores.run(
             ADOPT, at, [session_key(at, session_id)],
             self._region, move.version, move.origin, move.record, int(expires * 1000),
         )  # fmt: skip
 
     def _end_of(self, session_id: str, move: Move) -> float:
-        session = self._opened(move.record, move.origin, session_id)
+        session = self._stores.opened(move.record, move.origin, session_id)
         return time.time() + 1 if session is None else session.expires_at
 
     async def _arrive(self, session_id: str, move: Move) -> Session | None:
         """Store here what moves here, at the move's version."""
-        session = self._opened(move.record, move.origin, session_id)
+        session = self._stores.opened(move.record, move.origin, session_id)
         if session is None:
             return None
         session.region, session.version = self._region, move.version
         try:
-            answer = await self._put(session)
+            answer = await self._stores.put(session)
         except AWAY as error:
             raise SessionsUnreachable([self._region]) from error
         if answer[0] == b"ok":
-            if self._metrics is not None:
-                self._metrics.session_migrations.labels(source=move.origin, destination=self._region).inc()
+            if self._stores.metrics is not None:
+                self._stores.metrics.session_migrations.labels(source=move.origin, destination=self._region).inc()
             return session
         if answer[0] == b"other" and answer[1][:1] == b"L":
-            return self._opened(answer[1], self._region, session_id)
+            return self._stores.opened(answer[1], self._region, session_id)
         if answer[0] == b"other":
             return await self._follow(session_id, Move.parse(answer[1]))
         return None
@@ -155,7 +172,7 @@ class SessionMoves(SessionStores):
                 if shown[:1] != b"L":
                     return None if shown[:1] == b"G" else await self._follow(session_id, Move.parse(shown))
                 seen = Move(version_of(shown), away, away, shown)
-        session = self._opened(seen.record, seen.origin, session_id)
+        session = self._stores.opened(seen.record, seen.origin, session_id)
         if session is None:
             return None
         move = Move(seen.version + 1, self._region, seen.origin, seen.record)
@@ -171,7 +188,7 @@ class SessionMoves(SessionStores):
                     return await self._follow(session_id, Move.parse(answer[1]))
         adopted = await self._arrive(session_id, move)
         if adopted is not None:
-            self._pending.keep_trying(
+            self._stores.pending.keep_trying(
                 away, f"adopted {session_id}", lambda: self._take_at(session_id, away, move), adopted.expires_at
             )
         return adopted
@@ -189,16 +206,5 @@ class SessionMoves(SessionStores):
 
     async def _copy(self, region: str, session_id: str) -> tuple[bytes | None, bytes | None]:
         """The record and the primary's heartbeat in the copy here of another region's store. Raises one of AWAY."""
-        record, heartbeat = await self._breakers.get("session-copy", region).call(
-            lambda: self._clients.session_copy(region).execute_command(
-                "MGET", session_key(region, session_id), heartbeat_key(region)
-            )
-        )
+        record, heartbeat = await self._stores.ask_copy(region, session_key(region, session_id), heartbeat_key(region))
         return record, heartbeat
-
-    async def _local(self, session_id: str) -> bytes | None:
-        try:
-            found: bytes | None = await self._clients.sessions(self._region).get(self._local_prefix + session_id)
-        except AWAY as error:
-            raise SessionsUnreachable([self._region]) from error
-        return found

@@ -1,4 +1,6 @@
-"""A session's record in Redis, under `session:<region>:<id>` literally, and the scripts that change it.
+"""A session's record in Redis, under `session:<region>:<digest of its id>`, and the scripts that change it.
+
+What the cookie carries stands nowhere in Redis: who reads keys (SCAN, a slow log, a snapshot) cannot log in with them.
 
     L <version: 8 bytes> <envelope>                                            lives here
     M <version: 8 bytes> <region it moved to> <region it was in> <the L record it was there>    moved
@@ -13,14 +15,31 @@ Keys without braces spread over slots; the braces of the specification's format 
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64encode
+from hashlib import sha256
+
 import msgspec
 
 from app.redis.clients import Script
 
 
+class Malformed(ValueError):
+    """A record of no form that is known here."""
+
+
+def digest(session_id: str) -> str:
+    """SHA-256 of a session's id, in the id's own form: what stands for it in Redis. 256 random bits need no salt."""
+    return urlsafe_b64encode(sha256(session_id.encode()).digest())[:43].decode()
+
+
 def session_key(region: str, session_id: str) -> str:
-    """The specification's key."""
-    return f"session:{region}:{session_id}"
+    """The specification's key, with the digest in the place of the id."""
+    return f"session:{region}:{digest(session_id)}"
+
+
+def session_prefix(region: str) -> str:
+    """How a region's session keys begin; the digest follows."""
+    return f"session:{region}:"
 
 
 def revoked_key(region: str, user: str) -> str:
@@ -29,12 +48,12 @@ def revoked_key(region: str, user: str) -> str:
 
 
 def index_key(region: str, user: str) -> str:
-    """The set of a user's session ids in a region."""
+    """The set of the digests of a user's session ids in a region."""
     return f"user-sessions:{region}:{user}"
 
 
 def revocations_key(region: str) -> str:
-    """The sorted set (score: ms) of what was revoked by this region: `s:<session id>` and `u:<user>`."""
+    """The sorted set (score: ms) of what was revoked by this region: `s:<digest>` and `u:<user>`."""
     return f"revocations:{region}"
 
 
@@ -63,13 +82,20 @@ class Move(msgspec.Struct, frozen=True):
 
     @classmethod
     def parse(cls, raw: bytes) -> Move:
-        """From an M record."""
-        middle = 10 + raw[9]
-        after = middle + 1 + raw[middle]
-        return cls(version_of(raw), raw[10:middle].decode(), raw[middle + 1 : after].decode(), raw[after:])
+        """From an M record. Raises Malformed."""
+        try:
+            middle = 10 + raw[9]
+            after = middle + 1 + raw[middle]
+            return cls(version_of(raw), raw[10:middle].decode(), raw[middle + 1 : after].decode(), raw[after:])
+        except (IndexError, UnicodeDecodeError) as error:
+            raise Malformed(f"no record of a move: {error}") from None
 
 
 _LUA = """
+local function now_ms()
+  local t = redis.call('TIME')
+  return t[1] * 1000 + math.floor(t[2] / 1000)
+end
 local function u64(n) return struct.pack('>I4I4', math.floor(n / 4294967296), n % 4294967296) end
 local function text(s) return string.char(#s) .. s end
 local function version(s)
@@ -158,13 +184,14 @@ return {'took'}
 REVOKE = Script(
     _LUA
     + """
--- One session. KEYS session, revocations; ARGV expires at ms, now ms, member, keep ms
+-- One session. KEYS session, revocations; ARGV expires at ms, member, keep ms. The server's clock: pods' differ
 local there = redis.call('GET', KEYS[1])
 local n = there and version(there) or 0
 redis.call('SET', KEYS[1], 'G' .. u64(n + 1), 'PXAT', ARGV[1])
-redis.call('ZADD', KEYS[2], ARGV[2], ARGV[3])
-redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', ARGV[2] - ARGV[4])
-redis.call('PEXPIRE', KEYS[2], ARGV[4])
+local now = now_ms()
+redis.call('ZADD', KEYS[2], now, ARGV[2])
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - ARGV[3])
+redis.call('PEXPIRE', KEYS[2], ARGV[3])
 return 1
 """
 )
@@ -193,10 +220,10 @@ return ended
 )
 
 BEAT = Script(
-    """
+    _LUA
+    + """
 -- KEYS heartbeat; ARGV keep ms
-local t = redis.call('TIME')
-redis.call('SET', KEYS[1], t[1] * 1000 + math.floor(t[2] / 1000), 'PX', ARGV[1])
+redis.call('SET', KEYS[1], now_ms(), 'PX', ARGV[1])
 return 1
 """
 )

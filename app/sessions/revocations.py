@@ -13,12 +13,10 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
 
-from redis.exceptions import RedisError
-
-from app.redis.away import AWAY
+from app.redis.away import AWAY, FAILURES
 from app.redis.breakers import Breakers
 from app.redis.clients import RedisClients
-from app.sessions.records import BEAT, heartbeat_key, revocations_key
+from app.sessions.records import BEAT, digest, heartbeat_key, revocations_key
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +57,7 @@ class Pending:
             await asyncio.sleep(pause)
             try:
                 await write()
-            except (RedisError, *AWAY) as error:
+            except FAILURES as error:
                 log.warning("a log-out waits for its region: %s", error)
                 pause = min(pause * 2, LONGEST_PAUSE)
             else:
@@ -69,7 +67,7 @@ class Pending:
 class Revocations:
     """What was revoked anywhere, as far as this process has heard. Kept for `keep_seconds`, a session's lifetime.
 
-    `sessions` and `users` are public so that a reader sees at once that both are empty, as they mostly are.
+    `sessions` has the digests of their ids. Both tables are public so that a reader sees at once that both are empty, as they mostly are.
     """
 
     def __init__(self, clients: RedisClients, breakers: Breakers, keep_seconds: float) -> None:
@@ -82,14 +80,14 @@ class Revocations:
 
     def covers(self, session_id: str, user: str, created_at: float) -> bool:
         """Whether this session, begun at `created_at` (seconds since 1970), is revoked."""
-        if session_id in self.sessions:
+        if self.sessions and digest(session_id) in self.sessions:
             return True
         before = self.users.get(user)
         return before is not None and created_at <= before
 
     def add_session(self, session_id: str) -> None:
         """This session is revoked."""
-        self.sessions[session_id] = time.time()
+        self.sessions[digest(session_id)] = time.time()
 
     def add_user(self, user: str, before: float) -> None:
         """This user's sessions begun at or before `before` are revoked."""
@@ -104,9 +102,13 @@ class Revocations:
     async def follow(self) -> None:
         """Read the lists until cancelled."""
         while True:
-            await asyncio.gather(*(self._read(region) for region in self._regions()))
-            self._drop_old()
             await asyncio.sleep(POLL_SECONDS)
+            await self.catch_up()
+
+    async def catch_up(self) -> None:
+        """Read the lists once, so far as their stores answer. Before the first time this process knows of no log-out."""
+        await asyncio.gather(*(self._read(region) for region in self._regions()))
+        self._drop_old()
 
     def _regions(self) -> Iterable[str]:
         """Those whose lists can be read nearby: this region's own, and the others that have a copy here."""

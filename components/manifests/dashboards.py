@@ -59,7 +59,11 @@ def _service(topology: Topology) -> list[Panel]:
         Panel("Event loop lag", "s", {"worst pod": "max(hal9_event_loop_lag_seconds)"}),
         Panel("Tokens refused", "reqps", {"{{reason}}": "sum by (reason) (rate(hal9_tokens_refused_total[5m]))"}),
         Panel("Connections of nginx", "short", {"{{state}}": "sum by (state) (nginx_connections)"}),
-        Panel("Documents", "short", {"{{outcome}}": "sum by (outcome) (increase(hal9_document_reloads_total[1h]))"}),
+        Panel(
+            "Wrong answers of Redis",
+            "short",
+            {"{{dependency}}": "sum by (dependency) (increase(hal9_redis_wrong_answers_total[1h]))"},
+        ),
     ]
 
 

@@ -36,7 +36,7 @@ def labels(region: Region) -> dict[str, str]:
 
 
 def document(json: Value) -> Manifest:
-    """The deployment document. The app follows its changes; a change of it also rolls the pods, by its hash."""
+    """The deployment document. A process reads it once; a change of it rolls the pods, by its hash."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from msgspec import structs
@@ -10,9 +9,6 @@ from msgspec import structs
 from app.deployment import Deployment, SessionKey
 from lab.faults.fault import Say, victim
 from lab.lab import Lab
-
-KEY_PAUSE_SECONDS = 3.0
-"""Between the steps of a key rotation: every process has read the document by then (it looks every second)."""
 
 
 def kill_app(lab: Lab, say: Say) -> None:
@@ -47,7 +43,7 @@ def roll(lab: Lab, say: Say) -> None:
 
 
 def rotate(lab: Lab, say: Say) -> None:
-    """The runbook's steps: the new key decrypts everywhere, then it encrypts, and the old one only decrypts."""
+    """The runbook's steps, each a roll: the new key decrypts everywhere, then it encrypts, and the old one decrypts."""
     new = f"k{len(lab.documents[lab.layout.regions[0]].sessions.keyring) + 1}"
     lab.add_session_key(new)
 
@@ -62,7 +58,7 @@ def rotate(lab: Lab, say: Say) -> None:
 
     lab.change_documents(keyring(lambda keys: (*keys, SessionKey(id=new, state="decrypt"))))
     say(f"{new} decrypts")
-    time.sleep(KEY_PAUSE_SECONDS)
+    roll(lab, say)
     lab.change_documents(
         keyring(
             lambda keys: tuple(
@@ -74,3 +70,4 @@ def rotate(lab: Lab, say: Say) -> None:
         )
     )
     say(f"{new} encrypts, the old key only decrypts")
+    roll(lab, say)

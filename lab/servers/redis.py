@@ -122,7 +122,7 @@ class RedisServer:
         command = [
             binary(), "--port", str(port), "--bind", self.host, "--dir", str(self.directory), "--save", "",
             "--appendonly", "no", "--daemonize", "no", "--protected-mode", "no", "--maxmemory", self.max_memory,
-            "--maxmemory-policy", "allkeys-lru" if self.cluster else "volatile-ttl",
+            "--maxmemory-policy", "allkeys-lru" if self.cluster else "noeviction",
             "--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1",
             "--repl-timeout", "5", "--enable-debug-command", "local",
         ]  # fmt: skip

@@ -63,11 +63,11 @@ class World:
     async def beat(self) -> None:
         """Let every region show that it is alive, and hear of revocations, once."""
         for manager in self.at.values():
-            await manager._revocations._beat()
+            await manager._stores.revocations._beat()
         await self.copied()
         for manager in self.at.values():
             for region in REGIONS:
-                await manager._revocations._read(region)
+                await manager._stores.revocations._read(region)
 
     def raw(self, region: str, session_id: str) -> bytes | None:
         with self.redis.primaries[region].client() as client:

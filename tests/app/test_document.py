@@ -1,17 +1,13 @@
 from __future__ import annotations
 
-import asyncio
 import copy
-import os
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from app.deployment import Deployment
-from app.document import DocumentError, DocumentFile, decode, load
-from app.metrics import Metrics
+from app.document import DocumentError, decode, load
 
 ENDPOINT = {"host": "db", "port": 5432}
 
@@ -115,65 +111,3 @@ def test_what_is_no_document_is_refused(raw) -> None:
 def test_a_missing_file_is_told_as_such(tmp_path: Path) -> None:
     with pytest.raises(DocumentError, match="cannot be read: No such file"):
         load(tmp_path / "absent.json")
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    path = tmp_path / "deployment.json"
-    path.write_bytes(msgspec.json.encode(GOOD))
-    return path
-
-
-def reloads(metrics: Metrics, outcome: str) -> float:
-    return metrics.registry.get_sample_value("hal9_document_reloads_total", {"outcome": outcome}) or 0
-
-
-async def test_a_changed_file_reaches_every_subscriber(path: Path) -> None:
-    metrics, seen = Metrics(), []
-    file = DocumentFile(path, metrics, poll_seconds=0.01)
-
-    async def subscriber(document: Deployment) -> None:
-        seen.append(document)
-
-    file.subscribe(subscriber)
-    watching = asyncio.create_task(file.watch())
-    path.write_bytes(changed("pools/primarySize", 9))
-    async with asyncio.timeout(5):
-        while not seen:
-            await asyncio.sleep(0.005)
-    watching.cancel()
-    assert seen[0] is file.current
-    assert file.current.pools.primary_size == 9
-    assert reloads(metrics, "taken") == 1
-
-
-async def test_a_swapped_symlink_is_noticed_as_kubernetes_swaps_a_config_map(tmp_path: Path, path: Path) -> None:
-    mounted = tmp_path / "mounted.json"
-    mounted.symlink_to(path)
-    file = DocumentFile(mounted, Metrics())
-    other = tmp_path / "other.json"
-    other.write_bytes(changed("pools/primarySize", 9))
-    (tmp_path / "swap").symlink_to(other)
-    os.replace(tmp_path / "swap", mounted)
-    assert await file.check()
-    assert file.current.pools.primary_size == 9
-
-
-@pytest.mark.parametrize("bad", [b"{", changed("region", "mars"), changed("region", "eu-central")])
-async def test_a_bad_change_keeps_the_old_document_and_is_counted_once(path: Path, bad: bytes) -> None:
-    metrics = Metrics()
-    file = DocumentFile(path, metrics)
-    before = file.current
-    path.write_bytes(bad)
-    assert [await file.check(), await file.check()] == [False, False]
-    assert file.current is before
-    assert (reloads(metrics, "refused"), reloads(metrics, "taken")) == (1, 0)
-
-
-async def test_a_vanished_file_keeps_the_old_document_until_it_is_back(path: Path) -> None:
-    file = DocumentFile(path, Metrics())
-    path.unlink()
-    assert not await file.check()
-    path.write_bytes(changed("pools/primarySize", 9))
-    assert await file.check()
-    assert file.current.pools.primary_size == 9

@@ -464,20 +464,41 @@ def test_a_second_read_is_a_hit_of_the_cache(region: Alone, cookie: str) -> None
     assert metric(region, "hal9_cache_hits") == before + 1
 
 
-def test_a_lowered_limit_is_taken_while_running_and_answers_429(
-    user: str, second: Callable[..., tuple[Alone, Process]]
-) -> None:
-    other, _ = second()
+def test_a_user_above_the_limit_is_answered_429(user: str, second: Callable[..., tuple[Alone, Process]]) -> None:
+    limits = LimitConfig(user_rate=0.2, user_burst=5, global_rate=50_000, global_burst=50_000)
+    other, _ = second(limits=limits)
     cookie = alone.sign_in(other, user)
-    assert {get(other, "/v1/session", cookie)[0] for _ in range(20)} == {200}
-    limits = LimitConfig(user_rate=0.2, user_burst=2, global_rate=50_000, global_burst=50_000)
-    other.path.write_bytes(msgspec.structs.replace(other.document, limits=limits).encode())
     ends = time.monotonic() + 10
     while (answer := get(other, "/v1/session", cookie))[0] != 429:
         assert time.monotonic() < ends
     assert kind(answer[2]) == "too-many-requests"
     assert int(answer[1]["retry-after"]) >= 1
     assert metric(other, "hal9_limit_denied_total") >= 1
+
+
+def test_a_log_out_everywhere_ends_every_session_of_the_user(region: Alone, user: str, cookie: str) -> None:
+    mine, phone = alone.sign_in(region, user), cookie
+    status, headers, _ = send(region, "DELETE", "/v1/sessions", None, mine)
+    assert (status, "Max-Age=0" in headers["set-cookie"]) == (204, True)
+    assert [get(region, "/v1/session", each)[0] for each in (mine, phone)] == [401, 401]
+    assert get(region, "/v1/session", alone.sign_in(region, user))[0] == 200
+
+
+def test_a_log_out_that_the_store_refused_is_not_acknowledged(
+    region: Alone, cookie: str, second: Callable[..., tuple[Alone, Process]]
+) -> None:
+    """A full store takes no write and answers every read."""
+    with region.sessions.client() as client:
+        client.config_set("maxmemory", "1")
+        try:
+            for path in ("/v1/session", "/v1/sessions"):
+                status, _, body = send(region, "DELETE", path, None, cookie)
+                assert (status, kind(body)) == (503, "log-out-unfinished")
+        finally:
+            client.config_set("maxmemory", "0")
+    ends = time.monotonic() + 20
+    while get(second()[0], "/v1/session", cookie)[0] != 401:
+        assert time.monotonic() < ends
 
 
 def test_a_dead_session_store_is_503_and_makes_nobody_unready(region: Alone, cookie: str) -> None:

@@ -10,14 +10,14 @@ import pytest
 
 from app.sessions.cookie import is_id, new_id
 from app.sessions.manager import ClientInfo, SessionsUnreachable
-from app.sessions.records import session_key
+from app.sessions.records import digest, session_key
 from tests.app.fixtures_sessions import SOUTH, USER, WEST, World
 
 
 async def test_a_session_lives_an_hour_under_the_specification_s_key(world: World) -> None:
     session = await world.at[WEST].create_session(USER)
     with world.redis.primaries[WEST].client() as client:
-        assert 3590 < client.ttl(f"session:us-west:{session.id}") <= 3600
+        assert 3590 < client.ttl(f"session:us-west:{digest(session.id)}") <= 3600
     assert is_id(session.id)
 
 
@@ -116,3 +116,21 @@ async def test_being_used_is_written_once_a_minute_and_later(world: World, monke
     found = await world.at[WEST].get_session(session.id)
     assert found is not None
     assert found.last_accessed > session.last_accessed
+
+
+async def test_who_reads_a_store_s_keys_and_lists_cannot_log_in_with_what_stands_there(world: World) -> None:
+    session, ended = await world.at[WEST].create_session(USER), await world.at[WEST].create_session(USER)
+    await world.at[WEST].delete_session(ended)
+    seen: set[str] = set()
+    with world.redis.primaries[WEST].client() as client:
+        for key in client.scan_iter():
+            seen.update(key.decode().split(":"))
+            kind = client.type(key)
+            if kind == b"set":
+                seen.update(member.decode() for member in client.smembers(key))
+            elif kind == b"zset":
+                seen.update(member.decode().partition(":")[2] for member in client.zrange(key, 0, -1))
+    assert {digest(session.id), digest(ended.id)} <= seen
+    assert not {session.id, ended.id} & seen
+    for candidate in seen:
+        assert await world.at[WEST].get_session(candidate) is None

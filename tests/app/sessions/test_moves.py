@@ -167,7 +167,7 @@ async def test_a_session_that_ended_in_a_lost_region_has_ended(world: World) -> 
     session = await world.at[WEST].create_session(USER)
     moved = await world.at[SOUTH].get_session(session.id)
     assert moved is not None
-    await world.at[SOUTH].delete_session(session.id)
+    await world.at[SOUTH].delete_session(session)
     await world.copied()
     world.redis.primaries[SOUTH].kill()
     assert await world.at[WEST].get_session(session.id) is None

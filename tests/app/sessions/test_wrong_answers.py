@@ -19,14 +19,14 @@ BROKEN = Script("this is no lua")
 
 
 def wrong_answers(world: World) -> int:
-    return sum(sample.wrong for manager in world.at.values() for sample in manager._breakers.samples())
+    return sum(sample.wrong for manager in world.at.values() for sample in manager._stores._breakers.samples())
 
 
 def told(world: World, caplog: pytest.LogCaptureFixture) -> None:
     """It was logged as an error and counted, and every breaker is closed: the servers are well."""
     assert [record for record in caplog.records if record.levelno == logging.ERROR]
     assert wrong_answers(world) > 0
-    assert all(sample.state == 0 for manager in world.at.values() for sample in manager._breakers.samples())
+    assert all(sample.state == 0 for manager in world.at.values() for sample in manager._stores._breakers.samples())
 
 
 Use = Callable[[World, Session], Awaitable[object]]
@@ -35,7 +35,7 @@ USES: list[tuple[object, str, Use]] = [
     (stores, "PUT", lambda world, _: world.at[WEST].create_session(uuid4())),
     (stores, "SAVE", lambda world, session: world.at[WEST].update(session, lambda data: data.update(a=1))),
     (moves, "MOVE", lambda world, session: world.at[SOUTH].get_session(session.id)),
-    (log_out, "REVOKE", lambda world, session: world.at[WEST].delete_session(session.id)),
+    (log_out, "REVOKE", lambda world, session: world.at[WEST].delete_session(session)),
     (log_out, "REVOKE_USER", lambda world, _: world.at[WEST].delete_sessions_of(USER)),
 ]
 
