@@ -114,7 +114,7 @@ class Server:
             *SessionRoutes(sessions, identity, data, gate).routes(),
             *ItemRoutes(data).routes(),
         ]
-        live = Live(sign_in, explain, presence)
+        live = Live(gate.enter, sign_in, explain, presence, shedder.admit)
         inside = Port(
             self._application([*HealthRoutes(self.drain, breakers).routes(), _metrics_route(metrics)]),
             document.server.metrics_port,

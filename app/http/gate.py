@@ -14,7 +14,7 @@ from app.http.problem import Problem, retry_after
 from app.http.request import Request
 from app.http.routing import Access, Route
 from app.http.sign_in import SignIn
-from app.http.visit import name_of
+from app.http.visit import Visit, name_of
 from app.limits.addresses import holder
 from app.limits.limiter import Decision, RateLimiter
 from app.metrics import Metrics
@@ -37,8 +37,12 @@ class Gate:
         if route.access is not Access.SESSION:
             await self.limit_address(request)
             return
+        request.visit = await self.enter(request)
+
+    async def enter(self, request: Request) -> Visit:
+        """The visit of a request that needs a session, within the limits. Raises as `admit`."""
         try:
-            visit = request.visit = await self._sign_in(request)
+            visit = await self._sign_in(request)
         except Problem:
             await self.limit_address(request)
             raise
@@ -46,6 +50,7 @@ class Gate:
         if not decision.allowed:
             raise self._refuse(decision)
         self._presence.saw(visit.user)
+        return visit
 
     async def limit_address(self, request: Request) -> None:
         """Count the request to its address, which the edge's X-Real-IP tells. Raises Problem 429."""

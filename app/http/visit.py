@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import time
 from uuid import UUID
 
 from prometheus_client import Counter
@@ -38,6 +39,10 @@ class Visit:
         except ValueError:
             self._lost.inc()
             return None
+
+    def over(self) -> bool:
+        """Whether this process knows by itself that the session has ended. The store may know more."""
+        return self.session.expires_at <= time.time() or self._manager.is_revoked(self.session)
 
     async def wrote(self, footprint: Footprint) -> None:
         """Keep the footprint of a write that is committed.

@@ -176,6 +176,10 @@ class DistributedSessionManager:
         if time.time() - session.last_accessed > TOUCH_SECONDS:
             self._touched.setdefault(session.id, session)
 
+    def is_revoked(self, session: Session) -> bool:
+        """Whether this process has heard that the session was ended, here or anywhere. Asks nobody."""
+        return self._revocations.covers(session.id, str(session.user_id), session.created_at)
+
     async def _after_revocation(self, session: Session) -> float:
         before = await self._stores.clients.sessions(session.region).get(
             revoked_key(session.region, str(session.user_id))

@@ -28,6 +28,8 @@ from app.deployment import Deployment, LimitConfig, ServerConfig
 from lab import alone
 from lab.alone import Alone, ask
 from lab.servers.process import Process, ProcessError, free_port
+from lab.servers.redis import RedisServer
+from tests.app.redis.stand_ins import Name
 
 pytestmark = pytest.mark.usefixtures("app")
 
@@ -428,6 +430,81 @@ async def test_a_socket_takes_nothing_but_a_ping(region: Alone, cookie: str, mes
         with pytest.raises(websockets.ConnectionClosed):
             await live.recv()
     assert live.close_code == code
+
+
+def log_out(region: Alone, cookie: str) -> None:
+    assert send(region, "DELETE", "/v1/session", None, cookie)[0] == 204
+
+
+@pytest.mark.parametrize("elsewhere", [False, True])
+async def test_a_log_out_ends_a_socket_that_goes_on_asking_within_a_second(
+    region: Alone, cookie: str, second: Callable[..., tuple[Alone, Process]], elsewhere: bool
+) -> None:
+    holds = (await asyncio.to_thread(second))[0] if elsewhere else region
+    url = f"ws://127.0.0.1:{holds.document.server.port}/v1/live"
+    async with connect(url, additional_headers={"Cookie": cookie}) as live:
+
+        async def ask() -> None:
+            while True:
+                await live.send("ping")
+                await live.recv()
+                await asyncio.sleep(0.6)
+
+        asking = asyncio.create_task(ask())
+        await asyncio.sleep(0.5)
+        began = time.monotonic()
+        await asyncio.to_thread(log_out, region, cookie)
+        await asyncio.wait_for(live.wait_closed(), 5)
+        assert time.monotonic() - began < 1.5  # a second, and what a shared machine adds
+        assert live.close_code == 4401
+        await asyncio.gather(asking, return_exceptions=True)
+
+
+async def test_guessing_cookies_by_sockets_is_limited_as_by_requests(
+    second: Callable[..., tuple[Alone, Process]],
+) -> None:
+    other, _ = await asyncio.to_thread(second, limits=LimitConfig(user_rate=1, user_burst=10))
+    url = f"ws://127.0.0.1:{other.document.server.port}/v1/live"
+    guess = {"Cookie": "__Host-session=" + "A" * 43, "X-Real-IP": "2001:db8::1"}
+    seen = []
+    for number in range(20):
+        with pytest.raises(websockets.InvalidStatus) as caught:
+            async with connect(url, additional_headers={**guess, "X-Real-IP": f"2001:db8::{number:x}"}):
+                pass
+        seen.append(caught.value.response.status_code)
+    assert seen[0] == 401
+    assert seen[-1] == 429
+
+
+# Stores that change
+
+
+async def test_log_ins_go_on_after_the_session_store_failed_over_by_name(
+    region: Alone, second: Callable[..., tuple[Alone, Process]], tmp_path: Path
+) -> None:
+    """ElastiCache points the name at the new primary and leaves the old connections open, to a replica by now."""
+    password = region.sessions.password
+    old = RedisServer(tmp_path / "old", password=password)
+    old.start()
+    new = RedisServer(tmp_path / "new", password=password, replica_of=old)
+    new.start()
+    async with Name(old.port) as name:
+        here = region.document.regions[0]
+        moved = msgspec.structs.replace(here, sessions=msgspec.structs.replace(here.sessions, primary=name.endpoint))
+        other, _ = await asyncio.to_thread(second, regions=(moved,))
+        user = await asyncio.to_thread(alone.register, other)
+        cookie = await asyncio.to_thread(alone.sign_in, other, user)
+        with new.client() as promoted, old.client() as demoted:
+            promoted.execute_command("REPLICAOF", "NO", "ONE")
+            demoted.execute_command("REPLICAOF", "127.0.0.1", str(new.port))
+        name.points_to = new.port
+        await asyncio.sleep(2)  # the heartbeat meets the replica before a user does
+        assert await asyncio.to_thread(alone.sign_in, other, user)
+        assert (await asyncio.to_thread(put, other, cookie, "a", 1))[0] == 201
+        assert await asyncio.to_thread(metric, other, "hal9_session_floors_lost_total") == 0
+        assert await asyncio.to_thread(metric, other, "hal9_redis_unfit_answers_total") >= 1
+    new.stop()
+    old.stop()
 
 
 # Operations

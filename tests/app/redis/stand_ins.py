@@ -50,7 +50,7 @@ class _Listening:
         number, self.accepted = self.accepted, self.accepted + 1
         self.open += 1
         try:
-            with contextlib.suppress(ConnectionError):
+            with contextlib.suppress(ConnectionError, asyncio.CancelledError):  # of our own closing
                 await self.serve(reader, writer, number)
         finally:
             self.open -= 1
