@@ -8,6 +8,11 @@ and Postgres; its yardstick is a bare echo behind the same nginx.
 
 from __future__ import annotations
 
+from app import console
+
+if __name__ == "__main__":
+    console.prepare()  # before the other imports, which take a while and may be interrupted too
+
 import argparse
 import asyncio
 import contextlib
@@ -23,13 +28,13 @@ import psutil
 
 from app.deployment import LimitConfig, ServerConfig
 from app.sessions.cookie import NAME as SESSION_COOKIE
-from components.manifests.nginx import Gateway, Upstream, render
+from components.manifests.nginx import Gateway, Upstream
 from lab import alone
-from lab.__main__ import NGINX, nginx_path, topology_of
+from lab.__main__ import topology_of
 from lab.assembly import Program, listens
 from lab.load.mix import Mix
 from lab.load.report import machine
-from lab.servers import certificates
+from lab.servers import certificates, nginx, programs
 from lab.servers.process import Process, ProcessError, User, free_port, work_directory
 from topology import capacity
 from topology.topology import Topology
@@ -105,7 +110,7 @@ class Bench:
 
 
 @contextlib.contextmanager
-def bench(topology: Topology, nginx: str) -> Iterator[Bench]:
+def bench(topology: Topology) -> Iterator[Bench]:
     """One region's servers and the app, and an echo, each behind an nginx of the cluster's configuration."""
     unlimited = LimitConfig(user_rate=1e6, user_burst=1_000_000, global_rate=1e6, global_burst=1_000_000)
     with contextlib.ExitStack() as stack:
@@ -125,7 +130,7 @@ def bench(topology: Topology, nginx: str) -> Iterator[Bench]:
         )
         echo.start(lambda: listens(HOST, echo_port))
         stack.callback(echo.stop)
-        gates = [_gateway(stack, folder, topology, nginx, port) for port in (region.document.server.port, echo_port)]
+        gates = [_gateway(stack, folder, topology, port) for port in (region.document.server.port, echo_port)]
         cookies = []
         for _ in range(CONNECTIONS):
             cookie = alone.sign_in(region, alone.register(region))
@@ -139,7 +144,7 @@ def bench(topology: Topology, nginx: str) -> Iterator[Bench]:
         )
 
 
-def _gateway(stack: contextlib.ExitStack, root: Path, topology: Topology, nginx: str, upstream: int) -> tuple[int, int]:
+def _gateway(stack: contextlib.ExitStack, root: Path, topology: Topology, upstream: int) -> tuple[int, int]:
     """An nginx before a server; its TLS port and its process id."""
     user = User.unprivileged()
     folder = root / f"nginx-{upstream}"
@@ -154,11 +159,11 @@ def _gateway(stack: contextlib.ExitStack, root: Path, topology: Topology, nginx:
         listen=f"{HOST}:{ports[0]}", listen_peers=f"{HOST}:{ports[1]}", listen_health=f"{HOST}:{ports[2]}",
         directory=str(folder), access_log=str(folder / "access.log"), workers="1",
     )  # fmt: skip
-    (folder / "nginx.conf").write_text(render(gateway))
+    (folder / "nginx.conf").write_text(nginx.configuration(gateway))
     if user.switches:
         for path in (folder, *folder.iterdir()):
             os.chown(path, user.uid, user.gid)
-    process = Process([nginx, "-c", folder / "nginx.conf", "-g", "daemon off;"], folder / "error.log", user)
+    process = Process([programs.nginx(), "-c", folder / "nginx.conf", "-g", "daemon off;"], folder / "error.log", user)
     Program(process, lambda: listens(HOST, ports[0])).start()
     stack.callback(process.stop)
     return ports[0], process.pid
@@ -251,12 +256,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--turns", type=int, default=TURNS)
     given = parser.parse_args(arguments)
     topology = topology_of(given.stack)
-    nginx = nginx_path()
-    if nginx is None:
-        print(f"{NGINX} is not installed", file=sys.stderr)
-        return 1
     try:
-        with bench(topology, nginx) as found:
+        with bench(topology) as found:
             costs = asyncio.run(measure(found, given.seconds, given.turns))
     except (ProcessError, aiohttp.ClientError) as error:
         print(error, file=sys.stderr)
@@ -269,4 +270,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

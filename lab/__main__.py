@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from app import console
+
+if __name__ == "__main__":
+    console.prepare()  # before the other imports, which take a while and may be interrupted too
+
 import argparse
 import os
-import shutil
 import signal
 import sys
 import time
@@ -14,6 +18,7 @@ from typing import Any
 from lab import command as load
 from lab import faults, station
 from lab.lab import Lab
+from lab.servers import programs
 from lab.servers.process import ProcessError, User, work_directory
 from plan.errors import ProjectError
 from plan.project import read_project
@@ -24,7 +29,6 @@ from topology.topology import Topology
 ROOT = Path(__file__).resolve().parent.parent
 MEMORY_GIB = 3.0
 """Memory that a lab of prod needs free; measured as the sum of its processes' own pages, with room."""
-NGINX = "nginx"
 
 
 class LabError(Exception):
@@ -39,29 +43,29 @@ def topology_of(stack: str) -> Topology:
 def up(options: argparse.Namespace) -> int:
     """Start the lab, stay in the foreground, and end it with Ctrl-C."""
     topology = topology_of(options.stack)
-    nginx, claim = _check(), station.Claim()
+    _check()
+    claim = station.Claim()
     try:
         with work_directory("hal9-lab", User.current()) as directory:
             directory.chmod(0o755)
-            return _run(Lab(topology, directory, nginx), claim, options.stack)
+            return _run(Lab(topology, directory), claim, options.stack)
     finally:
         claim.release()
 
 
 def _run(lab: Lab, claim: station.Claim, stack: str) -> int:
-    ended = False
+    ended, status = False, 0
 
-    def end(*_: Any) -> None:
-        nonlocal ended
+    def end(number: int, _: Any) -> None:
+        nonlocal ended, status
         if ended:
             return
-        ended = True
+        ended, status = True, console.INTERRUPTED if number == signal.SIGINT else 0
         raise KeyboardInterrupt
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, end)
     began = time.monotonic()
-    status = 0
     try:
         lab.start(_progress(began))
         first = lab.layout.regions[0]
@@ -152,20 +156,13 @@ def down(_: argparse.Namespace) -> int:
     return 0
 
 
-def _check() -> str:
-    """nginx's path. LabError where the machine lacks something."""
-    nginx = nginx_path()
-    if nginx is None:
-        raise LabError("nginx is not installed; the lab runs the one from the system (Debian: apt-get install nginx)")
+def _check() -> None:
+    """LabError where the machine has too little memory, ProcessError where a server's program is missing."""
+    for program in (programs.nginx, programs.redis_server, programs.postgres):
+        program()
     free = _available_gib()
     if free is not None and free < MEMORY_GIB:
         raise LabError(f"{free:.1f} GiB of memory are available; the lab needs {MEMORY_GIB:g}")
-    return nginx
-
-
-def nginx_path() -> str | None:
-    """The system's nginx, also where only root's PATH has it; None where there is none."""
-    return shutil.which(NGINX) or shutil.which(NGINX, path="/usr/sbin:/usr/local/sbin")
 
 
 def _available_gib() -> float | None:
@@ -205,10 +202,10 @@ def main() -> int:
     options = parser.parse_args()
     try:
         return int(options.run(options))
-    except (LabError, StackFileError, ProjectError, station.StationError) as error:
+    except (LabError, ProcessError, StackFileError, ProjectError, station.StationError) as error:
         print(error, file=sys.stderr)
         return 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

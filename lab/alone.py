@@ -6,6 +6,11 @@ replica, a Redis cluster of three as cache and a Redis as session store, all on 
 
 from __future__ import annotations
 
+from app import console
+
+if __name__ == "__main__":
+    console.prepare()  # before the other imports, which take a while and may be interrupted too
+
 import argparse
 import asyncio
 import base64
@@ -228,7 +233,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--metrics-port", type=int, default=9001, help="the metrics' port (9001)")
     given = parser.parse_args(arguments)
     # Ctrl-C goes to the whole process group at once; the servers are in groups of their own and end in order here.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
         print("starting PostgreSQL, Redis and the app", flush=True)
         with servers(given.port, given.metrics_port, ServerConfig(drain_delay_seconds=0)) as alone:
@@ -245,11 +250,11 @@ def main(arguments: list[str] | None = None) -> int:
                 process.stop()
     except KeyboardInterrupt:
         print("ended")
-        return 0
+        return console.INTERRUPTED
     except ProcessError as error:
         print(error, file=sys.stderr)
         return 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

@@ -16,11 +16,11 @@ from msgspec import structs
 
 from app.deployment import Deployment, ServerConfig
 from app.sessions.cookie import NAME as SESSION_COOKIE
-from components.manifests.nginx import Gateway, Peer, Upstream, render
+from components.manifests.nginx import Gateway, Peer, Upstream
 from lab import layout
 from lab.layout import Layout
 from lab.parts import Part
-from lab.servers import certificates
+from lab.servers import certificates, nginx, programs
 from lab.servers.identity import IdentityProvider
 from lab.servers.postgres import SETTINGS, SUPERUSER, PostgresServer
 from lab.servers.process import Process, User
@@ -66,9 +66,8 @@ class Servers:
     `documents` has the deployment document of each region's first app process, once `parts` were made.
     """
 
-    def __init__(self, topology: Topology, directory: Path, nginx: str) -> None:
+    def __init__(self, topology: Topology, directory: Path) -> None:
         self.topology, self.directory, self.layout = topology, directory, Layout(topology)
-        self._nginx = nginx
         self._user = User.unprivileged()
         self.control = directory / "links.sock"
         self.provider = IdentityProvider(directory / "jwks.json")
@@ -225,8 +224,8 @@ class Servers:
             workers="1",
         )
         configuration = folder / "nginx.conf"
-        configuration.write_text(render(gateway))
-        command: list[str | Path] = [self._nginx, "-c", configuration, "-g", "daemon off;"]
+        configuration.write_text(nginx.configuration(gateway))
+        command: list[str | Path] = [programs.nginx(), "-c", configuration, "-g", "daemon off;"]
         process = Process(command, folder / "error.log", self._user)
         # One that crashed leaves its Unix sockets, and a new one would not start beside them.
         program = Program(process, lambda: listens(host, layout.GATEWAY), lambda: _remove_sockets(folder))

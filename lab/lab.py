@@ -34,9 +34,9 @@ class Lab:
     region's first app process. `supervisor` promotes replicas where a region is lost.
     """
 
-    def __init__(self, topology: Topology, directory: Path, nginx: str = "nginx") -> None:
+    def __init__(self, topology: Topology, directory: Path) -> None:
         self.topology, self.directory = topology, directory
-        self._servers = Servers(topology, directory, nginx)
+        self._servers = Servers(topology, directory)
         self.layout, self.control, self.provider = self._servers.layout, self._servers.control, self._servers.provider
         self.add_session_key = self._servers.add_session_key
         self.parts = {part.name: part for part in self._servers.parts()}

