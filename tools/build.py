@@ -10,6 +10,11 @@ by name: `GoMissing` says so.
 
 from __future__ import annotations
 
+from app import console
+
+if __name__ == "__main__":
+    console.prepare()  # before the other imports, which take a while and may be interrupted too
+
 import argparse
 import contextlib
 import dataclasses
@@ -73,11 +78,10 @@ class Tool:
         for file in sorted(self.folder.iterdir()):
             if file.suffix in {".mod", ".sum", ".go"}:
                 digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
-        return cache() / f"{self.name}-{digest.hexdigest()[:16]}" / "bin"
+        return _cache() / f"{self.name}-{digest.hexdigest()[:16]}" / "bin"
 
 
-def cache() -> Path:
-    """Where built tools, and what else is worth keeping between clones, stand."""
+def _cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hal9-tools"
 
 
@@ -106,6 +110,11 @@ def directory(name: str) -> Path:
         if not target.is_dir():  # another process may have built it while this one waited
             _build(tool, target)
     return target
+
+
+def available(name: str) -> bool:
+    """Whether a tool is built, or can be."""
+    return tools()[name].directory.is_dir() or shutil.which("go") is not None
 
 
 def binary(name: str) -> Path:
@@ -180,8 +189,16 @@ def main() -> int:
     """Builds the tools named and prints their folders; without Go it says which lane is skipped and exits 0."""
     parser = argparse.ArgumentParser(prog="python -m tools.build", description="build pinned Go tools into the cache")
     parser.add_argument("--lane", default="", help="the test lane that needs them, named where it must be skipped")
+    parser.add_argument(
+        "--ask", action="store_true", help="build nothing; a line where the lane cannot run here, nothing where it can"
+    )
     parser.add_argument("names", nargs="+", choices=sorted(tools()), metavar="NAME")
     arguments = parser.parse_args()
+    if arguments.ask:
+        absent = [name for name in arguments.names if not available(name)]
+        if absent:
+            print(f"not run here: {arguments.lane}, which needs {', '.join(absent)}, and Go is not installed")
+        return 0
     try:
         for name in arguments.names:
             print(directory(name))
@@ -196,4 +213,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

@@ -37,6 +37,19 @@ def test_in_ci_too_a_lane_without_go_is_named(without_go: dict[str, str]) -> Non
     assert "the engine lane is skipped" in _run(without_go | {"CI": "true"}, "--lane", "engine", "pulumi").stdout
 
 
+def test_a_lane_that_cannot_run_here_is_one_line_by_name(without_go: dict[str, str]) -> None:
+    done = _run(without_go, "--lane", "make test-rules", "--ask", "promtool")
+    assert (done.returncode, done.stdout) == (
+        0,
+        "not run here: make test-rules, which needs promtool, and Go is not installed\n",
+    )
+
+
+def test_a_lane_that_can_run_here_is_not_a_word(without_go: dict[str, str]) -> None:
+    build.tools()["promtool"].directory.mkdir(parents=True)
+    assert _run(without_go, "--lane", "make test-rules", "--ask", "promtool").stdout == ""
+
+
 def test_without_a_lane_a_tool_that_cannot_be_built_is_a_failure(without_go: dict[str, str]) -> None:
     assert _run(without_go, "pulumi").returncode == 1
 

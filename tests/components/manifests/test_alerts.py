@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ TOPOLOGY = parse("prod", DATA["prod"])
 GROUPS = [g for g in monitoring.rule_groups(TOPOLOGY.regions["us-west"], TOPOLOGY) if g["name"] != "hal9_schedule"]
 RULES = {rule["alert"]: rule for group in GROUPS for rule in group["rules"] if "alert" in rule}
 
-pytestmark = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+pytestmark = pytest.mark.rules
 
 _OK, _BAD = 'hal9_http_requests_total{status="2xx",pod="a"}', 'hal9_http_requests_total{status="5xx",pod="a"}'
 _LATENCY = "hal9_http_request_duration_seconds"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -16,8 +15,6 @@ from tests.stackfiles import edited, put
 from topology.load import parse
 from topology.settings import ScalePolicy, ScaleRules, ScheduleWindow
 from topology.topology import Topology
-
-needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
 
 ZONES = ("America/Los_Angeles", "Europe/Berlin", "Asia/Kolkata", "America/Sao_Paulo", "Australia/Sydney", "Etc/UTC")
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
@@ -55,7 +52,7 @@ def _floor(topology: Topology, moment: datetime) -> float:
 WINDOW = {"days": ["mon", "tue", "wed", "thu", "fri"], "start": "07:00", "end": "19:00", "minReplicas": 20}
 
 
-@needs_promtool
+@pytest.mark.rules
 @pytest.mark.parametrize("zone", ["America/Los_Angeles", "Asia/Kolkata"])
 def test_the_recording_rules_hold_at_each_edge_of_a_week(tmp_path: Path, zone: str) -> None:
     topology = _topology(zone, WINDOW)
@@ -108,7 +105,7 @@ WEEKS = [
 ]
 
 
-@needs_promtool
+@pytest.mark.rules
 @pytest.mark.parametrize(("zone", "begin"), WEEKS)
 def test_the_floor_follows_the_local_clock_through_a_change_of_daylight_saving_time(
     tmp_path: Path, zone: str, begin: datetime
@@ -122,7 +119,7 @@ def test_the_floor_follows_the_local_clock_through_a_change_of_daylight_saving_t
     assert promtool.values([], tmp_path, {_inline(topology): expected}) == ""
 
 
-@needs_promtool
+@pytest.mark.rules
 @pytest.mark.parametrize("zone", ZONES)
 def test_daylight_saving_time_is_known_on_every_day_of_a_year_and_around_its_changes(tmp_path: Path, zone: str) -> None:
     def offset(moment: datetime) -> float:
@@ -155,7 +152,7 @@ def test_the_larger_or_the_smaller_policy_is_taken_as_the_stack_file_says() -> N
     assert [step for _, step in schedule.steps(10, 20, least)] == [4, 4, 2]
 
 
-@needs_promtool
+@pytest.mark.rules
 def test_a_large_window_is_reached_and_left_in_steps(tmp_path: Path) -> None:
     topology = _topology("Etc/UTC", {**WINDOW, "days": ["mon"], "minReplicas": 60})
     monday = datetime(2026, 6, 1, tzinfo=UTC)
@@ -176,7 +173,7 @@ def test_a_large_window_is_reached_and_left_in_steps(tmp_path: Path) -> None:
     assert promtool.values([], tmp_path, {_inline(topology): expected}) == ""
 
 
-@needs_promtool
+@pytest.mark.rules
 def test_without_a_window_the_floor_is_the_minimum(tmp_path: Path) -> None:
     topology = _topology("Etc/UTC")
     assert promtool.values(_groups(topology), tmp_path, {schedule.FLOOR: {"15m": 10}}) == ""
