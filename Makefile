@@ -2,25 +2,22 @@
 STACK  ?= dev
 TAG    ?= $(shell git rev-parse --short=12 HEAD)
 PYTHON ?= python3
-PIP    := .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes
 
 .DEFAULT_GOAL := help
-.PHONY: help preview policy checkov policies-doc manifests test test-cluster test-image lint image clean bench-app run-app fuzz map lab lab-status lab-down load fault capacity test-lab
+.PHONY: help preview policy checkov policies-doc manifests test test-rules test-cluster lint image bench clean bench-app run-app fuzz map lab lab-status lab-down load fault capacity test-lab test-reshard test-engine
 
 help:  ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; " + sys.executable + " is " + sys.version.split()[0])'
-	@$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
 
-.venv/program: requirements.txt | .venv/bin/python
-	@echo "installing what the program needs (once)"
-	@$(PIP) -r requirements.txt && touch $@
+.venv/program: requirements.txt requirements-uv.txt | .venv/bin/python
+	@.venv/bin/python -m tools.install "what the program needs" requirements.txt && touch $@
 
 .venv/dev: requirements-dev.txt .venv/program
-	@echo "installing what the tests need (once)"
-	@$(PIP) -r requirements-dev.txt && touch $@
+	@.venv/bin/python -m tools.install "what the tests need" requirements-dev.txt && touch $@
 
 preview: .venv/program  ## what `pulumi up` would build for STACK=dev|prod; no cloud, no credentials
 	@.venv/bin/python -m plan preview --stack $(STACK)
@@ -29,9 +26,8 @@ policy: .venv/program  ## every policy asked of the plan of STACK=dev|prod, as a
 	@.venv/bin/python -m policies.cli --stack $(STACK) --junit out/policy-$(STACK).xml
 
 .venv-checkov/ready: requirements-checkov.txt
-	@echo "installing checkov, in an environment of its own (once)"
-	@$(PYTHON) -m venv .venv-checkov
-	@.venv-checkov/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-checkov.txt && touch $@
+	@$(PYTHON) -m venv .venv-checkov || { rm -rf .venv-checkov; exit 1; }
+	@.venv-checkov/bin/python -m tools.install "checkov, in an environment of its own" requirements-checkov.txt && touch $@
 
 checkov: .venv/program .venv-checkov/ready  ## checkov on prod's plan and manifests beside the policies; WRITE=--write for docs/checkov.md
 	@.venv/bin/python -m policies.checkov --checkov .venv-checkov/bin/checkov $(WRITE)
@@ -46,14 +42,16 @@ manifests: .venv/program  ## each cluster's Kubernetes objects, into out/manifes
 	@.venv/bin/python -m plan preview --stack $(STACK) --manifests out/manifests/$(STACK) --quiet
 
 test: .venv/dev  ## unit and property tests, real PostgreSQL and Redis included
-	@.venv/bin/python -m pytest -n auto --dist loadfile -m "not engine and not cluster and not control and not mesh and not image and not lab and not reshard and not fuzz" tests
+	@.venv/bin/python -m pytest -n auto --dist loadfile -m "not engine and not cluster and not lab and not reshard and not fuzz and not rules" tests
+	@.venv/bin/python -m tools.build --lane "make test-rules" --ask promtool
+
+test-rules: .venv/dev  ## every alert and recording rule by promtool: firing, silent, without data
+	@.venv/bin/python -m tools.build --lane rules promtool
+	@.venv/bin/python -m pytest -n auto -m rules -rs tests/components
 
 test-cluster: .venv/dev  ## the clusters' objects by their real judges: API server, helm, istioctl, Istio's control plane, kube-score
 	@.venv/bin/python -m tools.build --lane cluster kube-apiserver kube-controller-manager helm istioctl istio-discovery kube-score
 	@.venv/bin/python -m pytest -rs tests/cluster
-
-test-image: .venv/dev  ## the app's image built from its Dockerfile and run as the Deployment runs it, by buildah and crun
-	@.venv/bin/python -m pytest -rs -s tests/image
 
 lint: .venv/dev  ## ruff and mypy
 	@.venv/bin/python -m ruff check .
