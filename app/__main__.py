@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from app import console
+
+if __name__ == "__main__":
+    console.prepare()  # before the other imports, which take a while and may be interrupted too
+
 import argparse
 import logging
 import sys
@@ -35,4 +40,4 @@ async def _serve(document: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

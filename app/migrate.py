@@ -8,6 +8,11 @@ as Postgres has the last word on who owns a slot (app/reshard moves them).
 
 from __future__ import annotations
 
+from app import console
+
+if __name__ == "__main__":
+    console.prepare()  # before the other imports, which take a while and may be interrupted too
+
 import argparse
 import asyncio
 import hashlib
@@ -166,4 +171,4 @@ async def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main()))
+    console.run(lambda: asyncio.run(main()))

@@ -7,6 +7,11 @@ Times are of the processor (user and system), memory is the greatest resident se
 
 from __future__ import annotations
 
+from app import console
+
+if __name__ == "__main__":
+    console.prepare()  # before the other imports, which take a while and may be interrupted too
+
 import argparse
 import gc
 import json
@@ -145,7 +150,7 @@ def _absolute(some: Sequence[Measured]) -> str:
     return f"{first:5.1f} s, then {again:4.1f} s, {memory:4.0f} MiB"
 
 
-def main() -> None:
+def main() -> int:
     """Prints the table; `--measure` is one process's part."""
     parser = argparse.ArgumentParser(prog="python -m bench.plan", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="turns; each takes every measurement once")
@@ -155,7 +160,8 @@ def main() -> None:
         print(json.dumps(asdict(measure(*options.measure))))
     else:
         print(bench(options.rounds))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    console.run(main)

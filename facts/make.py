@@ -5,6 +5,11 @@ A table whose tool is not installed is left as it is, and said so. What changed 
 
 from __future__ import annotations
 
+from app import console
+
+if __name__ == "__main__":
+    console.prepare()  # before the other imports, which take a while and may be interrupted too
+
 import argparse
 import importlib
 import json
@@ -101,4 +106,4 @@ MAKERS: dict[str, Callable[[], tuple[str, str, str, Any]]] = {
 }
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

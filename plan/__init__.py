@@ -4,10 +4,14 @@
 `python -m plan preview` prints one.
 """
 
-from plan.errors import PlanError, ProgramFailed, ProjectError, Refusal, Refused
-from plan.program import run
-from plan.record import Invoke, Plan, Resource
-from plan.values import Secret, Unknown, UnknownSecret
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from plan.errors import PlanError, ProgramFailed, ProjectError, Refusal, Refused
+    from plan.program import run
+    from plan.record import Invoke, Plan, Resource
+    from plan.values import Secret, Unknown, UnknownSecret
 
 __all__ = [
     "Invoke",
@@ -23,3 +27,17 @@ __all__ = [
     "UnknownSecret",
     "run",
 ]
+_PLACES = {
+    "plan.errors": ("PlanError", "ProgramFailed", "ProjectError", "Refusal", "Refused"),
+    "plan.program": ("run",),
+    "plan.record": ("Invoke", "Plan", "Resource"),
+    "plan.values": ("Secret", "Unknown", "UnknownSecret"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Each when it is first asked for: a command begins before Pulumi is imported, which takes a second."""
+    for module, names in _PLACES.items():
+        if name in names:
+            return getattr(importlib.import_module(module), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from app import console
+
+if __name__ == "__main__":
+    console.prepare()  # before the other imports, which take a while and may be interrupted too
+
 import argparse
 import gc
-import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -15,9 +19,6 @@ from plan.export import to_json
 from plan.manifests import write_manifests
 from plan.program import REPOSITORY
 from plan.report import Style, report
-
-INTERRUPTED = 130
-"""The status that a shell gives for Ctrl-C."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,9 +33,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             write_manifests(plan, options.manifests)
     except PlanError as error:
         return _fail(str(error))
-    except KeyboardInterrupt:
-        _clear()
-        return INTERRUPTED
     except OSError as error:
         return _fail(f"{error.filename}: {error.strerror}")
     except Exception as error:
@@ -92,12 +90,4 @@ def _fail(message: str) -> int:
 
 if __name__ == "__main__":
     gc.disable()  # a short life: what it makes goes with it
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a terminal that cannot draw the tree's lines
-    try:
-        status = main()
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader (head, less) has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 0
-    sys.exit(status)
+    console.run(main)

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from app import console
+
+if __name__ == "__main__":
+    console.prepare()  # before the other imports, which take a while and may be interrupted too
+
 from policies.policy import Policy, Setting
 from policies.registry import POLICIES
 
@@ -105,8 +110,14 @@ def _shown(setting: Setting) -> str:
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """Writes the document."""
     from plan import files
     from plan.program import REPOSITORY
 
     files.write(REPOSITORY / "docs" / "policies.md", document())
+    return 0
+
+
+if __name__ == "__main__":
+    console.run(main)

@@ -7,6 +7,12 @@ Every resource is in it with its type, name, parent and provider; `id` is left e
 
 from __future__ import annotations
 
+from app import console
+
+if __name__ == "__main__":
+    console.prepare()  # before the other imports, which take a while and may be interrupted too
+
+import argparse
 import json
 import sys
 from collections.abc import Mapping
@@ -45,11 +51,17 @@ def _entered(names: dict[str, str], urn: str) -> str:
 
 
 def main() -> int:
-    """Reads `pulumi stack export` and writes the import file."""
-    json.dump(import_file(json.load(sys.stdin)), sys.stdout, indent=2)
-    print()
+    """Reads `pulumi stack export` and writes the import file; 1 where it is given something else."""
+    parser = argparse.ArgumentParser(prog="python -m tools.pending", description=__doc__.splitlines()[0])
+    parser.parse_args()
+    try:
+        found = import_file(json.load(sys.stdin))
+    except (ValueError, KeyError, TypeError):
+        print("standard input is no exported stack: pulumi stack export | python -m tools.pending", file=sys.stderr)
+        return 1
+    print(json.dumps(found, indent=2))
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

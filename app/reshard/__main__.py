@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from app import console
+
+if __name__ == "__main__":
+    console.prepare()  # before the other imports, which take a while and may be interrupted too
+
 import argparse
 import asyncio
 import contextlib
@@ -155,4 +160,4 @@ async def _move(deployment: Deployment, options: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main()))
+    console.run(lambda: asyncio.run(main()))
