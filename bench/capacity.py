@@ -28,7 +28,7 @@ import psutil
 
 from app.deployment import LimitConfig, ServerConfig
 from app.sessions.cookie import NAME as SESSION_COOKIE
-from components.manifests.nginx import Gateway, Upstream
+from components.manifests.nginx import Gateway, Upstream, render
 from lab import alone
 from lab.__main__ import topology_of
 from lab.assembly import Program, listens
@@ -159,7 +159,7 @@ def _gateway(stack: contextlib.ExitStack, root: Path, topology: Topology, upstre
         listen=f"{HOST}:{ports[0]}", listen_peers=f"{HOST}:{ports[1]}", listen_health=f"{HOST}:{ports[2]}",
         directory=str(folder), access_log=str(folder / "access.log"), workers="1",
     )  # fmt: skip
-    (folder / "nginx.conf").write_text(nginx.configuration(gateway))
+    (folder / "nginx.conf").write_text(nginx.fitted(render(gateway)))
     if user.switches:
         for path in (folder, *folder.iterdir()):
             os.chown(path, user.uid, user.gid)

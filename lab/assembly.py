@@ -16,7 +16,7 @@ from msgspec import structs
 
 from app.deployment import Deployment, ServerConfig
 from app.sessions.cookie import NAME as SESSION_COOKIE
-from components.manifests.nginx import Gateway, Peer, Upstream
+from components.manifests.nginx import Gateway, Peer, Upstream, render
 from lab import layout
 from lab.layout import Layout
 from lab.parts import Part
@@ -224,7 +224,7 @@ class Servers:
             workers="1",
         )
         configuration = folder / "nginx.conf"
-        configuration.write_text(nginx.configuration(gateway))
+        configuration.write_text(nginx.fitted(render(gateway)))
         command: list[str | Path] = [programs.nginx(), "-c", configuration, "-g", "daemon off;"]
         process = Process(command, folder / "error.log", self._user)
         # One that crashed leaves its Unix sockets, and a new one would not start beside them.

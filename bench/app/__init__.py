@@ -14,13 +14,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
-import msgspec
-
 ROUNDS = 15
 """Rounds of each measurement; the first is a warm-up and is not counted."""
 
 
-class Measured(msgspec.Struct, frozen=True):
+@dataclass(frozen=True)
+class Measured:
     """A measurement: the ratio of each round, and the median of either side in `unit`."""
 
     ratios: list[float]

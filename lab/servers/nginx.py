@@ -5,17 +5,15 @@ from __future__ import annotations
 import functools
 import subprocess
 
-from components.manifests.nginx import Gateway, render
 from lab.servers import programs
 
 COUNTS = ("active", "reading", "writing", "waiting")
 """What ngx_http_stub_status_module counts of connections, for /metrics; the wheel's nginx is built without it."""
 
 
-def configuration(gateway: Gateway) -> str:
-    """The rendered configuration, word for word. An nginx that cannot count its connections is told that each count is
+def fitted(text: str) -> str:
+    """A rendered configuration, word for word. An nginx that cannot count its connections is told that each count is
     not a number, which Prometheus takes for unknown."""
-    text = render(gateway)
     if _counts_connections():
         return text
     unknown = "".join(f'    map "" $connections_{count} {{ default NaN; }}\n' for count in COUNTS)

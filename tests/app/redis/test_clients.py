@@ -42,7 +42,7 @@ from lab.servers import programs
 from lab.servers.certificates import Certificates, issue
 from lab.servers.process import ProcessError, free_port
 from lab.servers.redis import SLOTS, RedisServer
-from lab.servers.tls import TlsFront
+from tests.app.redis.tls_front import TlsFront
 
 REGION, ELSEWHERE = "us-west", "eu-central"
 NAME = "localhost"

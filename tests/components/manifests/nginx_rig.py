@@ -20,7 +20,7 @@ from typing import Any
 from components.manifests import nginx
 from lab.servers import programs
 from lab.servers.certificates import issue
-from lab.servers.nginx import configuration
+from lab.servers.nginx import fitted
 from lab.servers.process import free_port
 
 
@@ -118,7 +118,7 @@ class Nginx:
 
     def write(self, gateway: nginx.Gateway) -> None:
         self.gateway = gateway
-        self.configuration.write_text(configuration(gateway))
+        self.configuration.write_text(fitted(nginx.render(gateway)))
 
     def check(self) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -66,7 +66,9 @@ def ask_until(server: PostgresServer, query: str, answer: object) -> None:
 
 
 def test_the_server_is_the_program_that_was_found_and_not_root(primary) -> None:
-    assert int(str(ask(primary, "SHOW server_version_num"))) // 10000 == programs.postgres_version()
+    assert int(str(ask(primary, "SHOW server_version_num"))) // 10000 == programs.version(
+        programs.postgres() / "postgres"
+    )
     assert os.stat(f"/proc/{primary.process.pid}").st_uid != 0
 
 

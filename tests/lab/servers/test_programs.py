@@ -54,7 +54,7 @@ def test_by_default_nothing_of_the_system_is_looked_at(find, monkeypatch) -> Non
 def test_by_default_postgres_is_of_prods_major_version(monkeypatch) -> None:
     monkeypatch.delenv(programs.VARIABLE, raising=False)
     prod = read_yaml(stack_file(REPOSITORY, "prod"))["config"]["hal9:database"]
-    assert programs.postgres_version() == int(str(prod.get("engineVersion", "16")).split(".")[0])
+    assert programs.version(programs.postgres() / "postgres") == int(str(prod.get("engineVersion", "16")).split(".")[0])
 
 
 @pytest.mark.parametrize("find", FINDERS)
