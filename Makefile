@@ -20,7 +20,7 @@ help:  ## what there is
 	@.venv/bin/python -m tools.install "what the tests need" requirements-dev.txt && touch $@
 
 preview: .venv/program  ## what `pulumi up` would build for STACK=dev|prod; no cloud, no credentials
-	@.venv/bin/python -m plan preview --stack $(STACK)
+	@.venv/bin/python -m plan preview --stack $(STACK) $(if $(JSON),--json "$(JSON)")
 
 policy: .venv/program  ## every policy asked of the plan of STACK=dev|prod, as a table and as out/policy-STACK.xml
 	@.venv/bin/python -m policies.cli --stack $(STACK) --junit out/policy-$(STACK).xml

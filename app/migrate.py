@@ -59,7 +59,9 @@ class Migration(NamedTuple):
 
 def migrations(directory: Path = DIRECTORY) -> list[Migration]:
     """The migrations in `directory`, by number. Raises MigrationError for a gap or a number used twice."""
-    found = [Migration(int(path.name[:4]), path.stem, path.read_text()) for path in sorted(directory.glob("*.sql"))]
+    found = [
+        Migration(int(path.name[:4]), path.stem, path.read_text("utf-8")) for path in sorted(directory.glob("*.sql"))
+    ]
     for expected, migration in enumerate(found, start=1):
         if migration.version != expected:
             raise MigrationError(f"{migration.name}: number {expected:04} was expected")

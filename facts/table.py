@@ -31,7 +31,7 @@ class Table:
 @functools.cache
 def table(name: str) -> Table:
     """The table `data/NAME.json`. A file without a source is a mistake of this repository: KeyError."""
-    read = json.loads((DATA / f"{name}.json").read_text())
+    read = json.loads((DATA / f"{name}.json").read_text("utf-8"))
     return Table(name, read["what"], read["source"], read["version"], read["date"], read["content"])
 
 

@@ -227,7 +227,7 @@ def main() -> int:
     parser.add_argument("--control", type=Path, required=True)
     parser.add_argument("--routes", type=Path, required=True)
     options = parser.parse_args()
-    given = json.loads(options.routes.read_text())
+    given = json.loads(options.routes.read_text("utf-8"))
     routes = [
         Route(r["source"], r["destination"], (r["listen"][0], r["listen"][1]), (r["target"][0], r["target"][1]))
         for r in given["routes"]

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if type(error).__name__ != "StackFileError":  # the program's own: its text is the whole message
             raise
         return _fail(str(error))
-    if not options.quiet:
+    if not options.quiet and not (options.json and files.is_standard_output(options.json)):
         print(report(plan, Style(sys.stdout.isatty() and "NO_COLOR" not in os.environ)))
     return 0
 
@@ -49,7 +49,12 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     preview = commands.add_parser("preview", help="print what `pulumi up` would create for a stack")
     preview.add_argument("--stack", required=True, help="the stack, such as dev or prod")
-    preview.add_argument("--json", type=Path, metavar="FILE", help="write every resource to FILE")
+    preview.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write every resource to FILE, or to standard output (-) in place of the tree",
+    )
     preview.add_argument(
         "--manifests", type=Path, metavar="DIR", help="write each cluster's Kubernetes objects below DIR"
     )

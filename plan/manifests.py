@@ -48,7 +48,7 @@ def write_manifests(plan: Plan, directory: Path) -> list[Path]:
     """
     wanted = manifests(plan)
     index = directory / INDEX
-    before = set(index.read_text().splitlines()) if index.is_file() else set()
+    before = set(index.read_text("utf-8").splitlines()) if index.is_file() else set()
     strange = sorted(path for path in wanted if path not in before and (directory / path).exists())
     if strange:
         raise PlanError(f"{directory / strange[0]} was not written by this command; nothing was written. Move it away.")

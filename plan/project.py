@@ -73,7 +73,7 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _integer)
 def read_yaml(path: Path) -> dict[str, Any]:
     """A YAML file whose top is a map. ProjectError, with file and line, where it is none."""
     try:
-        data = yaml.load(path.read_text(), _Loader)
+        data = yaml.load(path.read_text("utf-8"), _Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""

@@ -190,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     text = document(found, version)
     if options.write:
         files.write(DOCUMENT, text)
-    elif not DOCUMENT.exists() or DOCUMENT.read_text() != text:
+    elif not DOCUMENT.exists() or DOCUMENT.read_text("utf-8") != text:
         wrong.append("docs/checkov.md is out of date; `make checkov WRITE=--write` writes it")
     for problem in wrong:
         print(problem, file=sys.stderr)

@@ -45,6 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(error, file=sys.stderr)
         return 1
+    if options.junit and files.is_standard_output(options.junit):
+        return int(judgement.stopped)
     print(report(judgement))
     print(f"planned in {plan.seconds:.1f} s, judged in {time.perf_counter() - begun:.1f} s")
     return int(judgement.stopped)
@@ -64,7 +66,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--settings", type=Path, metavar="FILE", help="levels and thresholds in place of policies/config.STACK.json"
     )
-    parser.add_argument("--junit", type=Path, metavar="FILE", help="write the result as JUnit XML")
+    parser.add_argument(
+        "--junit",
+        type=Path,
+        metavar="FILE",
+        help="write the result as JUnit XML, to standard output (-) in place of the table",
+    )
     parser.add_argument(
         "--today",
         type=date.fromisoformat,

@@ -49,7 +49,7 @@ def read(path: Path, policies: Mapping[str, Policy]) -> dict[str, Configured]:
     data: Any = {}
     if path.exists():
         try:
-            data = json.loads(path.read_text())
+            data = json.loads(path.read_text("utf-8"))
         except ValueError as error:
             raise ConfigurationError(f"{path.name} is not JSON: {error}") from None
     if not isinstance(data, dict):

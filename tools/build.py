@@ -66,7 +66,9 @@ class Tool:
     @property
     def version(self) -> str:
         """The pinned version, read from go.mod so that it is written once."""
-        found = re.search(rf"^(?:require)?\s*{re.escape(self.pin)} (v\S+)", (self.folder / "go.mod").read_text(), re.M)
+        found = re.search(
+            rf"^(?:require)?\s*{re.escape(self.pin)} (v\S+)", (self.folder / "go.mod").read_text("utf-8"), re.M
+        )
         if found is None:
             raise BuildFailed(f"tools/{self.module}/go.mod does not pin {self.pin}, which {self.name} is built from")
         return found[1]
@@ -87,7 +89,7 @@ def _cache() -> Path:
 
 def tools() -> dict[str, Tool]:
     """The table, by name."""
-    rows = tomllib.loads((HERE / "tools.toml").read_text())
+    rows = tomllib.loads((HERE / "tools.toml").read_text("utf-8"))
     return {
         name: Tool(name=name, **{**row, "companions": tuple(row.get("companions", ()))}) for name, row in rows.items()
     }

@@ -78,9 +78,9 @@ def run(command: str, clone: Path, env: Mapping[str, str]) -> str:
     ) as process:  # fmt: skip
         assert process.stdout is not None
         for line in process.stdout:
+            print(line, end="", flush=True)
             said.append(line)
     took, after = time.monotonic() - begun, resource.getrusage(resource.RUSAGE_CHILDREN)
-    print("".join(said[-25:]), flush=True)
     if process.returncode:
         raise FreshError(f"`{command}` ended with status {process.returncode}")
     if spoilt := [found[0] for line in said[-5:] if (found := _SKIPPED.search(line)) and found[1] != "0"]:
@@ -89,7 +89,7 @@ def run(command: str, clone: Path, env: Mapping[str, str]) -> str:
     return f"{took:.0f} s, {used:.0f} s of processors"
 
 
-def checks(clone: Path, env: Mapping[str, str], commands: list[str]) -> Iterator[str]:
+def checks(clone: Path, env: dict[str, str], commands: list[str]) -> Iterator[str]:
     """README's commands, then the first again: a line of figures for each."""
     for command in commands:
         yield f"{command}: {run(command, clone, env)}; .venv has {megabytes(clone / '.venv'):.0f} MB"

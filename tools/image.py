@@ -80,7 +80,7 @@ def build_and_push(topology: Topology, tag: str, runner: str = "docker") -> str:
                 *("--metadata-file", str(metadata), "."),
             ]
         )
-        return str(json.loads(metadata.read_text())["containerimage.digest"])
+        return str(json.loads(metadata.read_text("utf-8"))["containerimage.digest"])
 
 
 def _run(command: list[str], given: str | None = None, *, capture: bool = False) -> str:
@@ -95,7 +95,7 @@ def _run(command: list[str], given: str | None = None, *, capture: bool = False)
 def write(path: Path, text: str) -> None:
     """Replace a file at once: a stop in between leaves the old one."""
     temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(text)
+    temporary.write_text(text, "utf-8")
     os.replace(temporary, path)
 
 
@@ -112,7 +112,7 @@ def main() -> int:
             known = ", ".join(sorted(p.name.split(".")[1] for p in options.project.glob("Pulumi.*.yaml")))
             raise ImageError(f"there is no stack {options.stack!r}; there are {known}")
         topology = topology_of(stack_file, options.stack)
-        text = stack_file.read_text()
+        text = stack_file.read_text("utf-8")
         with_digest(text, topology.repository, f"sha256:{'0' * 64}")  # before the long work: is there a line to write?
         digest = build_and_push(topology, options.tag)
         write(stack_file, with_digest(text, topology.repository, digest))

@@ -78,7 +78,7 @@ class Result:
 
 def lanes(table: Path = TABLE) -> list[Lane]:
     """Every lane, in order. LanesError where one runs beside a lane that is not there."""
-    found = [Lane(name, **row) for name, row in tomllib.loads(table.read_text()).items()]
+    found = [Lane(name, **row) for name, row in tomllib.loads(table.read_text("utf-8")).items()]
     names = {lane.name for lane in found}
     for lane in found:
         if lane.beside and lane.beside not in names:

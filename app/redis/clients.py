@@ -44,7 +44,7 @@ class Commands(Protocol):
 def secret(deployment: Deployment, name: str) -> str | None:
     """The text of secret file `name` without its line end, or None where there is no such file."""
     with contextlib.suppress(FileNotFoundError):
-        return Path(deployment.secrets_directory, name).read_text().strip()
+        return Path(deployment.secrets_directory, name).read_text("utf-8").strip()
     return None
 
 

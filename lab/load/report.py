@@ -238,5 +238,5 @@ def write(report: Report, directory: Path) -> list[Path]:
         "report.html": html(report),
     }
     for name, value in content.items():
-        (directory / name).write_text(value)
+        (directory / name).write_text(value, "utf-8")
     return [directory / name for name in content]
