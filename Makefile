@@ -96,7 +96,7 @@ lab-down: .venv/dev  ## end the running lab
 load: .venv/dev  ## 1000 users against the running lab, every figure beside its target
 	@.venv/bin/python -m lab load $(LOAD)
 
-fault: .venv/dev  ## NAME=... injected under load and healed (python -m lab fault --help lists them)
+fault: .venv/dev  ## NAME=... injected under load and healed; without NAME they are listed
 	@.venv/bin/python -m lab fault $(NAME) $(LOAD)
 
 capacity: .venv/dev  ## what a request costs in processor time, and the pods, nodes and connections that follow

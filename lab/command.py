@@ -30,8 +30,10 @@ def add_to(commands: Any) -> None:
     load = commands.add_parser("load", help="drive the running lab and report p50, p95, p99 beside their targets")
     load.set_defaults(run=lambda options: _command(options, fault=""))
     fault = commands.add_parser("fault", help="inject a fault under load, heal it, and report what was lost")
-    fault.add_argument("name", choices=sorted(FAULTS), metavar="NAME", help=", ".join(sorted(FAULTS)))
-    fault.set_defaults(run=lambda options: _command(options, fault=options.name))
+    fault.formatter_class = argparse.RawDescriptionHelpFormatter
+    fault.epilog = f"The faults:\n{listed()}"
+    fault.add_argument("name", nargs="?", metavar="NAME", help="the fault; without it they are listed, a line each")
+    fault.set_defaults(run=_fault)
     for command, seconds in ((load, 60.0), (fault, 60.0)):
         command.add_argument("--users", type=int, default=None, help="concurrent users (the stack file's lab.users)")
         command.add_argument("--seconds", type=float, default=seconds)
@@ -39,6 +41,23 @@ def add_to(commands: Any) -> None:
         command.add_argument("--think-seconds", type=float, default=Mix().think_seconds)
         command.add_argument("--seed", type=int, default=1)
         command.add_argument("--out", type=Path, default=HERE / "out" / "lab")
+
+
+def listed() -> str:
+    """Every fault, a line each, with what it does."""
+    width = max(map(len, FAULTS))
+    return "\n".join(f"  {name:{width}}  {FAULTS[name].happens}" for name in sorted(FAULTS))
+
+
+def _fault(options: argparse.Namespace) -> int:
+    """One fault; all of them listed where none is named, status 2 where it is no fault's name."""
+    if options.name is None:
+        print(f"make fault NAME=... injects one of these under load, and heals it:\n{listed()}")
+        return 0
+    if options.name not in FAULTS:
+        print(f"no fault is called {options.name}; there are:\n{listed()}", file=sys.stderr)
+        return 2
+    return _command(options, fault=options.name)
 
 
 def _command(options: argparse.Namespace, fault: str) -> int:

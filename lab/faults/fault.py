@@ -22,6 +22,11 @@ class Fault:
     asynchronous: bool = False
     """Whether it may cost acknowledged writes that had not reached another region."""
 
+    @property
+    def happens(self) -> str:
+        """What it does, in a sentence: the first one that its injection says of itself."""
+        return str(self.inject.__doc__).partition(". ")[0].rstrip(".")
+
 
 def victim(lab: Lab) -> str:
     """The region that faults happen in: the second, so that the first one's URL goes on working."""

@@ -18,6 +18,7 @@ def _ends(lab: Lab) -> list[tuple[str, str]]:
 
 
 def cut(lab: Lab, say: Say) -> None:
+    """The link to the first region is cut."""
     lab.link(_ends(lab), cut=True)
     say("the link between {} and {} is cut".format(*_ends(lab)[0]))
 
@@ -28,11 +29,13 @@ def join(lab: Lab, say: Say) -> None:
 
 
 def cut_one_way(lab: Lab, say: Say) -> None:
+    """The first region no longer reaches it; it reaches the first region."""
     lab.link(_ends(lab)[:1], cut=True)
     say("{0} no longer reaches {1}; {1} reaches {0}".format(*_ends(lab)[0]))
 
 
 def flap(lab: Lab, say: Say) -> None:
+    """The link to the first region is cut and joined, five times."""
     for _ in range(FLAPS):
         lab.link(_ends(lab), cut=True)
         time.sleep(FLAP_SECONDS)
@@ -42,6 +45,7 @@ def flap(lab: Lab, say: Say) -> None:
 
 
 def slow(lab: Lab, say: Say) -> None:
+    """The link to the first region takes 600 ms there and back."""
     lab.link(_ends(lab), one_way=SLOW_ROUND_TRIP / 2)
     say(f"the link takes {SLOW_ROUND_TRIP * 1000:.0f} ms there and back")
 

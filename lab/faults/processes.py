@@ -12,6 +12,7 @@ from lab.lab import Lab
 
 
 def kill_app(lab: Lab, say: Say) -> None:
+    """An app process is killed."""
     part = lab.parts[f"app/{victim(lab)}/0"]
     part.kill()
     say(f"{part.name} killed")
@@ -23,6 +24,7 @@ def revive_app(lab: Lab, say: Say) -> None:
 
 
 def kill_sessions(lab: Lab, say: Say) -> None:
+    """The session store is killed, and comes back with what it had on disk."""
     part = lab.parts[f"redis/{victim(lab)}/sessions"]
     part.kill()
     say(f"{part.name} killed")
@@ -34,7 +36,7 @@ def revive_sessions(lab: Lab, say: Say) -> None:
 
 
 def roll(lab: Lab, say: Say) -> None:
-    """Every app process in turn: told to end, drained, started anew. nginx's other servers carry its users meanwhile."""
+    """Every app process in turn is told to end, drained, started anew. nginx's other servers carry its users meanwhile."""
     for part in lab.parts.values():
         if part.name.startswith("app/"):
             part.stop()
@@ -43,7 +45,7 @@ def roll(lab: Lab, say: Say) -> None:
 
 
 def rotate(lab: Lab, say: Say) -> None:
-    """The runbook's steps, each a roll: the new key decrypts everywhere, then it encrypts, and the old one decrypts."""
+    """A new session key decrypts everywhere, then encrypts. The old one decrypts; each of the runbook's steps is a roll."""
     new = f"k{len(lab.documents[lab.layout.regions[0]].sessions.keyring) + 1}"
     lab.add_session_key(new)
 

@@ -8,6 +8,7 @@ from lab.lab import Lab
 
 
 def kill_region(lab: Lab, say: Say) -> None:
+    """All servers of the region are killed, and started again."""
     region = victim(lab)
     for part in reversed(lab.of_region(region)):
         part.kill()
@@ -21,6 +22,7 @@ def revive_region(lab: Lab, say: Say) -> None:
 
 
 def isolate(lab: Lab, say: Say) -> None:
+    """The region lives and is cut off from the others."""
     lab.link(_around(lab), cut=True)
     say(f"{victim(lab)} is cut off from the other regions, and lives")
 

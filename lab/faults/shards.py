@@ -28,7 +28,7 @@ def _home_shard(lab: Lab) -> tuple[Part, Part]:
 
 
 def fail_over(lab: Lab, say: Say) -> None:
-    """Kill the primary and let the standby at home take over its address, as RDS does with Multi-AZ."""
+    """A primary is killed and its standby takes over its address. RDS does so with Multi-AZ."""
     primary, standby = _home_shard(lab)
     old, new = postgres_of(primary), postgres_of(standby)
     with lab.supervisor.paused():
@@ -55,7 +55,7 @@ def rebuild_standby(lab: Lab, say: Say) -> None:
 
 
 def move_slots(lab: Lab, say: Say) -> None:
-    """The runbook's move (docs/runbooks/move-slots.md), from the first region's shard to the victim's."""
+    """Slots move from the first region's shard, and back later. It is the runbook's move (docs/runbooks/move-slots.md)."""
     source = next(shard for shard in lab.topology.shards if shard.home == lab.layout.regions[0])
     target = next(shard for shard in lab.topology.shards if shard.home == victim(lab))
     first = source.key_ranges[0].start
@@ -108,7 +108,7 @@ _crowd = Crowd()
 
 
 def exhaust(lab: Lab, say: Say) -> None:
-    """Take every connection of the victim's primary, the app's too."""
+    """Every connection of a primary is taken, the app's too."""
     server = postgres_of(_home_shard(lab)[0])
     say(f"{_crowd.come(server)} connections taken: the server has none left")
 

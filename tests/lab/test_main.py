@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -10,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import lab.__main__ as command
+from lab.faults import FAULTS
 from lab.servers.process import ProcessError, User, work_directory
 
 ROOT = Path(__file__).parents[2]
@@ -71,10 +70,16 @@ def test_a_server_that_does_not_start_is_one_line_and_leaves_nothing(capsys, mon
     assert list(machine.iterdir()) == []
 
 
-def test_an_unknown_fault_is_refused_with_the_list_of_those_there_are(machine: Path) -> None:
-    environment = {**os.environ, "TMPDIR": str(machine), "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-m", "lab", "fault", "flood"], check=False, capture_output=True, text=True, env=environment
-    )
-    assert done.returncode == 2
-    assert "region-killed" in done.stderr
+def test_the_faults_are_listed_a_line_each_that_fits_a_terminal(capsys, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["lab", "fault"])
+    assert command.main() == 0
+    _, *lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == sorted(FAULTS)
+    assert all(20 < len(line) < 100 and "None" not in line for line in lines)
+
+
+def test_an_unknown_fault_is_refused_with_the_list_of_those_there_are(capsys, monkeypatch) -> None:
+    status, error = said(capsys, monkeypatch, "fault", "flood")
+    assert status == 2
+    assert error.splitlines()[0] == "no fault is called flood; there are:"
+    assert all(name in error for name in FAULTS)
