@@ -3,18 +3,24 @@
 Asymmetric signatures only, and each key verifies with its own algorithm alone, so that no token chooses how it
 is checked. The keys are cached: refreshed every `REFRESH_SECONDS`, at once for a key id nobody has seen (but not
 more often than every `COOLDOWN_SECONDS`, or a stream of made-up ids would be passed on to the provider), and kept
-for `STALE_SECONDS` while the provider cannot be reached.
+for `STALE_SECONDS` while the provider cannot be reached. Nobody waits long for a key that is known: a provider that is
+slow, or publishes what is no key beside what is one, costs the log-ins nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import http.client
+import logging
+import socket
 import ssl
+import threading
 import time
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import jwt
@@ -24,14 +30,19 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from app.deployment import IdentityConfig
 from app.http.problem import Problem, unavailable
 
+log = logging.getLogger(__name__)
+
 ALGORITHMS = frozenset({"RS256", "PS256", "ES256", "EdDSA"})
 LEEWAY_SECONDS = 30
 REFRESH_SECONDS = 300.0
 STALE_SECONDS = 24 * 3600.0
 COOLDOWN_SECONDS = 10.0
 FETCH_TIMEOUT_SECONDS = 3.0
+"""For the connecting, and then for the whole of the rest, however many bytes come meanwhile."""
+PATIENCE_SECONDS = 0.5
+"""How long somebody with a known key waits for a newer copy before the one that is there has to do."""
 MAX_KEYS_BYTES = 256 * 1024
-MIN_RSA_BITS = 2048
+MIN_RSA_BITS, MAX_RSA_BITS = 2048, 8192
 MAX_TOKEN_BYTES = 8192
 
 
@@ -86,7 +97,10 @@ class KeySet:
             reading = self._read()
             if found is not None and age < 2 * self._refresh_seconds:
                 return found  # the new copy is under way; nobody waits for it yet
-            await asyncio.shield(reading)
+            if found is None:
+                await asyncio.shield(reading)
+            else:
+                await asyncio.wait({reading}, timeout=PATIENCE_SECONDS)
         if self._clock() - self._read_at > self._stale_seconds:
             raise KeysUnavailable(self._location)
         return self._keys.get(key_id)
@@ -103,51 +117,88 @@ class KeySet:
 
     async def _refresh(self) -> None:
         try:
-            keys = _usable(await asyncio.to_thread(self._fetch))
-        except (OSError, ValueError, jwt.PyJWTError):
-            # Whoever asked finds the last good copy, or none: `key` decides by its age.
+            async with asyncio.timeout(2 * FETCH_TIMEOUT_SECONDS):
+                keys = _usable(await asyncio.to_thread(self._fetch))
+        except Exception as error:
+            # Whatever a provider says: whoever asked finds the last good copy, or none; `key` decides by its age.
+            log.warning("the identity provider's keys were not read: %s: %s", type(error).__name__, error)
             return
         finally:
             self._tried_at = self._clock()
         self._keys, self._read_at = keys, self._clock()
 
     def _fetch(self) -> bytes:
+        """The document, within twice `FETCH_TIMEOUT_SECONDS`. Raises: OSError, HTTPException, ValueError."""
         if not self._location.startswith("https://"):
             return Path(self._location).read_bytes()
+        where = urlsplit(self._location)
         context = ssl.create_default_context(cafile=self._ca_file or None)
-        opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), _NoRedirect())
-        with opener.open(self._location, timeout=FETCH_TIMEOUT_SECONDS) as answer:
-            body: bytes = answer.read(MAX_KEYS_BYTES + 1)
+        connection = _BoundedConnection(where.hostname or "", where.port, context)
+        try:
+            connection.request("GET", (where.path or "/") + (f"?{where.query}" if where.query else ""))
+            answer = connection.getresponse()
+            if answer.status != 200:  # a redirect could lead to plain http or to another host
+                raise ValueError(f"the answer was {answer.status}")
+            body = answer.read(MAX_KEYS_BYTES + 1)
+        finally:
+            connection.close()
         if len(body) > MAX_KEYS_BYTES:
             raise ValueError("the key set is too large")
         return body
 
 
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect could lead to plain http or to another host: it is an error."""
+class _BoundedConnection(http.client.HTTPSConnection):
+    """A connection that is cut after `FETCH_TIMEOUT_SECONDS`: a socket's own time-out is for each read alone."""
 
-    def redirect_request(self, *_: Any) -> None:
-        return None
+    def __init__(self, host: str, port: int | None, context: ssl.SSLContext) -> None:
+        super().__init__(host, port, timeout=FETCH_TIMEOUT_SECONDS, context=context)
+        self._create_connection = self._connected
+        self._cutting: threading.Timer | None = None
+
+    def _connected(self, *args: Any, **kwargs: Any) -> socket.socket:
+        made = socket.create_connection(*args, **kwargs)
+        line = made.dup()  # TLS takes the other one over, and may be what hangs
+
+        def cut() -> None:
+            with line, contextlib.suppress(OSError):
+                line.shutdown(socket.SHUT_RDWR)
+
+        self._cutting = threading.Timer(FETCH_TIMEOUT_SECONDS, cut)
+        self._cutting.daemon = True
+        self._cutting.start()
+        return made
+
+    def close(self) -> None:
+        if self._cutting is not None:
+            self._cutting.cancel()
+            self._cutting.function()
+        super().close()
 
 
 def _usable(document: bytes) -> dict[str, jwt.PyJWK]:
-    """The signing keys of a JWKS document, by id; anything weak, symmetric or nameless is left out."""
+    """The signing keys of a JWKS document, by id; anything weak, symmetric, nameless or malformed is left out.
+
+    Raises: ValueError where none is left, which no provider means.
+    """
     entries = msgspec.json.decode(document, type=dict[str, Any]).get("keys")
     if not isinstance(entries, list):
         raise ValueError("a key set has `keys`")
     keys: dict[str, jwt.PyJWK] = {}
-    for entry in entries:
-        if not isinstance(entry, dict) or entry.get("use", "sig") != "sig":
+    for number, entry in enumerate(entries):
+        if not isinstance(entry, dict) or entry.get("use", "sig") != "sig" or not isinstance(entry.get("kid"), str):
             continue
         try:
             key = jwt.PyJWK(entry)
-        except jwt.PyJWTError:
-            continue  # a kind of key this library does not know; the others are still good
-        if key.key_id is None or key.algorithm_name not in ALGORITHMS:
+        except Exception as error:  # what a library raises for what was never meant to be read has no bounds
+            log.warning("key %d of the identity provider is left out: %s", number, type(error).__name__)
             continue
-        if isinstance(key.key, RSAPublicKey) and key.key.key_size < MIN_RSA_BITS:
+        if key.algorithm_name not in ALGORITHMS:
             continue
-        keys[key.key_id] = key
+        if isinstance(key.key, RSAPublicKey) and not MIN_RSA_BITS <= key.key.key_size <= MAX_RSA_BITS:
+            continue
+        keys[entry["kid"]] = key
+    if not keys:
+        raise ValueError("a key set without a usable key")
     return keys
 
 

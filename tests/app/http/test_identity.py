@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime
 import hmac
+import http.client
 import json
 import ssl
 import threading
@@ -23,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 from jwt.utils import base64url_encode
 
+from app.http import identity as identity_module
 from app.http.identity import Identity, KeySet, KeysUnavailable
 from app.http.problem import Problem
 from lab.servers.identity import IdentityProvider
@@ -340,3 +343,92 @@ class Quiet(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing."""
+
+
+NO_KEYS: list[Any] = [
+    None,
+    7,
+    [],
+    {},
+    {"kid": ["a"]},
+    {"kid": {"a": 1}},
+    {"kid": 7},
+    {"kty": "RSA", "kid": "x", "n": 1, "e": "AQAB"},
+    {"kty": "RSA", "kid": "x", "n": "A", "e": "AQAB"},
+    {"kty": "RSA", "kid": "x", "n": "\u00e9!", "e": "AQAB"},
+    {"kty": "RSA", "kid": "x", "n": None, "e": None},
+    {"kty": "EC", "crv": "P-256", "kid": "x", "x": "AA", "y": "AA"},
+    {"kty": "EC", "crv": "P-256", "kid": "x", "x": 5, "y": "AA"},
+    {"kty": "EC", "crv": ["P-256"], "kid": "x", "x": "AA", "y": "AA"},
+    {"kty": ["RSA"], "kid": "x"},
+    {"kty": "OKP", "crv": "Ed25519", "kid": "x", "x": {}},
+    {"kty": "oct", "k": "AAAA", "alg": "RS256", "kid": "x"},
+    {"kty": "RSA", "alg": ["RS256"], "kid": "x", "n": "AQAB", "e": "AQAB"},
+]
+
+
+@pytest.mark.parametrize("entry", NO_KEYS, ids=repr)
+@pytest.mark.parametrize("place", [0, 1])
+async def test_an_entry_that_is_no_key_costs_itself_alone(
+    identity: Identity, provider: IdentityProvider, entry: Any, place: int
+) -> None:
+    document = json.loads(provider.path.read_bytes())
+    document["keys"].insert(place, entry)
+    provider.path.write_text(json.dumps(document))
+    assert await identity.user(bearer(provider)) is not None
+
+
+@pytest.mark.parametrize(
+    "said", [b"<html>", b"", b"[]", b'{"keys": null}', b'{"keys": []}', b'{"keys": [{"kid": []}]}']
+)
+async def test_a_document_without_a_key_leaves_the_copy_of_before(
+    identity: Identity, provider: IdentityProvider, clock: Clock, said: bytes
+) -> None:
+    token = bearer(provider)
+    await identity.user(token)
+    provider.path.write_bytes(said)
+    for clock.now in (301.0, 650.0, 4000.0):
+        assert await identity.user(token) is not None
+        await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("age", [301.0, 650.0, 4000.0])
+async def test_a_provider_that_drips_holds_up_nobody_whose_key_is_known(
+    provider: IdentityProvider, clock: Clock, monkeypatch: pytest.MonkeyPatch, age: float
+) -> None:
+    keys = KeySet(str(provider.path), clock=clock)
+    identity = Identity(provider.config, keys)
+    token = bearer(provider)
+    await identity.user(token)
+    over = threading.Event()
+    monkeypatch.setattr(keys, "_fetch", lambda: over.wait(5) and b"")
+    clock.now = age
+    began = time.monotonic()
+    assert await asyncio.gather(*(identity.user(token) for _ in range(20)))
+    assert time.monotonic() - began < 1.5
+    over.set()
+
+
+@pytest.mark.parametrize("part", ["body", "head", "nothing"])
+async def test_a_dripping_answer_is_cut_as_a_whole(
+    tmp_path: Path, https: Callable[[type[BaseHTTPRequestHandler]], str], monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    monkeypatch.setattr(identity_module, "FETCH_TIMEOUT_SECONDS", 0.4)
+
+    class Drips(Quiet):
+        def do_GET(self) -> None:
+            with contextlib.suppress(OSError):
+                if part == "body":
+                    self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+                elif part == "head":
+                    self.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
+                for _ in range(100):
+                    if part != "nothing":
+                        self.wfile.write(b"x")
+                    time.sleep(0.05)
+
+    keys = KeySet(https(Drips), ca_file=str(tmp_path / "ca.pem"))
+    began = time.monotonic()
+    with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
+        await asyncio.to_thread(keys._fetch)
+    assert time.monotonic() - began < 2
