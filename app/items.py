@@ -42,7 +42,7 @@ WHERE s.slot = $1"""
 
 
 class InvalidKey(ValueError):
-    """A key that is empty, longer than 512 bytes of UTF-8, or has a control character or a lone surrogate."""
+    """A key that is empty, longer than 512 bytes of UTF-8, has a control character or a lone surrogate, or is `.` or `..`."""
 
 
 class NoSuchUser(DatabaseError):
@@ -132,6 +132,8 @@ def version_of(tag: str) -> int | None:
 
 def check_key(key: str) -> str:
     """`key`, when it can be one. Raises InvalidKey with the reason."""
+    if key in (".", ".."):
+        raise InvalidKey("the key is a step in a path, which clients take before they ask")
     if 0 < len(key) <= MAX_KEY_BYTES // 4 and key.isprintable():
         return key  # neither too long in any encoding, nor with anything that does not print
     try:

@@ -22,6 +22,7 @@ from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from app import deadlines
+from app.background import Background
 from app.http.origin import check_origin
 from app.http.presence import Presence
 from app.http.problem import Problem, unavailable
@@ -82,7 +83,7 @@ class Live:
         self._check_seconds = check_seconds
         self._open: set[_Conversation] = set()
         self._of_user: Counter[str] = Counter()
-        self._watching: asyncio.Task[None] | None = None
+        self._watching: Background | None = None
         self._leaving = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -101,8 +102,8 @@ class Live:
             await socket.accept(headers=[(b"x-request-id", request.id.encode())])
             conversation = _Conversation(socket, request, visit)
             self._open.add(conversation)
-            if self._watching is None or self._watching.done():
-                self._watching = asyncio.create_task(self._watch(), name="sockets")
+            if self._watching is None:
+                self._watching = Background(self._watch, TICK_SECONDS)
             try:
                 await conversation.hold()
             finally:
@@ -123,7 +124,7 @@ class Live:
                 while self._open:
                     await asyncio.sleep(0.01)
         if self._watching is not None:
-            self._watching.cancel()
+            await self._watching.close()
 
     async def _admitted(self, request: Request) -> Visit:
         request.check_head()
@@ -139,9 +140,9 @@ class Live:
         return visit
 
     async def _watch(self) -> None:
-        """End the sockets whose sessions are over, for as long as there are sockets."""
+        """End the sockets whose sessions are over, until cancelled."""
         looking: set[asyncio.Task[None]] = set()
-        while self._open:
+        while True:
             await asyncio.sleep(min(TICK_SECONDS, self._check_seconds))
             now = time.monotonic()
             every = max(self._check_seconds, len(self._open) / CHECKS_A_SECOND)

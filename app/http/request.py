@@ -57,9 +57,11 @@ class Request:
         return self.raw_id.decode("ascii")
 
     def check_head(self) -> None:
-        """Raises Problem 431 where the headers' values are too large together."""
+        """Raises Problem 431 where the headers' values are too large together, 400 without a Host (RFC 9112, 3.2)."""
         if len(b"".join(self.headers.values())) > MAX_HEADER_BYTES:
             raise Problem(431, "headers-too-large", f"The headers have more than {MAX_HEADER_BYTES} bytes.")
+        if not self.headers.get(b"host") and self.scope.get("http_version") == "1.1":
+            raise Problem(400, "host", "A request names its Host.")
 
     def header(self, name: bytes) -> str | None:
         """A header as text, or None. Raises Problem 400 for bytes outside ASCII."""
@@ -96,7 +98,16 @@ class Request:
         return parameters
 
     async def body(self) -> bytes:
-        """The whole body. Raises Problem 413 above the limit, before it is read where its length is declared."""
+        """The whole body as it was sent.
+
+        Raises Problem 413 above the limit, before it is read where its length is declared; 415 for a body that is coded
+        (it would be kept, and given back, as what it is not), and 400 for a part of one (RFC 9110, 14.5).
+        """
+        coding = self.headers.get(b"content-encoding", b"identity").strip().lower()
+        if coding not in (b"identity", b""):
+            raise Problem(415, "content-encoding", "A body is taken as it is, without a Content-Encoding.")
+        if b"content-range" in self.headers:
+            raise Problem(400, "content-range", "A body is taken as a whole, without a Content-Range.")
         declared = self.headers.get(b"content-length")
         if declared is not None and declared.isdigit() and int(declared[:20]) > self._max_body_bytes:
             raise self._too_large()

@@ -178,7 +178,7 @@ class DistributedSessionManager:
 
     def is_revoked(self, session: Session) -> bool:
         """Whether this process has heard that the session was ended, here or anywhere. Asks nobody."""
-        return self._revocations.covers(session.id, str(session.user_id), session.created_at)
+        return self._stores.revocations.covers(session.id, str(session.user_id), session.created_at)
 
     async def _after_revocation(self, session: Session) -> float:
         before = await self._stores.clients.sessions(session.region).get(

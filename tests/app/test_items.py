@@ -190,7 +190,7 @@ async def test_a_prefix_narrows_the_listing_and_is_no_pattern(items, user) -> No
     assert [item.key for item in page.items] == ["a%1", "a%2"]
 
 
-@pytest.mark.parametrize("key", ["", "a\0b", "\n", "x" * 513, "é" * 257, "\ud800", "\x7f"])
+@pytest.mark.parametrize("key", ["", ".", "..", "a\0b", "\n", "x" * 513, "é" * 257, "\ud800", "\x7f"])
 async def test_what_cannot_be_a_key_is_refused_before_postgres_sees_it(items, user, key) -> None:
     for call in (items.get(user, key), items.put(user, key, b""), items.delete(user, key)):
         with pytest.raises(InvalidKey):
@@ -203,7 +203,8 @@ def test_every_text_is_a_key_or_refused(key) -> None:
         assert check_key(key) == key
     except InvalidKey:
         assert (
-            any(ord(character) < 32 or 127 <= ord(character) < 160 for character in key)
+            key in (".", "..")
+            or any(ord(character) < 32 or 127 <= ord(character) < 160 for character in key)
             or len(key.encode("utf-8", "surrogatepass")) > MAX_KEY_BYTES
             or any(0xD800 <= ord(character) < 0xE000 for character in key)
         )

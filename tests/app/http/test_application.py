@@ -376,3 +376,28 @@ def test_two_handlers_for_one_operation_are_refused() -> None:
     route = Route("GET", "/a/{key}", Service.hello, "a", "", Access.OPEN, {})  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="routed twice"):
         Router([route, route])
+
+
+@pytest.mark.parametrize(
+    ("header", "status", "kind"),
+    [
+        ("Content-Encoding: gzip", 415, "content-encoding"),
+        ("Content-Encoding: identity, br", 415, "content-encoding"),
+        ("Content-Encoding: GZIP", 415, "content-encoding"),
+        ("Content-Range: bytes 0-1/10", 400, "content-range"),
+        ("Content-Encoding: identity", 200, ""),
+    ],
+)
+async def test_a_body_that_is_coded_or_a_part_is_not_taken_for_a_whole_one(
+    service: Service, header: str, status: int, kind: str
+) -> None:
+    reply = await service.get("/wishes", "Content-Type: application/json", header, method="POST", body=b'{"name": "a"}')
+    assert reply.status == status
+    if kind:
+        assert reply.kind == kind
+
+
+@pytest.mark.parametrize(("version", "status"), [("1.1", 400), ("1.0", 200)])
+async def test_a_request_names_its_host(service: Service, version: str, status: int) -> None:
+    reply = await service.ask(f"GET /hello HTTP/{version}\r\nConnection: close\r\n\r\n".encode())
+    assert reply.status == status

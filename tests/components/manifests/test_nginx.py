@@ -65,6 +65,20 @@ def test_an_address_over_its_limit_gets_429(start: Start, backend: Backend) -> N
     assert statuses == [200] * 6 + [429] * 4
 
 
+def test_the_addresses_of_one_ipv6_network_have_one_limit_and_the_next_network_its_own(
+    start: Start, backend: Backend
+) -> None:
+    server = start("us-west", backend, address_rate=1, address_burst=5)
+
+    def statuses(address: str) -> list[int]:
+        return [server.get({"X-Forwarded-For": address.format(number)}).status for number in range(10)]
+
+    assert statuses("2001:db8::{:x}") == [200] * 6 + [429] * 4
+    assert statuses("2001:db8:0:1::{:x}") == [200] * 6 + [429] * 4
+    assert statuses("2001:db8:0:0:ffff::{:x}").count(429) >= 8  # a second may have passed meanwhile
+    assert statuses("198.51.100.{}") == [200] * 10
+
+
 def test_a_user_over_their_limit_gets_429_whatever_their_address(start: Start, backend: Backend) -> None:
     server = start("us-west", backend, user_rate=1, user_burst=2)
     one = {"Authorization": "Bearer one"}
