@@ -4,7 +4,7 @@ TAG    ?= $(shell git rev-parse --short=12 HEAD)
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help preview policy checkov policies-doc manifests test test-rules test-cluster lint image bench clean bench-app run-app fuzz map lab lab-status lab-down load fault capacity test-lab test-reshard test-engine
+.PHONY: help preview policy checkov policies-doc manifests test test-rules test-cluster test-image lint image bench clean bench-app run-app fuzz map lab lab-status lab-down load fault capacity test-lab test-reshard test-engine
 
 help:  ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,7 +42,7 @@ manifests: .venv/program  ## each cluster's Kubernetes objects, into out/manifes
 	@.venv/bin/python -m plan preview --stack $(STACK) --manifests out/manifests/$(STACK) --quiet
 
 test: .venv/dev  ## unit and property tests, real PostgreSQL and Redis included
-	@.venv/bin/python -m pytest -n auto --dist loadfile -m "not engine and not cluster and not lab and not reshard and not fuzz and not rules" tests
+	@.venv/bin/python -m pytest -n auto --dist loadfile -m "not engine and not cluster and not control and not mesh and not image and not lab and not reshard and not fuzz and not rules" tests
 	@.venv/bin/python -m tools.build --lane "make test-rules" --ask promtool
 
 test-rules: .venv/dev  ## every alert and recording rule by promtool: firing, silent, without data
@@ -52,6 +52,9 @@ test-rules: .venv/dev  ## every alert and recording rule by promtool: firing, si
 test-cluster: .venv/dev  ## the clusters' objects by their real judges: API server, helm, istioctl, Istio's control plane, kube-score
 	@.venv/bin/python -m tools.build --lane cluster kube-apiserver kube-controller-manager helm istioctl istio-discovery kube-score
 	@.venv/bin/python -m pytest -rs tests/cluster
+
+test-image: .venv/dev  ## the app's image built from its Dockerfile and run as the Deployment runs it, by buildah and crun
+	@.venv/bin/python -m pytest -rs -s tests/image
 
 lint: .venv/dev  ## ruff and mypy
 	@.venv/bin/python -m ruff check .
@@ -66,7 +69,7 @@ lock: .venv/dev  ## the requirements*.txt files, with hashes, from the *.in file
 	  --no-header --universal --python-version 3.11 $$file -o $${file%.in}.txt; done
 
 coverage: .venv/dev  ## which lines no test reaches, as out/coverage/index.html
-	@.venv/bin/python -m pytest -n auto --dist loadfile -m "not engine and not cluster and not lab and not reshard and not fuzz" \
+	@.venv/bin/python -m pytest -n auto --dist loadfile -m "not engine and not cluster and not control and not mesh and not image and not lab and not reshard and not fuzz" \
 	  --cov --cov-report html:out/coverage --cov-report term:skip-covered tests
 
 image: .venv/program  ## build and push the app's image, and write its digest into the stack file

@@ -80,10 +80,11 @@ class Tool:
         for file in sorted(self.folder.iterdir()):
             if file.suffix in {".mod", ".sum", ".go"}:
                 digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
-        return _cache() / f"{self.name}-{digest.hexdigest()[:16]}" / "bin"
+        return cache() / f"{self.name}-{digest.hexdigest()[:16]}" / "bin"
 
 
-def _cache() -> Path:
+def cache() -> Path:
+    """Where built tools, and what else is worth keeping between clones, stand."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hal9-tools"
 
 
