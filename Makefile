@@ -4,7 +4,7 @@ TAG    ?= $(shell git rev-parse --short=12 HEAD)
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help preview policy checkov policies-doc manifests test test-rules test-cluster test-image lint image bench clean bench-app run-app fuzz map lab lab-status lab-down load fault capacity test-lab test-reshard test-engine
+.PHONY: help preview policy checkov policies-doc manifests test test-rules test-cluster test-control test-mesh test-image lint image bench clean bench-app run-app fuzz map lab lab-status lab-down load fault capacity test-lab test-reshard test-engine
 
 help:  ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,15 @@ test-rules: .venv/dev  ## every alert and recording rule by promtool: firing, si
 test-cluster: .venv/dev  ## the clusters' objects by their real judges: API server, helm, istioctl, Istio's control plane, kube-score
 	@.venv/bin/python -m tools.build --lane cluster kube-apiserver kube-controller-manager helm istioctl istio-discovery kube-score
 	@.venv/bin/python -m pytest -rs tests/cluster
+
+test-control: .venv/dev  ## prod's region in a real control plane: admitted, placed, scaled, drained, reclaimed
+	@.venv/bin/python -m tools.build --lane control kube-apiserver kube-controller-manager kube-scheduler
+	@.venv/bin/python -m pytest -rs -s tests/control
+
+test-mesh: .venv/dev  ## prod's three regions as a mesh of real Envoys under Istio's own control plane, failing in parts
+	@.venv/bin/python -m tools.build --lane mesh istio-discovery
+	@alone="unshare --net --mount --propagation private"; $$alone true 2>/dev/null || alone=; \
+	  $$alone .venv/bin/python -m pytest -rs -s tests/mesh
 
 test-image: .venv/dev  ## the app's image built from its Dockerfile and run as the Deployment runs it, by buildah and crun
 	@.venv/bin/python -m pytest -rs -s tests/image

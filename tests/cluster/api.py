@@ -30,14 +30,17 @@ class Api:
 
     def __init__(self, port: int, folder: Path) -> None:
         self.port, self.folder = port, folder
-        context = ssl.create_default_context(cafile=str(folder / "apiserver.crt"))
-        self._http = httpx.Client(
-            base_url=f"https://127.0.0.1:{port}",
+        self._http = self.client()
+        self._resources: dict[tuple[str, str], tuple[str, bool]] = {}
+
+    def client(self) -> httpx.Client:
+        """A client of the administrator's own, for a thread or for what this class has no word for."""
+        return httpx.Client(
+            base_url=f"https://127.0.0.1:{self.port}",
             headers={"Authorization": f"Bearer {TOKEN}"},
-            verify=context,
+            verify=ssl.create_default_context(cafile=str(self.folder / "apiserver.crt")),
             timeout=30,
         )
-        self._resources: dict[tuple[str, str], tuple[str, bool]] = {}
 
     def ready(self) -> bool:
         """Whether the server answers that it is ready."""

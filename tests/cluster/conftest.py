@@ -141,13 +141,14 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
         with api_server(tmp_path_factory.mktemp("api")) as server:
             for definition in sources.definitions():
                 server.apply(definition, dry_run=False)
-            _wait_for_definitions(server)
+            wait_for_definitions(server)
             yield server
     except build.GoMissing as missing:
         pytest.skip(f"{missing}: the cluster lane is skipped")
 
 
-def _wait_for_definitions(server: Api) -> None:
+def wait_for_definitions(server: Api) -> None:
+    """Wait until every definition that was put in can be used."""
     deadline = time.monotonic() + 60
     while True:
         found = server.get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")["items"]

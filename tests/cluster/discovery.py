@@ -41,7 +41,7 @@ def _pod(name: str, namespace: str, ip: str, account: str, labels: dict[str, str
     }
 
 
-def _running(cluster: Cluster) -> list[Object]:
+def running(cluster: Cluster) -> list[Object]:
     """What would run: a node, the server's pods with their sidecars, and their endpoints."""
     region = cluster.topology.regions[cluster.region]
     server = cluster.of("Deployment", "hal9-server")[0]["spec"]["template"]["metadata"]["labels"]
@@ -147,7 +147,7 @@ def generate(
     known = {balancer(topology, name): addresses(topology, name) for name in topology.regions}
     given = {
         "cluster": cluster.region,
-        "kubernetes": yaml.safe_dump_all(_running(cluster)),
+        "kubernetes": yaml.safe_dump_all(running(cluster)),
         "istio": yaml.safe_dump_all(istio),
         "mesh": yaml.safe_dump(mesh.mesh_config()),
         "networks": yaml.safe_dump({"networks": mesh.networks(region, topology, gateways)}),
