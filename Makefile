@@ -82,7 +82,7 @@ coverage: .venv/dev  ## which lines no test reaches, as out/coverage/index.html
 	  --cov --cov-report html:out/coverage --cov-report term:skip-covered tests
 
 image: .venv/program  ## build and push the app's image, and write its digest into the stack file
-	@.venv/bin/python -m tools.image --stack $(STACK) --tag $(TAG)
+	@.venv/bin/python -m tools.image --stack $(STACK) --tag $(TAG) $(if $(PLATFORM),--platform $(PLATFORM))
 
 bench: .venv/program  ## what the program's structure costs and how it grows with the regions, as ratios
 	@.venv/bin/python -m bench.plan

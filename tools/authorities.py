@@ -9,6 +9,11 @@ that its registry signs for. Roots that have expired, authorities that are not r
 
 from __future__ import annotations
 
+from app import console
+
+if __name__ == "__main__":
+    console.prepare()  # before the other imports, which take a while and may be interrupted too
+
 import argparse
 import base64
 import datetime

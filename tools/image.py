@@ -26,12 +26,15 @@ from pathlib import Path
 
 from plan.errors import ProjectError
 from plan.project import read_yaml
+from tools import sbom
 from topology import catalog
 from topology.load import parse
 from topology.stackfile import NAMESPACE, StackFileError
 from topology.topology import Topology
 
 ROOT = Path(__file__).resolve().parent.parent
+BILLS = ROOT / "out" / "image"
+"""Where the bills of materials of images that were pushed are left."""
 _IMAGE = re.compile(r"^(\s+image:\s*)(\S+)(.*)$", re.MULTILINE)
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -60,8 +63,12 @@ def with_digest(text: str, repository: str, digest: str) -> str:
     return text[: section.start()] + changed + text[section.end() :]
 
 
-def build_and_push(topology: Topology, tag: str, runner: str = "docker") -> str:
-    """Build for the nodes' architecture, push, and return the digest."""
+def build_and_push(topology: Topology, tag: str, platforms: str = "", runner: str = "docker") -> str:
+    """Build for the nodes' architecture or `platforms` (such as linux/amd64,linux/arm64), push, and return the digest.
+
+    The image is pushed with what buildx attests of it: how it was made, and everything that it holds. The app's own bill of
+    materials is left in out/image as well.
+    """
     for program in (runner, "aws"):
         if shutil.which(program) is None:
             raise ImageError(f"{program} is not installed; `make image` needs docker with buildx and the AWS CLI")
@@ -75,12 +82,17 @@ def build_and_push(topology: Topology, tag: str, runner: str = "docker") -> str:
         metadata = Path(folder) / "metadata.json"
         _run(
             [
-                *(runner, "buildx", "build", "--platform", f"linux/{size.architecture}", "--push"),
+                *(runner, "buildx", "build", "--platform", platforms or f"linux/{size.architecture}", "--push"),
+                *("--provenance", "mode=max", "--sbom", "true"),
                 *("--file", "app/Dockerfile", "--tag", f"{registry}/{topology.repository}:{tag}"),
                 *("--metadata-file", str(metadata), "."),
             ]
         )
-        return str(json.loads(metadata.read_text("utf-8"))["containerimage.digest"])
+        digest = str(json.loads(metadata.read_text("utf-8"))["containerimage.digest"])
+    BILLS.mkdir(parents=True, exist_ok=True)
+    bill = json.dumps(sbom.bill(sbom.LOCK.read_text("utf-8")), indent=2)
+    write(BILLS / f"{topology.repository}-{tag}.cdx.json", bill + "\n")
+    return digest
 
 
 def _run(command: list[str], given: str | None = None, *, capture: bool = False) -> str:
@@ -104,6 +116,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stack", required=True)
     parser.add_argument("--tag", required=True, help="such as the commit's id; the registry takes each tag once")
+    parser.add_argument("--platform", default="", help="for more than the nodes' architecture: linux/amd64,linux/arm64")
     parser.add_argument("--project", type=Path, default=ROOT, help=argparse.SUPPRESS)
     options = parser.parse_args()
     stack_file = options.project / f"Pulumi.{options.stack}.yaml"
@@ -114,7 +127,7 @@ def main() -> int:
         topology = topology_of(stack_file, options.stack)
         text = stack_file.read_text("utf-8")
         with_digest(text, topology.repository, f"sha256:{'0' * 64}")  # before the long work: is there a line to write?
-        digest = build_and_push(topology, options.tag)
+        digest = build_and_push(topology, options.tag, options.platform)
         write(stack_file, with_digest(text, topology.repository, digest))
     except (ImageError, ProjectError, StackFileError) as error:
         print(error, file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import importlib.metadata
 import json
 import os
 import signal
@@ -24,6 +25,7 @@ from lab import alone
 from lab.servers.process import User, work_directory
 from tests.image.conftest import Image
 from tests.image.engine import Container, running
+from tools import sbom
 
 JWKS = "/etc/hal9/jwks.json"
 CA_BUNDLE = "/etc/hal9/ca/bundle.pem"
@@ -122,6 +124,22 @@ def test_it_holds_the_app_and_nothing_of_its_making(image: Image) -> None:
         path for path in (image.root / "opt/hal9").rglob("*") if path.name in ("bench", "pip", "tests", "Dockerfile")
     ]
     assert not (image.root / "etc/pip.conf").exists() or not (image.root / "etc/pip.conf").read_text()
+
+
+def test_it_holds_just_what_its_bill_of_materials_says(image: Image) -> None:
+    (libraries,) = (image.root / "opt/hal9/lib").glob("python3.*/site-packages")
+    installed = {
+        _plain(one.metadata["Name"]): one.version for one in importlib.metadata.distributions(path=[str(libraries)])
+    }
+    billed = sbom.bill(sbom.LOCK.read_text())["components"]
+    needed = {_plain(one["name"]): one["version"] for one in billed if "properties" not in one}
+    elsewhere = {_plain(one["name"]): one["version"] for one in billed if "properties" in one}
+    assert needed.items() <= installed.items()
+    assert installed.items() <= (needed | elsewhere).items()
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "-")
 
 
 def test_size_and_start_are_within_what_a_spot_node_forgives(image: Image, app: Running) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import stat
 import sys
@@ -45,8 +46,9 @@ if "--metadata-file" in sys.argv:
     return log
 
 
-def run(project: Path, monkeypatch: pytest.MonkeyPatch, stack: str = "prod") -> int:
-    monkeypatch.setattr(sys, "argv", ["image", "--stack", stack, "--tag", "t1", "--project", str(project)])
+def run(project: Path, monkeypatch: pytest.MonkeyPatch, stack: str = "prod", *more: str) -> int:
+    monkeypatch.setattr(image, "BILLS", project / "bills")
+    monkeypatch.setattr(sys, "argv", ["image", "--stack", stack, "--tag", "t1", "--project", str(project), *more])
     return image.main()
 
 
@@ -110,3 +112,19 @@ def test_absent_docker_is_one_clear_line(
     monkeypatch.setenv("PATH", "")
     assert run(project, monkeypatch) == 1
     assert capsys.readouterr().err.startswith("docker is not installed")
+
+
+def test_the_image_is_pushed_with_what_it_holds_and_how_it_was_made(
+    project: Path, commands: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run(project, monkeypatch) == 0
+    (build,) = [line for line in commands.read_text().splitlines() if line.startswith("buildx build")]
+    assert "--provenance mode=max --sbom true" in build
+    assert "--platform linux/amd64 " in build
+    bill = json.loads((project / "bills" / "hal9-server-t1.cdx.json").read_text())
+    assert "asyncpg" in {one["name"] for one in bill["components"]}
+
+
+def test_the_architectures_can_be_named(project: Path, commands: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run(project, monkeypatch, "prod", "--platform", "linux/amd64,linux/arm64") == 0
+    assert "--platform linux/amd64,linux/arm64 " in commands.read_text()
