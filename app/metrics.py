@@ -34,13 +34,14 @@ LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0)
 
 
 class PoolSample(msgspec.Struct, frozen=True):
-    """One pool at one moment: `active` connections lent out of at most `max`."""
+    """One pool at one moment: `active` connections lent out of at most `max`, and its instance's failures in a row."""
 
     shard: int
     region: str
     role: str
     active: int
     max: int
+    failures: int = 0
 
 
 class LagSample(msgspec.Struct, frozen=True):
@@ -167,12 +168,17 @@ class _Sources(Collector):
         labels = ["shard", "region", "role"]
         active = GaugeMetricFamily("hal9_db_connections_active", "Connections lent out by this pool.", labels=labels)
         limit = GaugeMetricFamily("hal9_db_connections_max", "Connections this pool may open.", labels=labels)
+        failures = GaugeMetricFamily(
+            "hal9_db_failures", "Failures in a row to reach this instance; 0 while it is reached.", labels=labels
+        )
         for pool in self._metrics.pools():
             values = [str(pool.shard), pool.region, pool.role]
             active.add_metric(values, pool.active)
             limit.add_metric(values, pool.max)
+            failures.add_metric(values, pool.failures)
         yield active
         yield limit
+        yield failures
         lag = GaugeMetricFamily(
             "hal9_replica_lag_seconds", "How far a replica is behind its primary.", labels=["shard", "region"]
         )

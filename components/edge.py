@@ -9,6 +9,7 @@ import pulumi
 import pulumi_aws as aws
 
 from components.domain import Domain
+from components.edge_watch import EdgeWatch
 from components.firewall import Firewall
 from components.keys import RegionKeys
 from components.load_balancers import RegionLoadBalancers
@@ -69,6 +70,7 @@ class Edge(pulumi.ComponentResource):
         firewall = Firewall(topology, log_key, self._child)
         distribution = self._distribution(domain, firewall, proof)
         self._log(distribution, log_key)
+        EdgeWatch(topology, distribution.id, log_key, self._child)
         for record_type in ("A", "AAAA"):
             aws.route53.Record(
                 f"domain-{record_type}",

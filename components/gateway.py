@@ -10,6 +10,7 @@ from components.manifests import EAST_WEST, GATEWAY, GATEWAY_NAMESPACE, gateway,
 from components.objects import declare
 from components.platform import Platform
 from components.region import RegionCell
+from components.workload import image
 from topology.topology import Topology
 
 ROLL_MINUTES = 30
@@ -59,7 +60,9 @@ class Gateway(pulumi.ComponentResource):
             for name, namespace, service, port in bindings
         ]
         # After the bindings: the controller gives a pod its readiness gate by the bindings that there are when it is made.
-        manifest = gateway.deployment(topology, topology.gateway.image, files.apply(gateway.start_hash))
+        manifest = gateway.deployment(
+            topology, topology.gateway.image, image(cell, topology), files.apply(gateway.start_hash)
+        )
         standing = [*ground, *bound, cell.pod_roles.ready["gateway"], *after]
         self.deployment = declare(region, manifest, self, standing, minutes=ROLL_MINUTES)
         self.register_outputs({"bindings": [name for name, *_ in bindings]})

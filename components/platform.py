@@ -36,10 +36,6 @@ CHART_ROLES = {
 that starts before it gets none."""
 
 
-READINESS_GATE = {"elbv2.k8s.aws/pod-readiness-gate-inject": "enabled"}
-"""A pod of the namespace counts as ready when the load balancer sends to it: its rollout waits for that, not for a probe."""
-
-
 class Platform(pulumi.ComponentResource):
     """One cluster's platform: Istio, secrets as files, metrics, monitoring, the autoscaler of nodes, the load balancers'
     controller.
@@ -130,11 +126,13 @@ def namespaces(region: str, topology: Topology) -> list[Manifest]:
     """The namespaces that are ours. Istio's CNI agent and the node exporter need the host, nothing else does."""
     found = [
         server.namespace(NAMESPACE),
-        server.namespace(GATEWAY_NAMESPACE, **READINESS_GATE),
-        server.namespace(MESH_NAMESPACE, standard="privileged", mesh=False, **{"topology.istio.io/network": region}),
+        server.namespace(GATEWAY_NAMESPACE, gated=True),
+        server.namespace(
+            MESH_NAMESPACE, standard="privileged", mesh=False, labels={"topology.istio.io/network": region}
+        ),
         server.namespace(MONITORING, standard="privileged", mesh=False),
     ]
-    return [*found, server.namespace(EAST_WEST, **READINESS_GATE)] if len(topology.regions) > 1 else found
+    return [*found, server.namespace(EAST_WEST, gated=True)] if len(topology.regions) > 1 else found
 
 
 def _provider(cell: RegionCell) -> k8s.Provider:

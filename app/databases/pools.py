@@ -180,7 +180,7 @@ class InstancePool:
 
     def sample(self) -> PoolSample:
         """For the metrics."""
-        return PoolSample(self.shard_id, self.region, self.role, self.active, self.size)
+        return PoolSample(self.shard_id, self.region, self.role, self.active, self.size, self.failures)
 
     def __str__(self) -> str:
         return f"shard {self.shard_id}'s {self.role} in {self.region}"

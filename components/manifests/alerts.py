@@ -22,6 +22,8 @@ LATENCY = {"p50": (0.5, 0.05), "p95": (0.95, 0.2), "p99": (0.99, 0.5)}
 TRAFFIC = 1
 """Requests a second below which a ratio says nothing: one slow request would be an alert."""
 RUNBOOKS = "docs/runbooks"
+"""Where the runbooks are in this repository; `linked` makes addresses of it."""
+DAY_SECONDS = 86_400
 
 
 @dataclass(frozen=True)
@@ -39,9 +41,10 @@ BURNS = (Burn(14.4, "1h", "5m", "critical"), Burn(6, "6h", "30m", "critical"), B
 WINDOWS = ("5m", "30m", "1h", "6h", "3d")
 
 
-def _alert(
+def alert(
     name: str, expr: str, hold: str, severity: str, summary: str, description: str, runbook: str | None = None
 ) -> Rule:
+    """An alerting rule; `runbook` is the page's name where several alerts share one."""
     return {
         "alert": name,
         "expr": expr,
@@ -69,7 +72,7 @@ def specification(region: Region, topology: Topology) -> list[Rule]:
             }
             for other in topology.others(region.name)
         ),
-        _alert(
+        alert(
             "HighConcurrentUsers",
             f"{everyone} > 900",
             "5m",
@@ -77,7 +80,7 @@ def specification(region: Region, topology: Topology) -> list[Rule]:
             "High concurrent user count",
             "{{ $labels.instance }} has {{ $value }} concurrent users",
         ),
-        _alert(
+        alert(
             "DatabaseConnectionPoolExhausted",
             "hal9_db_connections_active / hal9_db_connections_max > 0.9",
             "2m",
@@ -85,7 +88,7 @@ def specification(region: Region, topology: Topology) -> list[Rule]:
             "Database connection pool nearly exhausted",
             "{{ $labels.instance }} pool usage at {{ $value | humanizePercentage }}",
         ),
-        _alert(
+        alert(
             "CacheHitRateLow",
             f"{hits} / {asked} < 0.8 and {asked} > {TRAFFIC}",
             "5m",
@@ -93,7 +96,7 @@ def specification(region: Region, topology: Topology) -> list[Rule]:
             "Cache hit rate below threshold",
             "Cache hit rate is {{ $value | humanizePercentage }}",
         ),
-        _alert(
+        alert(
             "RegionLatencyHigh",
             f"{latency} - on (source, destination) hal9:cross_region_distance:seconds > 0.1",
             "5m",
@@ -109,19 +112,38 @@ def _distance(topology: Topology, source: str, destination: str) -> float:
     return known.get(f"{source} {destination}", known.get(f"{destination} {source}", 0.0))
 
 
+def linked(rules: list[Rule], address: str) -> list[Rule]:
+    """The rules with the address of each runbook's page, which opens wherever the alert is read."""
+    return [
+        rule
+        if "annotations" not in rule
+        else {
+            **rule,
+            "annotations": {
+                **rule["annotations"],
+                "runbook_url": rule["annotations"]["runbook_url"].replace(RUNBOOKS, address.rstrip("/"), 1),
+            },
+        }
+        for rule in rules
+    ]
+
+
 def indicators() -> list[Rule]:
-    """Recording rules: request and error rates and the share of fast requests, over each window that an alert asks for."""
+    """Recording rules: request and error rates and the share of fast requests, over each window that an alert asks for.
+
+    They are nginx's answers, as users get them: what the mesh or nginx itself refuses is in no server's numbers.
+    """
     found: list[Rule] = [
-        {"record": "hal9:requests:rate5m", "expr": "sum(rate(hal9_http_requests_total[5m]))"},
+        {"record": "hal9:requests:rate5m", "expr": "sum(rate(hal9_gateway_requests_total[5m]))"},
         {"record": "hal9:concurrent_users:sum", "expr": "sum(hal9_concurrent_users)"},
     ]
     for window in WINDOWS:
-        every = f"sum(rate(hal9_http_requests_total[{window}]))"
-        failed = f'(sum(rate(hal9_http_requests_total{{status="5xx"}}[{window}])) or vector(0))'
+        every = f"sum(rate(hal9_gateway_requests_total[{window}]))"
+        failed = f'(sum(rate(hal9_gateway_requests_total{{status=~"5.."}}[{window}])) or vector(0))'
         found.append({"record": f"hal9:errors:ratio_rate{window}", "expr": f"{failed} / {every}"})
     for name, (_, bound) in LATENCY.items():
-        fast = f'sum(rate(hal9_http_request_duration_seconds_bucket{{le="{bound!r}"}}[5m]))'
-        every = "sum(rate(hal9_http_request_duration_seconds_count[5m]))"
+        fast = f'sum(rate(hal9_gateway_request_duration_seconds_bucket{{le="{bound!r}"}}[5m]))'
+        every = "sum(rate(hal9_gateway_request_duration_seconds_count[5m]))"
         found.append({"record": f"hal9:requests_within_{name}:ratio_rate5m", "expr": f"{fast} / {every}"})
     return found
 
@@ -129,7 +151,7 @@ def indicators() -> list[Rule]:
 def objectives() -> list[Rule]:
     """Error-budget burn in two windows each, and the latency targets."""
     found = [
-        _alert(
+        alert(
             f"ErrorBudgetBurn{burn.long.upper()}",
             f"hal9:errors:ratio_rate{burn.long} > {burn.factor * BUDGET:.4g} "
             f"and hal9:errors:ratio_rate{burn.short} > {burn.factor * BUDGET:.4g}",
@@ -142,7 +164,7 @@ def objectives() -> list[Rule]:
         for burn in BURNS
     ]
     found += [
-        _alert(
+        alert(
             f"RequestLatency{name.upper()}",
             f"hal9:requests_within_{name}:ratio_rate5m < {share:g} and hal9:requests:rate5m > {TRAFFIC}",
             "10m",
@@ -163,7 +185,7 @@ def losses(topology: Topology) -> list[Rule]:
     hpa = '{horizontalpodautoscaler="hal9-server-hpa"}'
     certificate = "min(citadel_server_cert_chain_expiry_timestamp) - time()"
     return [
-        _alert(
+        alert(
             "ReplicaLagHigh",
             "max by (shard, region) (hal9_replica_lag_seconds) > 30",
             "5m",
@@ -172,7 +194,7 @@ def losses(topology: Topology) -> list[Rule]:
             "The replica of shard {{ $labels.shard }} in {{ $labels.region }} is {{ $value }} s behind: "
             "what it misses is lost if the primary is",
         ),
-        _alert(
+        alert(
             "CertificateExpiresSoon",
             f"{certificate} < {21 * DAY_SECONDS}",
             "1h",
@@ -180,7 +202,7 @@ def losses(topology: Topology) -> list[Rule]:
             "The mesh's certificate authority ends soon",
             "It ends in {{ $value | humanizeDuration }}; then no pod can talk to another",
         ),
-        _alert(
+        alert(
             "OnDemandFloorBroken",
             f'count(kube_node_labels{{label_hal9_ai_capacity="on-demand"}}) < {on_demand} '
             f'or absent(kube_node_labels{{label_hal9_ai_capacity="on-demand"}}) == 1 and on () count(kube_node_info) > 0',
@@ -189,7 +211,7 @@ def losses(topology: Topology) -> list[Rule]:
             "Fewer on-demand nodes than the floor",
             f"A reclaim of all spot nodes would now leave fewer than {scaling.min_replicas} pods",
         ),
-        _alert(
+        alert(
             "AutoscalerAtMaximum",
             f"kube_horizontalpodautoscaler_status_desired_replicas{hpa} "
             f">= kube_horizontalpodautoscaler_spec_max_replicas{hpa}",
@@ -198,7 +220,7 @@ def losses(topology: Topology) -> list[Rule]:
             "The autoscaler is at its maximum",
             "{{ $value }} pods are asked for, which is all that it may: more load is more latency",
         ),
-        _alert(
+        alert(
             "AutoscalerBlind",
             'kube_horizontalpodautoscaler_status_condition{horizontalpodautoscaler="hal9-server-hpa",'
             'condition="ScalingActive",status="false"} == 1',
@@ -207,7 +229,7 @@ def losses(topology: Topology) -> list[Rule]:
             "The autoscaler cannot read a metric",
             "It no longer scales down, and up only by what it still sees",
         ),
-        _alert(
+        alert(
             "SessionKeyOld",
             f"max by (key) (hal9_session_key_age_seconds) > {days * DAY_SECONDS}",
             "1h",
@@ -215,7 +237,7 @@ def losses(topology: Topology) -> list[Rule]:
             "A session key is due for rotation",
             f"Key {{{{ $labels.key }}}} encrypts since {{{{ $value | humanizeDuration }}}}; {days} days is the plan",
         ),
-        _alert(
+        alert(
             "CommitOutcomeUnknown",
             "sum by (shard) (increase(hal9_db_commits_unknown_total[10m])) > 10",
             "5m",
@@ -223,7 +245,7 @@ def losses(topology: Topology) -> list[Rule]:
             "Connections are lost at COMMIT",
             "{{ $value }} commits of shard {{ $labels.shard }} in 10 minutes had to be asked for again by their key",
         ),
-        _alert(
+        alert(
             "ServerMetricsMissing",
             "absent(hal9_ready)",
             "5m",
@@ -232,6 +254,3 @@ def losses(topology: Topology) -> list[Rule]:
             "Every other alert is blind while this one is on",
         ),
     ]
-
-
-DAY_SECONDS = 86_400

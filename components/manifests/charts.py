@@ -251,7 +251,7 @@ def _monitoring(region: Region, topology: Topology, facts: Facts) -> list[Chart]
         },
         "alertmanager": {
             "serviceAccount": {"create": True, "name": ALERTMANAGER_ACCOUNT},
-            "config": routing.alertmanager(region, facts.topic, facts.heartbeat),
+            "config": routing.alertmanager(region, topology, facts.topic, facts.heartbeat),
             "alertmanagerSpec": {"storage": _disk(ALERTMANAGER_GIB), "priorityClassName": classes.PLATFORM},
         },
         "grafana": {

@@ -24,7 +24,11 @@ from topology.topology import Topology
 
 USER = 10101
 """nginx's unprivileged image runs under any number; one above 10000 is no user of a node."""
-LISTEN, LISTEN_PEERS, LISTEN_HEALTH = 8443, 9443, 8080
+LISTEN, LISTEN_PEERS, LISTEN_HEALTH, LISTEN_COUNTS = 8443, 9443, 8080, 8081
+WORKERS = 1
+"""nginx's processes: its limit of CPUs. `auto` is the node's, which the limit would then throttle."""
+ANSWERS = "/var/run/hal9-answers"
+"""Where nginx says each answer to the container that counts them."""
 CONFIGURATION = "/etc/hal9/gateway/nginx.conf"
 SECRETS = "/var/run/secrets/hal9-gateway"
 ORIGIN_SECRET = f"{SECRETS}/origin-verify"
@@ -59,6 +63,8 @@ def settings(region: Region, topology: Topology, peers: Mapping[str, str]) -> ng
         listen=str(LISTEN),
         listen_peers=str(LISTEN_PEERS),
         listen_health=str(LISTEN_HEALTH),
+        counted_log=f"{ANSWERS}/answers.sock",
+        workers=str(WORKERS),
         shutdown_seconds=pods.SHUTDOWN_SECONDS,
     )
 
@@ -109,7 +115,7 @@ def _container(image: Value, topology: Topology) -> dict[str, Any]:
         "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in ports.items()],
         "resources": {
             "requests": {"cpu": "250m", "memory": "128Mi", **pods.DISK["requests"]},
-            "limits": {"cpu": "1", "memory": "256Mi", **pods.DISK["limits"]},
+            "limits": {"cpu": str(WORKERS), "memory": "256Mi", **pods.DISK["limits"]},
         },
         "readinessProbe": {**health, "failureThreshold": 1},
         # Alive while it accepts connections: a draining nginx must not be killed for saying that it drains.
@@ -120,12 +126,43 @@ def _container(image: Value, topology: Topology) -> dict[str, Any]:
             {"name": "configuration", "mountPath": CONFIGURATION.rpartition("/")[0], "readOnly": True},
             {"name": "secrets", "mountPath": SECRETS, "readOnly": True},
             {"name": "tmp", "mountPath": "/tmp"},
+            {"name": "answers", "mountPath": ANSWERS},
         ],
     }
 
 
-def deployment(topology: Topology, image: Value, sha256: Value) -> Manifest:
-    """nginx's Deployment: on-demand nodes, as every request of the region passes through it."""
+def _counter(image: Value, topology: Topology) -> dict[str, Any]:
+    """What counts nginx's answers (app/gateway), from the server's own image. nginx serves without it."""
+    return {
+        "name": "counts",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent" if "@sha256:" in topology.server.image else "Always",
+        "command": ["/opt/hal9/bin/python", "-m", "app.gateway"],
+        "args": [
+            *("--socket", f"{ANSWERS}/answers.sock", "--port", str(LISTEN_COUNTS)),
+            *(part for name in ("tls.crt", "ca.crt") for part in ("--certificate", f"{SECRETS}/{name}")),
+        ],
+        "ports": [{"name": "counts", "containerPort": LISTEN_COUNTS, "protocol": "TCP"}],
+        "resources": {
+            "requests": {"cpu": "50m", "memory": "64Mi", **pods.DISK["requests"]},
+            "limits": {"cpu": "200m", "memory": "128Mi", **pods.DISK["limits"]},
+        },
+        "readinessProbe": {"tcpSocket": {"port": "counts"}, "periodSeconds": 10, "timeoutSeconds": 2},
+        "livenessProbe": {"tcpSocket": {"port": "counts"}, "periodSeconds": 10, "timeoutSeconds": 2},
+        "lifecycle": {"preStop": {"sleep": {"seconds": pods.DRAIN_SECONDS + pods.SHUTDOWN_SECONDS}}},
+        "securityContext": pods.RESTRICTED,
+        "volumeMounts": [
+            {"name": "secrets", "mountPath": SECRETS, "readOnly": True},
+            {"name": "answers", "mountPath": ANSWERS},
+        ],
+    }
+
+
+def deployment(topology: Topology, image: Value, counter: Value, sha256: Value) -> Manifest:
+    """nginx's Deployment: on-demand nodes, as every request of the region passes through it.
+
+    `counter` is the image that counts its answers; `sha256` the start script's hash.
+    """
     annotations = {
         HASH_ANNOTATION: sha256,
         "traffic.sidecar.istio.io/includeInboundPorts": "",  # what comes in is TLS of nginx's own
@@ -144,11 +181,12 @@ def deployment(topology: Topology, image: Value, sha256: Value) -> Manifest:
         "securityContext": pods.pod_security(USER),
         "affinity": {"podAntiAffinity": pods.apart(GATEWAY)},
         "topologySpreadConstraints": pods.spread(GATEWAY),
-        "containers": [_container(image, topology)],
+        "containers": [_container(image, topology), _counter(counter, topology)],
         "volumes": [
             {"name": "configuration", "configMap": {"name": GATEWAY}},
             pods.secret_volume("secrets", GATEWAY),
             pods.empty("tmp", "512Mi"),
+            pods.empty("answers", "1Mi"),
         ],
     }
     return {

@@ -13,9 +13,11 @@ from components.manifests import (
     MONITORING,
     NAMESPACE,
     SERVER,
+    SYSTEM,
     Manifest,
     alerts,
     dashboards,
+    incidents,
     metadata,
     schedule,
 )
@@ -25,17 +27,29 @@ from topology.topology import Topology
 API = "monitoring.coreos.com/v1"
 INTERVAL = "30s"
 """The specification's interval of the rule group, and how often pods are scraped for it."""
+NODE_AUTOSCALER_PORT = 8085
 
 
 def rule_groups(region: Region, topology: Topology) -> list[dict[str, Any]]:
     """The groups of the region's rules, as Prometheus' own file has them."""
+    groups = {
+        "hal9_scaling": alerts.specification(region, topology),
+        "hal9_schedule": schedule.rules(region, topology),
+        "hal9_indicators": alerts.indicators(),
+        "hal9_objectives": alerts.objectives(),
+        "hal9_losses": alerts.losses(topology),
+        "hal9_incidents": incidents.incidents(topology),
+    }
+    pages = topology.monitoring.runbooks
     return [
-        {"name": "hal9_scaling", "interval": INTERVAL, "rules": alerts.specification(region, topology)},
-        {"name": "hal9_schedule", "interval": INTERVAL, "rules": schedule.rules(region, topology)},
-        {"name": "hal9_indicators", "interval": INTERVAL, "rules": alerts.indicators()},
-        {"name": "hal9_objectives", "interval": INTERVAL, "rules": alerts.objectives()},
-        {"name": "hal9_losses", "interval": INTERVAL, "rules": alerts.losses(topology)},
+        {"name": name, "interval": INTERVAL, "rules": alerts.linked(rules, pages) if pages else rules}
+        for name, rules in groups.items()
     ]
+
+
+def alert_names(region: Region, topology: Topology) -> list[str]:
+    """The names of our alerts."""
+    return [rule["alert"] for group in rule_groups(region, topology) for rule in group["rules"] if "alert" in rule]
 
 
 def rules(region: Region, topology: Topology) -> Manifest:
@@ -48,7 +62,7 @@ def rules(region: Region, topology: Topology) -> Manifest:
     }
 
 
-def _pod_monitor(name: str, namespace: str, selector: dict[str, str], endpoint: dict[str, Any]) -> Manifest:
+def _pod_monitor(name: str, namespace: str, selector: dict[str, str], *endpoints: dict[str, Any]) -> Manifest:
     return {
         "apiVersion": API,
         "kind": "PodMonitor",
@@ -56,7 +70,7 @@ def _pod_monitor(name: str, namespace: str, selector: dict[str, str], endpoint: 
         "spec": {
             "namespaceSelector": {"matchNames": [namespace]},
             "selector": {"matchLabels": selector},
-            "podMetricsEndpoints": [{"interval": INTERVAL, "path": "/metrics", **endpoint}],
+            "podMetricsEndpoints": [{"interval": INTERVAL, "path": "/metrics", **one} for one in endpoints],
         },
     }
 
@@ -70,9 +84,15 @@ def monitors(topology: Topology) -> list[Manifest]:
     ]
     found = [
         _pod_monitor(SERVER, NAMESPACE, {"app": SERVER}, {"port": "metrics"}),
-        _pod_monitor(GATEWAY, GATEWAY_NAMESPACE, {"app": GATEWAY}, {"port": "health"}),
+        _pod_monitor(GATEWAY, GATEWAY_NAMESPACE, {"app": GATEWAY}, {"port": "health"}, {"port": "counts"}),
         _pod_monitor(f"{SERVER}-sidecar", NAMESPACE, {"app": SERVER}, sidecar),
         _pod_monitor(f"{GATEWAY}-sidecar", GATEWAY_NAMESPACE, {"app": GATEWAY}, sidecar),
+        _pod_monitor(
+            "cluster-autoscaler",
+            SYSTEM,
+            {"app.kubernetes.io/instance": "cluster-autoscaler"},
+            {"portNumber": NODE_AUTOSCALER_PORT},
+        ),
         _pod_monitor("istiod", MESH_NAMESPACE, {"app": "istiod"}, {"portNumber": 15014}),
     ]
     if len(topology.regions) > 1:

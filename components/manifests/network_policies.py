@@ -98,7 +98,7 @@ def policies(region: Region, topology: Topology) -> list[Manifest]:
             ingress=[
                 {"from": _blocks([region.cidr]), "ports": _ports(gateway.LISTEN, gateway.LISTEN_HEALTH)},
                 {"from": everywhere, "ports": _ports(gateway.LISTEN_PEERS)},
-                {"from": scrape, "ports": _ports(gateway.LISTEN_HEALTH, SIDECAR_METRICS_PORT)},
+                {"from": scrape, "ports": _ports(gateway.LISTEN_HEALTH, gateway.LISTEN_COUNTS, SIDECAR_METRICS_PORT)},
             ],
             egress=[
                 *_mesh_and_names(),

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import jinja2
 
+COUNTED_FORMAT = "$status $request_time $passed"
+"""What app/gateway reads; its FORMAT is the same (that module needs the app's own packages, which the program has not)."""
 TEMPLATES = Path(__file__).parent / "templates" / "nginx"
 
 
@@ -41,7 +43,7 @@ class Gateway:
 
     `directory` holds its pid, sockets and temporary files. `origin_map` is the file, written by the start script, that
     knows the edge's secret; empty: everybody is let in (the lab has no edge). `resolver` empty: peers are looked up once,
-    at start.
+    at start. `counted_log`: the Unix socket on which each answer is counted (app/gateway); empty: none is.
     """
 
     region: str
@@ -69,6 +71,7 @@ class Gateway:
     resolver: str = ""
     directory: str = "/tmp"
     access_log: str = "/dev/stdout"
+    counted_log: str = ""
     workers: str = "auto"
     connections: int = 8192
     shutdown_seconds: int = 30
@@ -88,7 +91,7 @@ def render(gateway: Gateway) -> str:
     """The whole `nginx.conf`. Raises ValueError where there is no local server: nginx needs one."""
     if not gateway.local:
         raise ValueError(f"{gateway.region} has no local server; nginx's upstream needs at least one")
-    return _environment().get_template("nginx.conf.j2").render(gateway=gateway)
+    return _environment().get_template("nginx.conf.j2").render(gateway=gateway, counted_format=COUNTED_FORMAT)
 
 
 def start_script(gateway: Gateway, configuration: str, origin_secret: str, reload_seconds: int = 10) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 from app.deployment import SECRETS_DIRECTORY, ServerConfig
@@ -23,11 +24,21 @@ MIGRATION_SECONDS = 900
 """What one shard's migration may take."""
 
 
-def namespace(name: str = NAMESPACE, *, standard: str = "restricted", mesh: bool = True, **labels: str) -> Manifest:
-    """A namespace that admits pods of this Pod Security Standard alone; `mesh`: its pods get a sidecar."""
+def namespace(
+    name: str = NAMESPACE,
+    *,
+    standard: str = "restricted",
+    mesh: bool = True,
+    gated: bool = False,
+    labels: Mapping[str, str] | None = None,
+) -> Manifest:
+    """A namespace that admits pods of this Pod Security Standard alone; `mesh`: its pods get a sidecar; `gated`: a pod is
+    ready when the load balancer sends to it, so that its rollout waits for that and not for a probe."""
     modes = {f"pod-security.kubernetes.io/{mode}": standard for mode in ("enforce", "audit", "warn")}
     sidecar = {"istio-injection": "enabled"} if mesh else {}
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata(name, None, labels=modes | sidecar | labels)}
+    gate = {"elbv2.k8s.aws/pod-readiness-gate-inject": "enabled"} if gated else {}
+    found = {**modes, **sidecar, **gate, **(labels or {})}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata(name, None, labels=found)}
 
 
 def labels(region: Region) -> dict[str, str]:

@@ -15,6 +15,7 @@ from tests.cluster import sources
 Object = dict[str, Any]
 FREE = {
     "annotations",
+    "podAnnotations",
     "labels",
     "config",
     "meshConfig",

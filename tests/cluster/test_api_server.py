@@ -18,8 +18,8 @@ every_cluster = pytest.mark.parametrize(("stack", "region"), ALL)
 
 
 def _namespaces(api: Api, cluster: Cluster) -> None:
-    for namespace in cluster.of("Namespace"):
-        api.apply(namespace, dry_run=False)
+    for manifest in [*cluster.of("Namespace"), *cluster.of("PriorityClass")]:  # a pod of an unknown class is refused
+        api.apply(manifest, dry_run=False)
 
 
 def _pod(owner: dict[str, Any]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ EAST_WEST = "istio-eastwest"
 STACKS = [("dev", "us-west"), ("prod", "us-west"), ("prod", "ap-south")]
 
 
-def _releases(cluster: Cluster) -> list[str]:
+def judged_releases(cluster: Cluster) -> list[str]:
     return [*JUDGED, *([EAST_WEST] if len(cluster.topology.regions) > 1 else [])]
 
 
@@ -35,7 +35,7 @@ def test_every_chart_that_a_module_carries_takes_our_values_and_the_server_what_
     cluster = clusters(stack)[region]
     for namespace in cluster.of("Namespace"):
         api.apply(namespace, dry_run=False)
-    for name in _releases(cluster):
+    for name in judged_releases(cluster):
         release = cluster.release(name)
         for rendered in helm.template(tool("helm"), release, tmp_path):
             if rendered["kind"] == "CustomResourceDefinition":
@@ -66,8 +66,8 @@ CLUSTER_WIDE = {
 def test_no_value_is_misspelt(clusters: Clusters, tool: Callable[[str], Path], stack: str, region: str) -> None:
     tool("helm")
     cluster = clusters(stack)[region]
-    assert {name: helm.misspelt(cluster.release(name)) for name in _releases(cluster)} == {
-        name: [] for name in _releases(cluster)
+    assert {name: helm.misspelt(cluster.release(name)) for name in judged_releases(cluster)} == {
+        name: [] for name in judged_releases(cluster)
     }
 
 

@@ -13,9 +13,10 @@ import pytest
 import yaml
 
 from tests.cluster import helm
-from tests.cluster.api import Api
+from tests.cluster.api import Api, Refused
 from tests.cluster.conftest import Cluster, Clusters
 from tests.cluster.test_api_server import ALL, _pod
+from tests.cluster.test_charts import judged_releases
 
 Tool = Callable[[str], Path]
 every_cluster = pytest.mark.parametrize(("stack", "region"), ALL)
@@ -63,8 +64,8 @@ def test_the_pod_with_its_sidecar_is_admitted_and_the_sidecar_is_native(
     api: Api, clusters: Clusters, tool: Tool, tmp_path: Path, workload: str
 ) -> None:
     cluster = clusters("prod")["us-west"]
-    for namespace in cluster.of("Namespace"):
-        api.apply(namespace, dry_run=False)
+    for manifest in [*cluster.of("Namespace"), *cluster.of("PriorityClass")]:
+        api.apply(manifest, dry_run=False)
     deployment = cluster.of("Deployment", workload)[0]
     pod = _pod(_injected(deployment, cluster, tool, tmp_path))
     kept, warnings = api.create(pod)
@@ -73,6 +74,48 @@ def test_the_pod_with_its_sidecar_is_admitted_and_the_sidecar_is_native(
     assert sidecar["restartPolicy"] == "Always"
     assert set(sidecar["resources"]["requests"]) == {"cpu", "memory"}
     assert kept["metadata"]["labels"]["topology.istio.io/network"] == "us-west"
+
+
+@every_cluster
+def test_every_pod_of_every_chart_that_a_module_carries_is_admitted_in_its_namespace(
+    api: Api, clusters: Clusters, tool: Tool, tmp_path: Path, stack: str, region: str
+) -> None:
+    """A pod that its namespace's standard forbids is never made: helm waits, gives up, and takes the whole release back."""
+    cluster, admitted = clusters(stack)[region], set()
+    for manifest in [*cluster.of("Namespace"), *cluster.of("PriorityClass")]:
+        api.apply(manifest, dry_run=False)
+    for release in (cluster.release(name) for name in judged_releases(cluster)):
+        for owner in helm.template(tool("helm"), release, tmp_path):
+            if owner["kind"] not in ("Deployment", "DaemonSet", "StatefulSet", "Job"):
+                continue
+            owner["metadata"].setdefault("namespace", release["namespace"])
+            pod = _pod(_injected(owner, cluster, tool, tmp_path) if _is_injected(owner, cluster) else owner)
+            api.create(pod)
+            admitted.add(owner["metadata"]["name"])
+    everywhere = {"istio-cni-node", "istiod", "metrics-server", "aws-load-balancer-controller"}
+    assert admitted >= everywhere | ({"istio-eastwest"} if len(cluster.topology.regions) > 1 else set())
+
+
+def test_the_east_west_gateway_without_a_seccomp_profile_is_refused(
+    api: Api, clusters: Clusters, tool: Tool, tmp_path: Path
+) -> None:
+    cluster = clusters("prod")["us-west"]
+    for manifest in [*cluster.of("Namespace"), *cluster.of("PriorityClass")]:
+        api.apply(manifest, dry_run=False)
+    release = cluster.release("istio-eastwest")
+    values = {key: value for key, value in release["values"].items() if key != "securityContext"}
+    rendered = helm.template(tool("helm"), release, tmp_path, values)
+    gateway = next(one for one in rendered if one["kind"] == "Deployment")
+    with pytest.raises(Refused, match="seccompProfile"):
+        api.create(_pod(_injected(gateway, cluster, tool, tmp_path)))
+
+
+def _is_injected(owner: dict[str, Any], cluster: Cluster) -> bool:
+    """Whether Istio's webhook would change the owner's pods: by their namespace, or by their own word."""
+    (found,) = cluster.of("Namespace", owner["metadata"]["namespace"]) or [{"metadata": {"labels": {}}}]
+    template = owner["spec"]["template"]["metadata"]
+    said = {**template.get("annotations", {}), **template.get("labels", {})}.get("sidecar.istio.io/inject")
+    return said == "true" or (said is None and found["metadata"]["labels"].get("istio-injection") == "enabled")
 
 
 def _injected(owner: dict[str, Any], cluster: Cluster, tool: Tool, folder: Path) -> dict[str, Any]:

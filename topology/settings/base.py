@@ -6,7 +6,7 @@ from ipaddress import IPv4Network
 from typing import Annotated
 
 import pydantic
-from pydantic import BeforeValidator, Field, PlainValidator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
 from pydantic.alias_generators import to_camel
 
 from topology import forms
@@ -14,6 +14,7 @@ from topology import forms
 Positive = Annotated[int, Field(ge=1)]
 Percent = Annotated[int, Field(ge=1, le=100)]
 Quantity = Annotated[float, BeforeValidator(forms.number), Field(gt=0, allow_inf_nan=False)]
+HttpsUrl = Annotated[str, AfterValidator(forms.Like(r"https://\S+", "an https:// address"))]
 Block = Annotated[IPv4Network, PlainValidator(forms.block)]
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from topology.forms import Like
-from topology.settings.base import Positive, Settings
+from topology.settings.base import HttpsUrl, Positive, Settings
 
 
 class Gateway(Settings):
@@ -35,9 +35,11 @@ class Mesh(Settings):
 
 class Monitoring(Settings):
     """Prometheus in each region. `distance_seconds`: the round trip that distance alone costs, by pair `source destination`;
-    the specification's alert on latency between regions is about what comes on top of it."""
+    the specification's alert on latency between regions is about what comes on top of it. `runbooks`: where docs/runbooks
+    can be read, so that an alert's link opens in a mail."""
 
     retention_days: Positive = 15
     storage_gib: Positive = 50
     session_key_days: Positive = 90
+    runbooks: HttpsUrl | None = None
     distance_seconds: dict[str, Annotated[float, Field(ge=0)]] = Field({})

@@ -8,9 +8,7 @@ from pydantic import AfterValidator, Field
 
 from app.deployment import LimitConfig
 from topology.forms import Like
-from topology.settings.base import Percent, Positive, Quantity, Settings
-
-HttpsUrl = Annotated[str, AfterValidator(Like(r"https://\S+", "an https:// address"))]
+from topology.settings.base import HttpsUrl, Percent, Positive, Quantity, Settings
 
 
 class Resources(Settings):

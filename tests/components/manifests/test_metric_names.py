@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from prometheus_client import generate_latest
+
+from app.gateway.answers import Answers, registry
 from app.metrics import BreakerSample, CacheSample, KeySample, LagSample, Metrics, PoolSample
 from components.manifests import autoscaler, charts, dashboards, monitoring
 from tests.stackfiles import DATA
@@ -18,6 +21,12 @@ OTHERS = {
     "kube_horizontalpodautoscaler_status_current_replicas": "kube-state-metrics",
     "kube_horizontalpodautoscaler_spec_max_replicas": "kube-state-metrics",
     "kube_horizontalpodautoscaler_status_condition": "kube-state-metrics",
+    "kube_deployment_status_replicas_available": "kube-state-metrics",
+    "kube_deployment_spec_replicas": "kube-state-metrics",
+    "kube_deployment_status_condition": "kube-state-metrics",
+    "kube_pod_status_phase": "kube-state-metrics",
+    "kube_pod_status_unschedulable": "kube-state-metrics",
+    "cluster_autoscaler_last_activity": "cluster-autoscaler",
     "citadel_server_cert_chain_expiry_timestamp": "istiod",
     "istio_requests_total": "the mesh's sidecars",
     "nginx_connections": "nginx's /metrics (components/manifests/templates/nginx)",
@@ -25,7 +34,7 @@ OTHERS = {
 
 
 def _exported() -> set[str]:
-    """The app's own exposition, with one sample of everything that has labels."""
+    """The app's own exposition, with one sample of everything that has labels, and that of nginx's answers."""
     metrics = Metrics()
     metrics.pools = lambda: [PoolSample(0, "us-west", "primary", 1, 2)]
     metrics.replica_lag = lambda: [LagSample(0, "us-west", 0.1)]
@@ -33,8 +42,9 @@ def _exported() -> set[str]:
     metrics.breakers = lambda: [BreakerSample("postgres", "us-west", 0)]
     metrics.session_keys = lambda: [KeySample("k1", 1.0)]
     metrics.requests.series("/v1/items", "GET", 200).observe(0.01)
-    names = set(re.findall(r"^# TYPE (\S+)", metrics.render().decode(), re.M))
-    histograms = set(re.findall(r"^# TYPE (\S+) histogram", metrics.render().decode(), re.M))
+    text = metrics.render().decode() + generate_latest(registry(Answers())).decode()
+    names = set(re.findall(r"^# TYPE (\S+)", text, re.M))
+    histograms = set(re.findall(r"^# TYPE (\S+) histogram", text, re.M))
     return names | {f"{name}_{part}" for name in histograms for part in ("bucket", "count", "sum")}
 
 
@@ -55,7 +65,7 @@ def _named() -> set[str]:
     found: set[str] = set()
     for text in _expressions():
         bare = re.sub(r'"[^"]*"', "", text)
-        found |= set(re.findall(r"\b(?:hal9|kube|istio|citadel|nginx)[a-zA-Z0-9_:]*", bare))
+        found |= set(re.findall(r"\b(?:hal9|kube|istio|citadel|nginx|cluster_autoscaler)[a-zA-Z0-9_:]*", bare))
     return found
 
 

@@ -75,8 +75,8 @@ def test_a_pod_leaves_in_order_pre_stop_drain_and_grace() -> None:
     config = ServerConfig()
     drain = server.PRE_STOP_SECONDS + config.drain_delay_seconds + config.drain_timeout_seconds
     assert drain < server.grace_seconds()
-    spec = _spec(gateway.deployment(PROD, "nginx", SHA))
-    (container,) = spec["containers"]
+    spec = _spec(gateway.deployment(PROD, "nginx", "hal9-server", SHA))
+    container = spec["containers"][0]
     asked = container["lifecycle"]["preStop"]["exec"]["command"][-1]
     delay, shutdown = (int(part.split()[1]) for part in asked.split("; ") if part.startswith("sleep"))
     # A network load balancer goes on opening connections for some 120 s after it was told to stop.
@@ -84,7 +84,7 @@ def test_a_pod_leaves_in_order_pre_stop_drain_and_grace() -> None:
 
 
 def test_nginx_is_replaced_one_by_one_and_never_by_one_that_is_not_yet_a_target() -> None:
-    spec = gateway.deployment(PROD, "nginx", SHA)["spec"]
+    spec = gateway.deployment(PROD, "nginx", "hal9-server", SHA)["spec"]
     assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
     assert spec["minReadySeconds"] >= 30
 
@@ -125,7 +125,7 @@ def test_every_secret_is_a_file_and_none_is_in_the_environment() -> None:
     for name in ("shard-0", "shard-2", "cache-us-west", "sessions-ap-south", "session-key-k1"):
         assert f"objectName: hal9/prod/{name}\n" in objects
         assert f"objectAlias: {name}\n" in objects
-    for deployment in (_server(), gateway.deployment(PROD, "nginx", SHA)):
+    for deployment in (_server(), gateway.deployment(PROD, "nginx", "hal9-server", SHA)):
         assert all("env" not in container for container in _spec(deployment)["containers"])
 
 
@@ -199,7 +199,9 @@ def test_a_region_that_is_gone_costs_a_second_and_may_be_ejected_whole() -> None
 
 def test_what_serves_everybody_is_more_important_than_any_one_server() -> None:
     of = {one["metadata"]["name"]: one["value"] for one in classes.priorities()}
-    named = [_spec(one)["priorityClassName"] for one in (gateway.deployment(PROD, "nginx", SHA), _server())]
+    named = [
+        _spec(one)["priorityClassName"] for one in (gateway.deployment(PROD, "nginx", "hal9-server", SHA), _server())
+    ]
     assert [of[name] for name in named] == sorted((of[name] for name in named), reverse=True)
     assert of[classes.PLATFORM] > of[classes.EDGE] > of[classes.SERVER] > 0 > of[classes.HEADROOM] >= -10
 

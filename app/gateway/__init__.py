@@ -1,0 +1,1 @@
+"""What nginx answered, counted for Prometheus beside it: `python -m app.gateway`."""
