@@ -4,7 +4,7 @@ TAG    ?= $(shell git rev-parse --short=12 HEAD)
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help preview policy checkov policies-doc manifests test test-rules test-cluster test-control test-mesh test-image lint image bench clean bench-app run-app fuzz map lab lab-status lab-down load fault capacity test-lab test-reshard test-engine
+.PHONY: help preview policy preflight facts checkov policies-doc manifests test test-rules test-cluster test-control test-mesh test-image lint image bench clean bench-app run-app fuzz map lab lab-status lab-down load fault capacity test-lab test-reshard test-engine
 
 help:  ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,12 @@ preview: .venv/program  ## what `pulumi up` would build for STACK=dev|prod; no c
 
 policy: .venv/program  ## every policy asked of the plan of STACK=dev|prod, as a table and as out/policy-STACK.xml
 	@.venv/bin/python -m policies.cli --stack $(STACK) --junit out/policy-$(STACK).xml
+
+preflight: .venv/program $(if $(LIVE),.venv/dev)  ## STACK's plan against what only AWS knows; LIVE=1 asks AWS too, by reading alone
+	@.venv/bin/python -m preflight --stack $(STACK) $(if $(LIVE),--live)
+
+facts: .venv/dev  ## makes the generated tables of facts/ again, from PyPI, npm and AWS's own provider
+	@.venv/bin/python -m facts.make
 
 .venv-checkov/ready: requirements-checkov.txt
 	@$(PYTHON) -m venv .venv-checkov || { rm -rf .venv-checkov; exit 1; }
@@ -68,7 +74,7 @@ test-image: .venv/dev  ## the app's image built from its Dockerfile and run as t
 lint: .venv/dev  ## ruff and mypy
 	@.venv/bin/python -m ruff check .
 	@.venv/bin/python -m ruff format --check .
-	@.venv/bin/python -m mypy __main__.py facts topology components plan policies app lab bench tools
+	@.venv/bin/python -m mypy __main__.py facts topology components plan policies preflight app lab bench tools
 
 format: .venv/dev  ## the code as ruff formats it, with what ruff can mend
 	@.venv/bin/python -m ruff check --fix --quiet . ; .venv/bin/python -m ruff format .

@@ -24,7 +24,8 @@ _MANAGED = "arn:aws:iam::aws:policy"
 class RegionCluster(pulumi.ComponentResource):
     """One region's EKS cluster with its node groups and pinned add-ons.
 
-    The endpoint is private, and public only to the addresses that the stack file lists. All five logs are kept,
+    The endpoint is private, reached from the regions' private subnets and `operatorCidrs`, and public only to the
+    addresses that the stack file lists. All five logs are kept,
     Kubernetes secrets are encrypted under the region's own key, people and CI come in by access entries alone.
     The network add-on stands before the nodes, CoreDNS and the disk driver after them.
 
@@ -97,6 +98,20 @@ class RegionCluster(pulumi.ComponentResource):
             tags=tags,
             opts=self._child,
         )
+        reach = {f"{name}-api-from-{zone}": block for zone, block in self._topology.private_blocks.items()}
+        reach |= {f"{name}-api-from-{block}": block for block in self._settings.operator_cidrs}
+        for rule, block in reach.items():  # the control plane's own interfaces are in this group
+            aws.vpc.SecurityGroupIngressRule(
+                rule,
+                security_group_id=group.id,
+                description="The Kubernetes API, for operators, runners and the other regions",
+                cidr_ipv4=str(block),
+                ip_protocol="tcp",
+                from_port=443,
+                to_port=443,
+                tags=tags,
+                opts=self._child,
+            )
         aws.vpc.SecurityGroupEgressRule(
             f"{name}-out",
             security_group_id=group.id,

@@ -45,7 +45,7 @@ class RegionKeys(pulumi.ComponentResource):
                 f"{name}-{purpose}",
                 description=f"{names.of(name)}: {PURPOSES[purpose]}",
                 enable_key_rotation=True,
-                deletion_window_in_days=30 if topology.protect else 7,
+                deletion_window_in_days=30 if topology.keep_backups else 7,
                 policy=json.dumps(_policy(purpose, aws_region, topology)),
                 tags=names.tags("keys", name, name=names.of(name, purpose)),
                 opts=child,
@@ -94,16 +94,26 @@ def _policy(purpose: str, aws_region: str, topology: Topology) -> dict[str, Any]
             },
         ]
     if purpose == "cluster":  # node disks are made by the autoscaling service's own role
+        # By condition, not as principal: KMS refuses a principal that does not exist, and a fresh account has this role
+        # only from its first node group on, which waits for the key.
         role = f"arn:aws:iam::{account}:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
+        it = {"StringEquals": {"kms:CallerAccount": account}, "ArnEquals": {"aws:PrincipalArn": role}}
         statements += [
-            {"Sid": "NodeDisks", "Effect": "Allow", "Principal": {"AWS": role}, "Action": use, "Resource": "*"},
+            {
+                "Sid": "NodeDisks",
+                "Effect": "Allow",
+                "Principal": {"AWS": "*"},
+                "Action": use,
+                "Resource": "*",
+                "Condition": it,
+            },
             {
                 "Sid": "NodeDiskGrants",
                 "Effect": "Allow",
-                "Principal": {"AWS": role},
+                "Principal": {"AWS": "*"},
                 "Action": "kms:CreateGrant",
                 "Resource": "*",
-                "Condition": {"Bool": {"kms:GrantIsForAWSResource": "true"}},
+                "Condition": {**it, "Bool": {"kms:GrantIsForAWSResource": "true"}},
             },
         ]
     return {"Version": "2012-10-17", "Statement": statements}

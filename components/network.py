@@ -79,19 +79,19 @@ class RegionNetwork(pulumi.ComponentResource):
                 f"{self._region.name}-{tier}-{zone}",
                 vpc_id=self.vpc_id,
                 availability_zone=zone,
-                cidr_block=str(addressing.subnet(self._region.cidr, tier, index)),
+                cidr_block=str(addressing.subnet(self._region.cidr, tier, addressing.place(zone))),
                 map_public_ip_on_launch=False,
                 tags={**self._tags(tier, zone), "tier": tier.value, **role},
                 opts=self._child,
             )
-            for index, zone in enumerate(self._region.zones)
+            for zone in self._region.zones_in_order
         ]
 
     def _route_tables(self) -> dict[str, aws.ec2.RouteTable]:
         """One for the public tier, one for the data tier, one a zone for the private tier (each has its own NAT)."""
         tables: dict[str, aws.ec2.RouteTable] = {}
         for tier in Tier:
-            for zone, subnet in zip(self._region.zones, self.subnets[tier], strict=True):
+            for zone, subnet in zip(self._region.zones_in_order, self.subnets[tier], strict=True):
                 key = f"{tier}-{zone}" if tier is Tier.PRIVATE else tier.value
                 if key not in tables:
                     tables[key] = aws.ec2.RouteTable(
@@ -116,7 +116,8 @@ class RegionNetwork(pulumi.ComponentResource):
             gateway_id=internet.id,
             opts=self._child,
         )
-        zones = self._region.zones if self._region.nat_gateways == "zone" else self._region.zones[:1]
+        order = self._region.zones_in_order
+        zones = order if self._region.nat_gateways == "zone" else order[:1]
         gateways: list[aws.ec2.NatGateway] = []
         for zone, subnet in zip(zones, self.subnets[Tier.PUBLIC], strict=False):
             address = aws.ec2.Eip(f"{name}-nat-{zone}", domain="vpc", tags=self._tags("nat", zone), opts=self._child)
@@ -129,7 +130,7 @@ class RegionNetwork(pulumi.ComponentResource):
                     opts=pulumi.ResourceOptions(parent=self, depends_on=[internet]),
                 )
             )
-        for index, zone in enumerate(self._region.zones):
+        for index, zone in enumerate(order):
             aws.ec2.Route(
                 f"{name}-private-{zone}-internet",
                 route_table_id=self.route_tables[f"{Tier.PRIVATE}-{zone}"].id,

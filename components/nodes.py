@@ -20,8 +20,14 @@ _POLICIES = ("AmazonEKSWorkerNodePolicy", "AmazonEC2ContainerRegistryPullOnly")
 _AMI = {"amd64": "AL2023_x86_64_STANDARD", "arm64": "AL2023_ARM_64_STANDARD"}
 
 
+def spread(nodes: int, zones: int) -> list[int]:
+    """`nodes` over `zones` as evenly as it goes, the first zones one more."""
+    share, rest = divmod(nodes, zones)
+    return [share + (place < rest) for place in range(zones)]
+
+
 class NodeGroups(pulumi.ComponentResource):
-    """The on-demand group that holds minReplicas, and the tainted spot group of five or more types.
+    """The on-demand groups that hold minReplicas, and the tainted spot groups of five or more types: one of each a zone.
 
     Nodes take instance metadata by IMDSv2 with one hop, so pods cannot reach their node's role; disks are encrypted
     under the cluster's key. Cluster-autoscaler owns the desired size, so the program ignores it; EKS itself tags the
@@ -64,43 +70,67 @@ class NodeGroups(pulumi.ComponentResource):
             for policy in _POLICIES
         ]
         after = [*before, *attached]
-        self.on_demand = self._group(
+        self.on_demand = self._groups(
             "on-demand",
             role,
-            [nodes.on_demand.instance_type],
+            topology.on_demand_types(region),
             (nodes.on_demand.min_nodes, nodes.on_demand.max_nodes),
             after,
         )
-        self.spot = self._group(
-            "spot", role, list(nodes.spot.instance_types), (nodes.spot.min_nodes, nodes.spot.max_nodes), after
+        self.spot = self._groups(
+            "spot", role, topology.spot_types(region), (nodes.spot.min_nodes, nodes.spot.max_nodes), after
         )
-        self.register_outputs({"on_demand": self.on_demand.id, "spot": self.spot.id})
+        self.register_outputs(
+            {"on_demand": [group.id for group in self.on_demand], "spot": [group.id for group in self.spot]}
+        )
+
+    def _groups(
+        self,
+        capacity: str,
+        role: aws.iam.Role,
+        types: Sequence[str],
+        bounds: tuple[int, int],
+        after: Sequence[pulumi.Resource],
+    ) -> list[aws.eks.NodeGroup]:
+        """A group in each zone: a disk's zone keeps its nodes, and a change that replaces nodes takes a zone at a time.
+
+        They have no names of their own, so that a group which cannot be changed in place is made anew before it goes.
+        """
+        template, zones = self._template(capacity), self._region.zones_in_order
+        subnets = dict(zip(zones, self._network.subnet_ids[Tier.PRIVATE], strict=True))
+        lows, highs = (spread(bound, len(zones)) for bound in bounds)
+        return [
+            self._group(capacity, zone, subnets[zone], template, role, types, (low, high), after)
+            for zone, low, high in zip(zones, lows, highs, strict=True)
+            if high
+        ]
 
     def _group(
         self,
         capacity: str,
+        zone: str,
+        subnet_id: pulumi.Output[str],
+        template: aws.ec2.LaunchTemplate,
         role: aws.iam.Role,
-        types: list[str],
+        types: Sequence[str],
         bounds: tuple[int, int],
         after: Sequence[pulumi.Resource],
     ) -> aws.eks.NodeGroup:
         low, high = bounds
-        name, names = f"{self._region.name}-{capacity}", self._topology.names
         size = catalog.instance_size(types[0])
         assert size is not None, "the stack file's rules know every type"
-        template = self._template(capacity)
         spot = capacity == "spot"
         taint = aws.eks.NodeGroupTaintArgs(key=SPOT_TAINT[0], value=SPOT_TAINT[1], effect="NO_SCHEDULE")
         return aws.eks.NodeGroup(
-            name,
+            f"{self._region.name}-{capacity}-{zone[-1]}",
             cluster_name=self._cluster_name,
-            node_group_name=names.of(self._region.name, capacity),
             node_role_arn=role.arn,
-            subnet_ids=self._network.subnet_ids[Tier.PRIVATE],
+            subnet_ids=[subnet_id],
             version=self._topology.cluster.version,
+            release_version=self._region.node_release or self._topology.cluster.node_release,
             ami_type=_AMI[size.architecture],
             capacity_type="SPOT" if spot else "ON_DEMAND",
-            instance_types=types,
+            instance_types=list(types),
             scaling_config=aws.eks.NodeGroupScalingConfigArgs(min_size=low, max_size=high, desired_size=low),
             update_config=aws.eks.NodeGroupUpdateConfigArgs(max_unavailable_percentage=33),
             node_repair_config=aws.eks.NodeGroupNodeRepairConfigArgs(enabled=True),

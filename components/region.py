@@ -16,15 +16,21 @@ from components.pod_roles import PodRoles
 from components.redis import RegionRedis
 from components.registry import RegionRegistry
 from components.secrets import Vault
+from topology import catalog
 from topology.settings import Region
 from topology.topology import Topology
 
 
 def aws_provider(name: str, aws_region: str, topology: Topology) -> aws.Provider:
-    """The provider of one AWS region: it refuses any account but the stack file's, and tags whatever is not tagged."""
+    """The provider of one AWS region: it refuses any account but the stack file's, and tags whatever is not tagged.
+
+    Whose account it is, it asks of the region that the edge's control plane is in: with its own region gone it could not
+    even be configured, and `up` would stop for every other.
+    """
     return aws.Provider(
         name,
         region=aws_region,
+        sts_region=catalog.GLOBAL_AWS_REGION,
         allowed_account_ids=[topology.account_id],
         default_tags=aws.ProviderDefaultTagsArgs(tags=topology.names.tags("none", name)),
     )

@@ -30,6 +30,8 @@ class ReplicatedSecret(pulumi.ComponentResource):
     The copies are secrets of their own rather than Secrets Manager's `replicas`: a replica follows its primary's
     region into an outage, and adding a region would change every secret there is instead of only creating.
 
+    `kept`: whether production protects it, as it does unless its end is near.
+
     Outputs: arns by region.
     """
 
@@ -42,6 +44,7 @@ class ReplicatedSecret(pulumi.ComponentResource):
         vaults: Mapping[str, Vault],
         topology: Topology,
         shard: int | None = None,
+        kept: bool = True,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         super().__init__("hal9:secrets:ReplicatedSecret", name, {}, opts)
@@ -55,7 +58,7 @@ class ReplicatedSecret(pulumi.ComponentResource):
                 kms_key_id=vault.keys.arns["secrets"],
                 recovery_window_in_days=30 if topology.keep_backups else 0,
                 tags=topology.names.tags("secrets", region, shard=shard),
-                opts=pulumi.ResourceOptions(parent=self, provider=vault.provider, protect=topology.protect),
+                opts=pulumi.ResourceOptions(parent=self, provider=vault.provider, protect=topology.protect and kept),
             )
             aws.secretsmanager.SecretVersion(
                 f"{name}-in-{region}",
@@ -70,8 +73,9 @@ class ReplicatedSecret(pulumi.ComponentResource):
 class SessionKeyring(pulumi.ComponentResource):
     """The keys that sessions are encrypted with, one secret each; which one is active is the stack file's to say.
 
-    A key's bytes never change. Rotation adds an id to the stack file, moves `active` to it, and takes the old one out
-    when no session lives under it any more (docs/runbooks/session-key-rotation.md).
+    A key's bytes never change. Rotation adds an id to the stack file, moves `active` to it, retires the old one when no
+    session lives under it any more, and takes it out one `up` later: a retired key is not protected, as the engine deletes
+    nothing that is (docs/runbooks/session-key-rotation.md).
     """
 
     def __init__(
@@ -79,10 +83,11 @@ class SessionKeyring(pulumi.ComponentResource):
     ) -> None:
         super().__init__("hal9:secrets:SessionKeyring", "session-keyring", {}, opts)
         for key in topology.sessions.keyring:
+            kept = key.state != "retired"
             material = random.RandomBytes(
                 f"session-key-{key.id}",
                 length=SESSION_KEY_BYTES,
-                opts=pulumi.ResourceOptions(parent=self, protect=topology.protect),
+                opts=pulumi.ResourceOptions(parent=self, protect=topology.protect and kept),
             )
             ReplicatedSecret(
                 f"session-key-{key.id}",
@@ -90,6 +95,7 @@ class SessionKeyring(pulumi.ComponentResource):
                 value=material.base64,
                 vaults=vaults,
                 topology=topology,
+                kept=kept,
                 opts=pulumi.ResourceOptions(parent=self),
             )
         self.register_outputs({"ids": [key.id for key in topology.sessions.keyring]})

@@ -52,20 +52,33 @@ def size(instance_type: str) -> Size | None:
     return None if known is None else Size(int(known[0]), known[1], known[2])
 
 
-def nearest(instance_type: str, aws_region: str, wanted: Sequence[str], but: Sequence[str] = ()) -> str | None:
-    """Another type of the same size that is sold in all `wanted` zones: of the same letter and the newest, none of `but`."""
+def alike(instance_type: str, aws_region: str, wanted: Sequence[str], but: Sequence[str] = ()) -> list[str]:
+    """Other types of the same size and kind that are sold in all `wanted` zones, none of `but`: the nearest generation first."""
     mine = size(instance_type)
-    alike = [
+    if mine is None or aws_region not in table("offerings").content:
+        return []
+    found = [
         name
         for name in types_sold(aws_region, wanted)
-        if size(name) == mine and name not in but and name[0] == instance_type[0] and _plain(name)
+        if name not in {instance_type, *but} and size(name) == mine and name[0] == instance_type[0] and _plain(name)
     ]
-    return max(alike, key=lambda name: (name.partition(".")[0][1:2], -len(name), name), default=None) if mine else None
+    return sorted(
+        found, key=lambda name: (abs(_generation(name) - _generation(instance_type)), -_generation(name), name)
+    )
+
+
+def nearest(instance_type: str, aws_region: str, wanted: Sequence[str], but: Sequence[str] = ()) -> str | None:
+    """The first of those that are alike."""
+    return next(iter(alike(instance_type, aws_region, wanted, but)), None)
+
+
+def _generation(name: str) -> int:
+    return int(name[1])
 
 
 def _plain(name: str) -> bool:
     """Without local disks, faster networks or other extras that cost: m6i, m6a, m6g, but not m6idn."""
-    return len(name.partition(".")[0]) <= 3
+    return name.partition(".")[0][2:] in ("", "i", "a", "g")
 
 
 @functools.cache

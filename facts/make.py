@@ -92,6 +92,15 @@ def _log_retention() -> tuple[str, str, str, Any]:
         return "days for which CloudWatch keeps logs", source.SOURCE, source.version(), library.retention_days()
 
 
+def _replacements() -> tuple[str, str, str, Any]:
+    source = importlib.import_module("facts.sources.provider")
+    try:
+        version, found = source.replacements()
+    except source.ProviderAbsent as error:
+        raise Absent(str(error)) from error
+    return "inputs that replace a resource, and inputs that change in place, by type", source.SOURCE, version, found
+
+
 def _cdk() -> Any:
     if not shutil.which("npm"):
         raise Absent("npm is not installed")
@@ -103,6 +112,7 @@ MAKERS: dict[str, Callable[[], tuple[str, str, str, Any]]] = {
     "sizes": _sizes,
     "metrics": _metrics,
     "log_retention": _log_retention,
+    "replacements": _replacements,
 }
 
 if __name__ == "__main__":

@@ -38,6 +38,11 @@ def subnet(vpc: IPv4Network, tier: Tier, zone_index: int) -> IPv4Network:
             return _part(_part(vpc, 3, 7), 4, zone_index)
 
 
+def place(zone: str) -> int:
+    """A zone's place in its VPC: its letter's in the alphabet, so that no order of zones moves a subnet."""
+    return ord(zone[-1:] or "a") - ord("a")
+
+
 def usable_addresses(network: IPv4Network) -> int:
     """Addresses that AWS leaves to us in a subnet."""
     return network.num_addresses - AWS_RESERVED_ADDRESSES

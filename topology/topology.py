@@ -12,6 +12,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from facts import databases, instances
 from topology import catalog
 from topology.forms import Like
 from topology.naming import Names
@@ -57,6 +58,8 @@ class Topology(Settings):
     protect: bool = True
     keep_backups: bool = True
     """Whether what is deleted leaves its final snapshot, its automated backups and its secrets' time of grace behind."""
+    quotas: dict[str, int] = Field({})
+    """What the account was granted in each region, by the names of facts/data/quotas.json: `make preflight` compares."""
     regions: dict[str, Region] = Field(min_length=1)
     network: Network = Network()
     cluster: Cluster = Field(examples=[{"adminRoleArns": ["arn:aws:iam::123456789012:role/deployer"]}])
@@ -130,8 +133,22 @@ class Topology(Settings):
         return tuple(r.name for r in self.others(region.name)[: catalog.MAX_DATASTORE_SECONDARIES])
 
     def backup_region(self, region: str) -> str | None:
-        """Where a home region's database backups are replicated to: the first other region."""
-        return next((r.name for r in self.others(region)), None)
+        """Where a home region's database backups are replicated to: as the stack file says, or the first other region that
+        RDS replicates them to."""
+        allowed, others = databases.backup_regions(self.regions[region].aws_region), self.others(region)
+        paired = [other for other in others if allowed is None or other.aws_region in allowed]
+        return self.regions[region].backup_region or next((r.name for r in paired or others), None)
+
+    def on_demand_types(self, region: Region) -> tuple[str, ...]:
+        """The types that a region's on-demand nodes may be of, the wanted one first."""
+        nodes, others = self.cluster.on_demand, self.cluster.on_demand.other_instance_types
+        if others is None:
+            others = tuple(instances.alike(nodes.instance_type, region.aws_region, region.zones)[:2])
+        return region.on_demand_instance_types or (nodes.instance_type, *others)
+
+    def spot_types(self, region: Region) -> tuple[str, ...]:
+        """The types that a region's spot nodes may be of."""
+        return region.spot_instance_types or self.cluster.spot.instance_types
 
     def round_trip_seconds(self, first: str, second: str) -> float:
         """The lab's round trip between two regions."""

@@ -41,11 +41,6 @@ def sizes() -> dict[str, list[Any]]:
     }
 
 
-def zone_ids(regions: list[str]) -> dict[str, list[str]]:
-    """The physical zones' ids by region; which letter stands for which differs between accounts."""
-    return {region: sorted({o["Location"] for o in _offered("availability-zone-id", region)}) for region in regions}
-
-
 def _region(region: str) -> dict[str, Any]:
     zones: dict[str, set[str]] = defaultdict(set)
     letters: set[str] = set()

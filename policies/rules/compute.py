@@ -19,10 +19,9 @@ EKS_LOGS = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 @resource_policy(
     tokens.NODE_GROUP,
     pools=Setting(5, "fewest instance types of a spot group", 1),
-    zones=Setting(3, "fewest zones of a group", 1),
     families=Setting(("m5", "m5a", "m5n", "m6i", "m6a", "m7i", "m7a"), "instance families that nodes may be of"),
 )
-def spot_pools_diversified(group: Resource, pools: int, zones: int, families: tuple[str, ...]) -> Iterator[Finding]:
+def spot_pools_diversified(group: Resource, pools: int, families: tuple[str, ...]) -> Iterator[Finding]:
     """Spot capacity of one type is reclaimed all at once; types of several sizes make the autoscaler count wrongly. (EKS Best
     Practices, cost optimization)
 
@@ -33,8 +32,6 @@ def spot_pools_diversified(group: Resource, pools: int, zones: int, families: tu
     if strange or not kinds:
         found = ", ".join(strange) or shown(at(group, "instanceTypes"))
         yield Violation(group, f"instanceTypes has {found}", f"types of {', '.join(families)}")
-    if len(items(group, "subnetIds")) < zones:
-        yield Violation(group, f"subnetIds has {len(items(group, 'subnetIds'))}", f"one in each of {zones} zones")
     if at(group, "capacityType") == "ON_DEMAND":
         return
     yield from wants(group, "capacityType", "SPOT")
@@ -43,6 +40,29 @@ def spot_pools_diversified(group: Resource, pools: int, zones: int, families: tu
     sizes = {str(kind).partition(".")[2] for kind in kinds}
     if len(sizes) > 1:
         yield Violation(group, f"instanceTypes has sizes {', '.join(sorted(sizes))}", "one size")
+
+
+@stack_policy(tokens.NODE_GROUP, zones=Setting(3, "fewest zones that a region's nodes of a kind are in", 1))
+def nodes_in_every_zone(stack: Stack, zones: int) -> Iterator[Finding]:
+    """A region whose nodes are all in one zone is lost with it; a group over several zones strands the disks of a zone in
+    which it has no node. (EKS Best Practices, cluster autoscaling)
+
+    Fix: hal9:regions.*.zones; the groups are components/nodes.py's.
+    """
+    held: dict[tuple[str, str], set[str]] = {}
+    first: dict[tuple[str, str], Resource] = {}
+    for group in stack.of(tokens.NODE_GROUP):
+        kind = (group.region, str(at(group, "capacityType")))
+        first.setdefault(kind, group)
+        subnets = stack.sources(group, "subnetIds", tokens.SUBNET)
+        held.setdefault(kind, set()).update(str(at(subnet, "availabilityZone")) for subnet in subnets)
+        if len(subnets) != 1:
+            yield Violation(group, f"subnetIds has {len(subnets)} of this stack's subnets", "one: a group a zone")
+    for kind, found in held.items():
+        if len(found) < zones:
+            yield Violation(
+                first[kind], f"the {kind[1]} nodes of {kind[0]} are in {len(found)} zones", f"{zones} zones"
+            )
 
 
 @stack_policy(tokens.NODE_GROUP, tokens.AUTOSCALER)
@@ -188,6 +208,7 @@ def single_autoscaler_per_workload(stack: Stack) -> Iterator[Finding]:
 
 POLICIES = (
     spot_pools_diversified,
+    nodes_in_every_zone,
     on_demand_floor,
     region_capacity_n_minus_1,
     connection_budget,

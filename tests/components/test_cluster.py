@@ -33,8 +33,12 @@ def cluster(stack: str = "prod", preview: bool = False) -> Built:
     return built(stack, preview=preview)
 
 
-def group(found: Built, capacity: str) -> Registered:
-    return found.one("NodeGroup", f"us-west-{capacity}")
+def group(found: Built, capacity: str, zone: str = "a") -> Registered:
+    return found.one("NodeGroup", f"us-west-{capacity}-{zone}")
+
+
+def groups(found: Built, capacity: str) -> list[Registered]:
+    return [g for g in found.of("NodeGroup") if g.name.startswith(f"us-west-{capacity}-")]
 
 
 def above(found: Built, resource: Registered) -> set[str]:
@@ -94,12 +98,50 @@ def test_the_version_is_the_stack_files() -> None:
     assert {g.inputs["version"] for g in found.of("NodeGroup")} == {"1.34"}
 
 
-def test_on_demand_nodes_hold_the_minimum() -> None:
-    on_demand = group(cluster(), "on-demand").inputs
-    assert on_demand["capacityType"] == "ON_DEMAND"
-    scaling = on_demand["scalingConfig"]
-    assert (scaling["minSize"], scaling["maxSize"], scaling["desiredSize"]) == (4, 8, 4)
-    assert "taints" not in on_demand
+def test_on_demand_nodes_hold_the_minimum_over_the_zones() -> None:
+    on_demand = [g.inputs for g in groups(cluster(), "on-demand")]
+    assert {g["capacityType"] for g in on_demand} == {"ON_DEMAND"}
+    bounds = [(s["minSize"], s["maxSize"], s["desiredSize"]) for s in (g["scalingConfig"] for g in on_demand)]
+    assert bounds == [(2, 3, 2), (1, 3, 1), (1, 2, 1)]
+    assert not any("taints" in g for g in on_demand)
+
+
+def test_fewer_nodes_than_zones_are_fewer_groups() -> None:
+    """EKS takes no group of at most no nodes."""
+    found = built("prod", put("cluster.spot.maxNodes", 2))
+    assert [g.inputs["scalingConfig"]["maxSize"] for g in groups(found, "spot")] == [1, 1]
+
+
+def test_nodes_that_must_be_replaced_come_before_the_old_ones_go() -> None:
+    """B1: a group with a name of ours is deleted first, as no second may have the name: every region was emptied at once."""
+    for found in cluster().of("NodeGroup"):
+        assert not {"nodeGroupName", "nodeGroupNamePrefix"} & found.inputs.keys()
+
+
+def test_on_demand_nodes_have_other_types_to_fall_back_on() -> None:
+    """B1: one type that cannot be had is no reason for an `up`."""
+    for found in groups(cluster(), "on-demand"):
+        assert found.inputs["instanceTypes"][0] == "m6i.2xlarge"
+        assert len(found.inputs["instanceTypes"]) >= 3
+
+
+def test_a_region_can_have_types_and_an_image_of_its_own() -> None:
+    """B1, B5: so that a change goes through one region after the other."""
+    found = built(
+        "prod",
+        put("regions.us-west.onDemandInstanceTypes", ["m7i.2xlarge", "m6i.2xlarge"]),
+        put(
+            "regions.us-west.spotInstanceTypes",
+            ["m6a.2xlarge", "m5.2xlarge", "m5a.2xlarge", "m7i.2xlarge", "m7a.2xlarge"],
+        ),
+        put("regions.us-west.nodeRelease", "1.35.2-20261101"),
+        put("cluster.nodeRelease", "1.35.0-20260120"),
+    )
+    assert {tuple(g.inputs["instanceTypes"]) for g in groups(found, "on-demand")} == {("m7i.2xlarge", "m6i.2xlarge")}
+    assert {g.inputs["instanceTypes"][0] for g in groups(found, "spot")} == {"m6a.2xlarge"}
+    assert {g.inputs["releaseVersion"] for g in found.of("NodeGroup")} == {"1.35.2-20261101"}
+    everywhere = built("prod", put("cluster.nodeRelease", "1.35.0-20260120"))
+    assert {g.inputs["releaseVersion"] for g in everywhere.of("NodeGroup")} == {"1.35.0-20260120"}
 
 
 def test_spot_nodes_are_diverse_tainted_and_labelled() -> None:
@@ -111,11 +153,12 @@ def test_spot_nodes_are_diverse_tainted_and_labelled() -> None:
     assert spot["labels"] == {"hal9.ai/capacity": "spot"}
 
 
-def test_nodes_stand_in_the_private_subnets_of_three_zones() -> None:
+def test_each_group_stands_in_the_private_subnet_of_one_zone() -> None:
+    """A4, B1: a disk is in one zone; a group over three may have no node there."""
     for capacity in ("on-demand", "spot"):
-        assert group(cluster(), capacity).inputs["subnetIds"] == [
-            f"us-west-private-us-west-2{zone}-id" for zone in "abc"
-        ]
+        assert {g.name[-1]: g.inputs["subnetIds"] for g in groups(cluster(), capacity)} == {
+            zone: [f"us-west-private-us-west-2{zone}-id"] for zone in "abc"
+        }
 
 
 def test_the_desired_size_is_the_autoscalers() -> None:
@@ -150,18 +193,28 @@ def test_nodes_wait_for_the_network_add_on_and_coredns_for_the_nodes() -> None:
     for capacity in ("on-demand", "spot"):
         assert "Addon us-west-vpc-cni" in above(found, group(found, capacity))
         assert "Addon us-west-coredns" not in above(found, group(found, capacity))
-    assert "NodeGroup us-west-on-demand" in above(found, found.one("Addon", "us-west-coredns"))
-    assert "NodeGroup us-west-on-demand" in above(found, found.one("Addon", "us-west-aws-ebs-csi-driver"))
+    assert "NodeGroup us-west-on-demand-a" in above(found, found.one("Addon", "us-west-coredns"))
+    assert "NodeGroup us-west-on-demand-a" in above(found, found.one("Addon", "us-west-aws-ebs-csi-driver"))
 
 
-def test_nodes_and_control_plane_share_one_group_that_takes_itself_alone() -> None:
+def test_nodes_and_control_plane_share_one_group_that_takes_itself() -> None:
     """The load balancers' rules, which let nginx and the mesh be reached, come on top."""
     found = cluster()
     assert found.one("Cluster").inputs["vpcConfig"]["securityGroupIds"] == ["us-west-nodes-id"]
     assert {tuple(t.inputs["vpcSecurityGroupIds"]) for t in found.of("LaunchTemplate")} == {("us-west-nodes-id",)}
-    (rule,) = [r for r in found.of("SecurityGroupIngressRule") if r.inputs["securityGroupId"] == "us-west-nodes-id"]
+    rule = found.one("SecurityGroupIngressRule", "us-west-nodes-each-other")
     assert rule.inputs["referencedSecurityGroupId"] == "us-west-nodes-id"
     assert not {"cidrIpv4", "cidrIpv6", "prefixListId"} & rule.inputs.keys()
+
+
+def test_operators_runners_and_the_other_regions_reach_the_kubernetes_api() -> None:
+    """A3: the private endpoint answered nobody, not even a runner in the VPC."""
+    found = built("prod", put("cluster.operatorCidrs", ["192.168.7.0/24"]))
+    rules = [r.inputs for r in found.of("SecurityGroupIngressRule") if "cidrIpv4" in r.inputs]
+    mine = [r for r in rules if r["securityGroupId"] == "us-west-nodes-id"]
+    assert {(r["fromPort"], r["toPort"], r["ipProtocol"]) for r in mine} == {(443, 443, "tcp")}
+    blocks = {str(block) for block in topology("prod").private_blocks.values()}
+    assert {r["cidrIpv4"] for r in mine} == blocks | {"192.168.7.0/24"}
 
 
 def test_nodes_wait_for_their_roles_policies() -> None:

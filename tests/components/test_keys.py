@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 
 import pulumi
 import pytest
@@ -48,6 +49,26 @@ def test_whoever_else_may_use_a_key_is_bound_to_this_account() -> None:
             assert "123456789012" in str(statement)
             assert statement["Principal"] != "*"
             assert "kms:*" not in statement["Action"]
+
+
+def test_no_key_names_a_role_that_a_fresh_account_lacks() -> None:
+    """A1: KMS refuses a principal that does not exist, and the node group that makes the role waits for the key."""
+    for key in keys().of("Key"):
+        for statement in document(key.inputs["policy"])["Statement"]:
+            assert "/aws-service-role/" not in json.dumps(statement["Principal"])
+
+
+def test_node_disks_are_the_autoscaling_services_own_roles_to_make_and_no_one_elses() -> None:
+    statements = document(keys().one("Key", "us-west-cluster").inputs["policy"])["Statement"][1:]
+    for statement in statements:
+        assert statement["Principal"] == {"AWS": "*"}
+        assert statement["Condition"]["StringEquals"] == {"kms:CallerAccount": "123456789012"}
+        role = statement["Condition"]["ArnEquals"]["aws:PrincipalArn"]
+        assert role.endswith(
+            "123456789012:role/aws-service-role/autoscaling.amazonaws.com/AWSServiceRoleForAutoScaling"
+        )
+    (grant,) = [s for s in statements if s["Action"] == "kms:CreateGrant"]
+    assert grant["Condition"]["Bool"] == {"kms:GrantIsForAWSResource": "true"}
 
 
 def test_the_logs_service_uses_the_telemetry_key_for_this_accounts_logs_alone() -> None:

@@ -69,6 +69,22 @@ def test_a_zone_more_changes_nothing_that_exists() -> None:
     assert before == {r.urn: r.inputs for r in three.resources if r.urn in before}
 
 
+def test_the_order_of_the_zones_changes_nothing() -> None:
+    """A subnet goes by its zone's letter: by place, two zones exchanged were two subnets replaced, and all in them."""
+
+    def made(zones: list[str]) -> dict[str, Any]:
+        parsed = topology("prod", put("regions.us-west.zones", zones))
+
+        def make() -> Any:
+            region = parsed.regions["us-west"]
+            opts = pulumi.ResourceOptions(providers=[aws_provider("us-west", "us-west-2", parsed)])
+            return RegionNetwork(region, parsed, RegionKeys("us-west", "us-west-2", parsed, opts=opts), opts).vpc_id
+
+        return {r.urn: r.inputs for r in build(make).resources}
+
+    assert made(list(ZONES)) == made(list(reversed(ZONES)))
+
+
 def test_production_has_a_nat_gateway_in_each_zone_and_each_zone_its_own() -> None:
     built = network()
     assert {gateway.name for gateway in built.of("NatGateway")} == {f"us-west-{zone}" for zone in ZONES}

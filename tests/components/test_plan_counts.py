@@ -55,7 +55,7 @@ def elsewhere(plan: Plan) -> list[Resource]:
     [
         ("aws:ec2/vpc:Vpc", 3),
         ("aws:eks/cluster:Cluster", 3),
-        ("aws:eks/nodeGroup:NodeGroup", 6),
+        ("aws:eks/nodeGroup:NodeGroup", 3 * (3 + 3)),
         ("aws:rds/instance:Instance", 3 + 6 + 3),
         ("aws:rds/instanceAutomatedBackupsReplication:InstanceAutomatedBackupsReplication", 3),
         ("aws:elasticache/replicationGroup:ReplicationGroup", 3 + 3 + 6),
@@ -72,10 +72,10 @@ def test_production_has_as_many(plan_of: PlanOf, kind: str, count: int) -> None:
     assert len(plan_of("prod").of_type(kind)) == count
 
 
-def test_each_cluster_has_an_on_demand_and_a_spot_group(plan_of: PlanOf) -> None:
+def test_each_cluster_has_an_on_demand_and_a_spot_group_in_each_zone(plan_of: PlanOf) -> None:
     groups = plan_of("prod").of_type("aws:eks/nodeGroup:NodeGroup")
     assert Counter((g.region, g.inputs["capacityType"]) for g in groups) == {
-        (aws, capacity): 1 for aws in AWS.values() for capacity in ("ON_DEMAND", "SPOT")
+        (aws, capacity): 3 for aws in AWS.values() for capacity in ("ON_DEMAND", "SPOT")
     }
 
 

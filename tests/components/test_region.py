@@ -43,6 +43,12 @@ def test_the_provider_refuses_any_account_but_the_stack_files() -> None:
     assert json.loads(provider.inputs["allowedAccountIds"]) == ["123456789012"]
 
 
+def test_no_provider_asks_its_own_region_whose_account_it_is() -> None:
+    """B12: with a region gone its provider could not be configured, and `up` stopped for the others too."""
+    provider = next(r for r in cell().resources if r.type == "pulumi:providers:aws" and r.name == "us-west")
+    assert provider.inputs["stsRegion"] == "us-east-1"
+
+
 def test_the_provider_tags_what_nobody_tagged() -> None:
     provider = next(r for r in cell().resources if r.type == "pulumi:providers:aws" and r.name == "us-west")
     tags = json.loads(provider.inputs["defaultTags"])["tags"]

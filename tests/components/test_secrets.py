@@ -127,3 +127,20 @@ def test_nginxs_key_is_in_every_region() -> None:
 
 def test_it_exports_an_arn_for_each_region() -> None:
     assert secrets().value["arns"] == {region: f"arn:Secret:plain-in-{region}" for region in REGIONS}
+
+
+def test_a_retired_key_can_go() -> None:
+    """B4: the engine deletes nothing that is protected, and the last step of a rotation ended in a refused `up`."""
+
+    def make() -> None:
+        parsed = topology(
+            "prod", put("sessions.keyring", [{"id": "k1", "state": "retired"}, {"id": "k2", "state": "active"}])
+        )
+        SessionKeyring(parsed, vaults(cells(parsed)))
+
+    built = build(make)
+    protected = {r.name: r.protect for r in built.of("RandomBytes") + built.of("Secret")}
+    assert {name: kept for name, kept in protected.items() if "k1" in name} == {
+        "session-key-k1": False, **{f"session-key-k1-in-{region}": False for region in ("us-west", "eu-central", "ap-south")}
+    }  # fmt: skip
+    assert all(kept for name, kept in protected.items() if "k2" in name)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from topology.rules import capacity, edge, network, sessions, shards
+from topology.rules import capacity, edge, network, offerings, sessions, shards
 from topology.stackfile import Mistake
 from topology.topology import Topology
 
-RULES = (*network.RULES, *shards.RULES, *sessions.RULES, *capacity.RULES, *edge.RULES)
+RULES = (*network.RULES, *shards.RULES, *sessions.RULES, *capacity.RULES, *edge.RULES, *offerings.RULES)
 
 
 def mistakes(topology: Topology) -> Iterator[Mistake]:

@@ -16,15 +16,18 @@ RoleArn = Annotated[
 
 
 class OnDemandNodes(Settings):
-    """The on-demand node group of each region. `min_nodes` must hold minReplicas pods."""
+    """The on-demand nodes of each region, a group in each zone. `min_nodes` must hold minReplicas pods."""
 
     instance_type: str = "m6i.2xlarge"
+    other_instance_types: tuple[str, ...] | None = None
+    """Types of the same size that are taken, in this order, where the first cannot be had. Default: the two that are most
+    alike and sold in the region's zones."""
     min_nodes: Positive = 3
     max_nodes: Positive = 6
 
 
 class SpotNodes(Settings):
-    """The spot node group of each region: five or more types of one size."""
+    """The spot nodes of each region, a group in each zone: five or more types of one size."""
 
     instance_types: tuple[str, ...] = (
         "m6i.2xlarge",
@@ -32,7 +35,6 @@ class SpotNodes(Settings):
         "m5.2xlarge",
         "m5a.2xlarge",
         "m7i.2xlarge",
-        "m5n.2xlarge",
     )
     min_nodes: Annotated[int, Field(ge=0)] = 0
     max_nodes: Positive = 20
@@ -54,6 +56,10 @@ class Cluster(Settings):
     version: Annotated[str, AfterValidator(Like(r"1\.[0-9]{2}", "a Kubernetes version such as 1.35"))] = "1.35"
     admin_role_arns: tuple[RoleArn, ...] = Field(min_length=1, examples=[["arn:aws:iam::123456789012:role/deployer"]])
     public_access_cidrs: tuple[Block, ...] = Field((), examples=[["172.16.0.0/16"]])
+    operator_cidrs: tuple[Block, ...] = Field((), examples=[["172.16.0.0/16"]])
+    """Private addresses that reach the endpoints beside the regions' own: a VPN's, a runner's in a VPC that is peered."""
+    node_release: str | None = None
+    """The nodes' image, such as 1.35.0-20260120: EKS moves no node by itself. Default: the newest when a group is made."""
     disk_gib: Positive = 100
     log_retention_days: Positive = 90
     on_demand: OnDemandNodes = OnDemandNodes()

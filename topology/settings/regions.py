@@ -34,6 +34,15 @@ class Region(Settings):
     timezone: str = "Etc/UTC"
     countries: tuple[str, ...] = ()
     schedule: tuple[ScheduleWindow, ...] = ()
+    on_demand_instance_types: tuple[str, ...] | None = None
+    """The on-demand nodes' types here, the first the one that is wanted. Default: cluster.onDemand's."""
+    spot_instance_types: tuple[str, ...] | None = None
+    """The spot nodes' types here. Default: cluster.spot's."""
+    node_release: str | None = None
+    """The nodes' image here, so that regions are patched one after the other. Default: cluster.nodeRelease."""
+    backup_region: str | None = None
+    """Where the backups of databases at home here are replicated to. Default: the first other
+    region that RDS replicates them to."""
     session_replicas: tuple[str, ...] | None = None
     """Regions with a secondary of this region's Global Datastore. Default: the first two other regions."""
 
@@ -41,8 +50,14 @@ class Region(Settings):
     def private_blocks(self) -> dict[str, IPv4Network]:
         """The private subnets' address blocks by zone: where the app's pods, and no others, are."""
         return {
-            zone: addressing.subnet(self.cidr, addressing.Tier.PRIVATE, place) for place, zone in enumerate(self.zones)
+            zone: addressing.subnet(self.cidr, addressing.Tier.PRIVATE, addressing.place(zone))
+            for zone in self.zones_in_order
         }
+
+    @property
+    def zones_in_order(self) -> tuple[str, ...]:
+        """The zones by letter: in which order the stack file lists them means nothing."""
+        return tuple(sorted(self.zones))
 
 
 class Network(Settings):

@@ -1,0 +1,72 @@
+"""`python -m preflight --stack prod [--live]`: the plan asked against what only AWS knows, and AWS itself where it can be."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+from plan import PlanError, run
+from plan.program import REPOSITORY
+from plan.project import read_project
+from policies.stack import Stack
+from preflight import needs, offline
+from preflight.finding import report
+from topology.load import parse
+from topology.stackfile import structure
+from topology.topology import Topology
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Asks every question; 0 where nothing was found, 1 where something was, or the stack cannot be planned."""
+    options = _parser().parse_args(arguments)
+    try:
+        plan = run(options.stack, stack_file=options.config)
+        config = read_project(REPOSITORY, options.stack, options.config).config
+        topology = parse(options.stack, structure(Topology, config))
+    except PlanError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except Exception as error:
+        if type(error).__name__ != "StackFileError":  # the program's own: its text is the whole message
+            raise
+        print(error, file=sys.stderr)
+        return 1
+    stack = Stack(plan.resources, config)
+    found = [*offline.findings(stack, options.today), *needs.shortfalls(stack, topology.quotas)]
+    asked = [*offline.QUESTIONS, needs.CHECK]
+    if options.live:
+        from preflight import live  # with boto3, which nothing else loads
+
+        found += live.findings(topology, stack, live.Clients(options.endpoint))
+        asked += live.CHECKS
+    print(report(found, asked))
+    print("\nWhat an account must allow, by region\n" + needs.table(needs.needs(stack)))
+    print(f"\n{options.stack}: {len(found) or 'no'} finding{'s'[: len(found) != 1]}")
+    return int(bool(found))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m preflight", description=__doc__)
+    parser.add_argument("--stack", required=True, help="the stack, such as dev or prod")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="a stack file to take in place of Pulumi.STACK.yaml"
+    )
+    parser.add_argument(
+        "--live", action="store_true", help="ask AWS too, by reading alone; needs boto3 and credentials"
+    )
+    parser.add_argument("--endpoint", metavar="URL", help="where AWS is, for a test")
+    parser.add_argument(
+        "--today",
+        type=date.fromisoformat,
+        default=datetime.now(UTC).date(),
+        metavar="DAY",
+        help="the day that support is judged by; today where it is not given",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
