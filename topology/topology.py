@@ -142,8 +142,9 @@ class Topology(Settings):
     def on_demand_types(self, region: Region) -> tuple[str, ...]:
         """The types that a region's on-demand nodes may be of, the wanted one first."""
         nodes, others = self.cluster.on_demand, self.cluster.on_demand.other_instance_types
-        if others is None:
-            others = tuple(instances.alike(nodes.instance_type, region.aws_region, region.zones)[:2])
+        if others is None:  # alike everywhere, as the regions are to be
+            sold = [instances.alike(nodes.instance_type, r.aws_region, r.zones) for r in self.ordered_regions]
+            others = tuple(name for name in sold[0] if all(name in names for names in sold))[:2]
         return region.on_demand_instance_types or (nodes.instance_type, *others)
 
     def spot_types(self, region: Region) -> tuple[str, ...]:

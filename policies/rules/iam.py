@@ -15,6 +15,7 @@ from policies import tokens
 from policies.expect import at, shown, wants, wants_any
 from policies.policy import Finding, Later, Level, Setting, Violation, resource_policy, stack_policy
 from policies.stack import Stack
+from topology import catalog
 
 _DOCUMENTS = {
     tokens.ROLE_POLICY: "policy",
@@ -237,11 +238,18 @@ def region_config_parity(stack: Stack, regions: int) -> Iterator[Finding]:
             yield from _unlike(by_region, paths)
 
 
+def _measured(path: str, value: Any) -> Any:
+    """What is compared of an input: of instance types their size, as not every region is sold the same ones."""
+    if path != "instanceTypes" or not isinstance(value, list):
+        return value
+    return sorted({str(catalog.instance_size(str(name)) or name) for name in value})
+
+
 def _unlike(by_region: dict[str, Resource], paths: tuple[str, ...]) -> Iterator[Finding]:
     """Where one region differs from what most have."""
     for path in paths:
         values = {
-            region: json.dumps(at(resource, path), sort_keys=True, default=str)
+            region: json.dumps(_measured(path, at(resource, path)), sort_keys=True, default=str)
             for region, resource in by_region.items()
         }
         usual = max(sorted(set(values.values())), key=list(values.values()).count)

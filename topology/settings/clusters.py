@@ -21,7 +21,7 @@ class OnDemandNodes(Settings):
     instance_type: str = "m6i.2xlarge"
     other_instance_types: tuple[str, ...] | None = None
     """Types of the same size that are taken, in this order, where the first cannot be had. Default: the two that are most
-    alike and sold in the region's zones."""
+    alike and sold in every region's zones."""
     min_nodes: Positive = 3
     max_nodes: Positive = 6
 
