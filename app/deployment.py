@@ -153,12 +153,13 @@ class SessionConfig(Document, frozen=True):
 
 
 class LimitConfig(Document, frozen=True):
-    """Rate limits in requests a second with their bursts: one user, and everything together."""
+    """Rate limits in requests a second with their bursts: one user, and everything together; a user's items."""
 
     user_rate: float = 100
     user_burst: int = 200
     global_rate: float = 12_000
     global_burst: int = 24_000
+    items_per_user: int = 10_000
 
 
 class IdentityConfig(Document, frozen=True):

@@ -16,6 +16,7 @@ import msgspec
 from app.databases.databases import Call, Databases
 from app.databases.floor import Floor
 from app.databases.pools import DatabaseError
+from app.deployment import LimitConfig
 
 ABSENT: Final = 0
 """In place of a version: the item must not exist (If-None-Match: *)."""
@@ -24,8 +25,8 @@ PRESENT: Final = -1
 
 MAX_KEY_BYTES = 512
 MAX_PAGE = 1000
-NO_SUCH_USER, PRECONDITION_FAILED = "U9003", "U9004"
-"""SQLSTATEs of migrations/0002_writes.sql."""
+NO_SUCH_USER, PRECONDITION_FAILED, QUOTA_REACHED = "U9003", "U9004", "U9008"
+"""SQLSTATEs of migrations/0002_writes.sql and 0005_quota.sql."""
 
 GET = """
 SELECT s.state, i.key, i.value, i.content_type, i.version, i.updated_at
@@ -51,6 +52,10 @@ class NoSuchUser(DatabaseError):
 
 class PreconditionFailed(DatabaseError):
     """The item is not at any of the expected versions. Nothing was changed."""
+
+
+class QuotaReached(DatabaseError):
+    """The user has as many items as they may, and this would be one more."""
 
 
 class Item(msgspec.Struct, frozen=True, rename="camel"):
@@ -150,11 +155,13 @@ def check_key(key: str) -> str:
 class ItemRepository:
     """Reads and writes of `items`. `timeout` in seconds bounds a call; `floor` is the user's, from the session.
 
+    A user may have `most` items.
     All raise what Databases raises: DatabaseUnavailable and its kinds (503), WrongEpoch (503).
     """
 
-    def __init__(self, databases: Databases) -> None:
+    def __init__(self, databases: Databases, most: int = LimitConfig().items_per_user) -> None:
         self._databases = databases
+        self._most = most
 
     async def get(
         self, user_id: UUID, key: str, floor: Floor | None = None, timeout: float | None = None
@@ -205,15 +212,15 @@ class ItemRepository:
 
         `expected` are the versions it may be at, with ABSENT and PRESENT; None is any. The same
         `idempotency_key` with the same request within a day returns the first answer.
-        Raises: InvalidKey, PreconditionFailed, NoSuchUser, KeyReused.
+        Raises: InvalidKey, PreconditionFailed, NoSuchUser, KeyReused, QuotaReached.
         """
         versions = None if expected is None else sorted(expected)
         call = await self._call(
             user_id,
-            "CALL put_item($1, $2, $3, $4, $5, $6, $7::text::bigint[], $8, $9, NULL, NULL, NULL)",
+            "CALL put_item_within($1, $2, $3, $4, $5, $6, $7::text::bigint[], $8, $9, $10, NULL, NULL, NULL)",
             check_key(key), value, content_type, _array(versions),
             idempotency_key or uuid.uuid4().hex, _digest("put", key, value, content_type, versions),
-            timeout=timeout,
+            self._most, timeout=timeout,
         )  # fmt: skip
         result = msgspec.json.decode(call.row["outcome"], type=_PutResult)
         return Written(result.version, result.created, call.row["replayed"], call.floor)
@@ -245,6 +252,8 @@ class ItemRepository:
                 raise NoSuchUser(str(error)) from None
             if error.sqlstate == PRECONDITION_FAILED:
                 raise PreconditionFailed(str(error)) from None
+            if error.sqlstate == QUOTA_REACHED:
+                raise QuotaReached(str(error)) from None
             raise
 
 

@@ -107,7 +107,7 @@ class Server:
             later(Background(watch).close)
         sign_in = SignIn(sessions, metrics.floors_lost)
         gate = Gate(sign_in, limits, presence, metrics)
-        data = UserData(databases, cache, document.region)
+        data = UserData(databases, cache, document.region, items_per_user=document.limits.items_per_user)
         routes = [
             *HealthRoutes(self.drain, breakers).routes(),
             *UserRoutes(data, identity, frozenset(region.name for region in document.regions)).routes(),

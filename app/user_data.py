@@ -22,6 +22,7 @@ import msgspec
 from app.cache.cache import DistributedCache, required_floors
 from app.databases.databases import Databases
 from app.databases.floor import UNKNOWN, Floor
+from app.deployment import LimitConfig
 from app.items import Deleted, Item, ItemRepository, Page, Written, check_key
 from app.users import User, UserRepository
 
@@ -59,11 +60,16 @@ class UserData:
     """
 
     def __init__(
-        self, databases: Databases, cache: DistributedCache, region: str, clock: Callable[[], float] = time.time
+        self,
+        databases: Databases,
+        cache: DistributedCache,
+        region: str,
+        clock: Callable[[], float] = time.time,
+        items_per_user: int = LimitConfig().items_per_user,
     ) -> None:
         self._databases = databases
         self._users = UserRepository(databases)
-        self._items = ItemRepository(databases)
+        self._items = ItemRepository(databases, items_per_user)
         self._cache = cache
         self._region = region
         self._clock = clock

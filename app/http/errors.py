@@ -11,7 +11,7 @@ from app.databases.sharding import ShardingError
 from app.deadlines import DeadlineExceeded
 from app.http.problem import Problem, unavailable
 from app.http.request import Request
-from app.items import InvalidKey, NoSuchUser, PreconditionFailed
+from app.items import InvalidKey, NoSuchUser, PreconditionFailed, QuotaReached
 from app.redis.away import BreakerOpen, is_away
 from app.sessions.manager import SessionsUnreachable
 
@@ -46,6 +46,8 @@ def _of_the_request(error: Exception) -> Problem | None:
         return Problem(400, "key", f"This cannot be an item's key: {error}.")
     if isinstance(error, PreconditionFailed):
         return Problem(412, "precondition", "The item is not at the version the request is for.")
+    if isinstance(error, QuotaReached):
+        return Problem(403, "quota", "You have as many items as you may: delete one to write another.")
     if isinstance(error, KeyReused):
         return Problem(422, "idempotency-key-reused", "This Idempotency-Key was used for another request.")
     if isinstance(error, NoSuchUser):

@@ -17,6 +17,8 @@ from app.items import (
     ItemRepository,
     NoSuchUser,
     PreconditionFailed,
+    QuotaReached,
+    Written,
     check_key,
     etag,
     version_of,
@@ -233,3 +235,47 @@ async def test_registering_twice_keeps_the_first(databases) -> None:
 async def test_a_new_user_lives_on_a_shard_of_their_region(databases) -> None:
     user, _ = await UserRepository(databases).register("ap-south")
     assert databases.map.shard_for(user.id).home == "ap-south"
+
+
+async def test_a_user_has_so_many_items_and_no_more_however_many_are_written_at_once(
+    databases: Databases, user: UUID
+) -> None:
+    few = ItemRepository(databases, most=5)
+    outcomes = await asyncio.gather(*(few.put(user, f"k{n}", b"1") for n in range(12)), return_exceptions=True)
+    assert sum(isinstance(outcome, QuotaReached) for outcome in outcomes) == 7
+    assert all(isinstance(outcome, QuotaReached | Written) for outcome in outcomes)
+
+
+async def test_at_the_quota_what_is_there_can_be_changed_and_deleted_and_makes_room(
+    databases: Databases, user: UUID
+) -> None:
+    few = ItemRepository(databases, most=2)
+    await few.put(user, "a", b"1")
+    await few.put(user, "b", b"1", idempotency_key="b")
+    assert not (await few.put(user, "a", b"2")).created
+    assert (await few.put(user, "b", b"1", idempotency_key="b")).replayed
+    with pytest.raises(QuotaReached):
+        await few.put(user, "c", b"1")
+    with pytest.raises(PreconditionFailed):
+        await few.put(user, "a", b"3", expected=[ABSENT])
+    await few.delete(user, "a")
+    assert (await few.put(user, "c", b"1")).created
+
+
+async def test_a_replay_is_answered_though_its_item_is_gone_and_the_quota_is_reached(
+    databases: Databases, user: UUID
+) -> None:
+    few = ItemRepository(databases, most=1)
+    await few.put(user, "a", b"1", idempotency_key="first")
+    await few.delete(user, "a")
+    await few.put(user, "b", b"1")
+    assert (await few.put(user, "a", b"1", idempotency_key="first")).replayed
+
+
+async def test_the_quota_of_one_is_not_another_s(databases: Databases, user: UUID) -> None:
+    few = ItemRepository(databases, most=1)
+    await few.put(user, "a", b"1")
+    other, _ = await UserRepository(databases).register("us-west")
+    assert (await few.put(other.id, "a", b"1")).created
+    with pytest.raises(NoSuchUser):
+        await few.put(uuid.uuid4(), "a", b"1")

@@ -56,12 +56,12 @@ def copy_of_migrations(path: Path, **changed: str) -> Path:
 
 
 async def test_a_migration_that_fails_leaves_those_before_it_and_can_be_repeated(connection, tmp_path) -> None:
-    broken = copy_of_migrations(tmp_path, m0005_next="CREATE TABLE extra (id int PRIMARY KEY); SELECT nonsense")
+    broken = copy_of_migrations(tmp_path, m0006_next="CREATE TABLE extra (id int PRIMARY KEY); SELECT nonsense")
     with pytest.raises(asyncpg.UndefinedColumnError):
         await migrate(connection, broken)
     assert await connection.fetchval("SELECT to_regclass('extra')") is None
-    copy_of_migrations(tmp_path, m0005_next="CREATE TABLE extra (id int PRIMARY KEY)")
-    assert await migrate(connection, tmp_path) == ["0005_next"]
+    copy_of_migrations(tmp_path, m0006_next="CREATE TABLE extra (id int PRIMARY KEY)")
+    assert await migrate(connection, tmp_path) == ["0006_next"]
 
 
 async def test_a_migration_changed_after_its_run_is_refused(connection, tmp_path) -> None:
@@ -72,14 +72,14 @@ async def test_a_migration_changed_after_its_run_is_refused(connection, tmp_path
 
 
 async def test_a_database_ahead_of_the_code_is_refused(connection, tmp_path) -> None:
-    await migrate(connection, copy_of_migrations(tmp_path, m0005_next="SELECT 1"))
-    with pytest.raises(MigrationError, match="has migration 5, which this version does not know"):
+    await migrate(connection, copy_of_migrations(tmp_path, m0006_next="SELECT 1"))
+    with pytest.raises(MigrationError, match="has migration 6, which this version does not know"):
         await migrate(connection)
 
 
 def test_a_gap_in_the_numbers_is_refused(tmp_path) -> None:
-    copy_of_migrations(tmp_path, m0006_late="SELECT 1")
-    with pytest.raises(MigrationError, match="0006_late: number 0005 was expected"):
+    copy_of_migrations(tmp_path, m0007_late="SELECT 1")
+    with pytest.raises(MigrationError, match="0007_late: number 0006 was expected"):
         migrations(tmp_path)
 
 

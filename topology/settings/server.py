@@ -41,12 +41,13 @@ class Server(Settings):
 
 
 class Limits(Settings):
-    """The app's rate limits, requests a second and bursts."""
+    """The app's rate limits, requests a second and bursts, and how many items a user may have."""
 
     user_rate: Quantity = LimitConfig().user_rate
     user_burst: Positive = LimitConfig().user_burst
     global_rate: Quantity = LimitConfig().global_rate
     global_burst: Positive = LimitConfig().global_burst
+    items_per_user: Positive = LimitConfig().items_per_user
 
 
 class Identity(Settings):
