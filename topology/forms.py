@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -62,3 +62,14 @@ def day(value: Any) -> date:
         return value if isinstance(value, date) else date.fromisoformat(value)
     except (TypeError, ValueError):
         raise ValueError(f"{value!r} is not a day such as 2030-01-31") from None
+
+
+def instant(value: Any) -> datetime:
+    """A point in time with its offset. ValueError where it is none."""
+    try:
+        read = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        if read.tzinfo is None:
+            raise ValueError
+    except (TypeError, ValueError):
+        raise ValueError(f"{value!r} is not a time such as 2030-01-31T12:00:00Z") from None
+    return read.astimezone(UTC)

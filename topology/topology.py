@@ -6,6 +6,7 @@ result, settings and what follows from them alike. Nothing here makes a resource
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cached_property
 from ipaddress import IPv4Network
 from typing import Annotated
@@ -15,6 +16,7 @@ from pydantic import AfterValidator, Field
 from facts import databases, instances
 from topology import catalog
 from topology.forms import Like
+from topology.instances import Instance
 from topology.naming import Names
 from topology.settings import (
     Autoscaling,
@@ -120,22 +122,42 @@ class Topology(Settings):
         """Every region but one, in order."""
         return tuple(r for r in self.ordered_regions if r.name != region)
 
+    @cached_property
+    def staying(self) -> tuple[Region, ...]:
+        """The regions that are not being emptied, in order: where copies and users may live."""
+        return tuple(region for region in self.ordered_regions if not region.leaving)
+
     def replica_regions(self, shard: Shard) -> tuple[str, ...]:
-        """Where a shard's read replicas are: one in every other region first, then at home."""
-        order = [*(r.name for r in self.others(shard.home)), shard.home]
+        """Where a shard's read replicas are: one in every other region first, then beside the primary."""
+        order = [*(r.name for r in self.staying if r.name != shard.at), shard.at]
         factor = self.database.replication_factor
         return tuple(order[: len(order) if factor is None else factor])
+
+    def instances(self, shard: Shard) -> tuple[Instance, ...]:
+        """A shard's Postgres instances by place, the primary first."""
+        made = shard.generations.get(shard.at, 1)
+        primary = Instance(
+            shard.id,
+            shard.at,
+            generation=made,
+            primary=True,
+            born_primary=made == 1 and shard.at == shard.home,
+        )
+        replicas = [Instance(shard.id, name, second=name == shard.at) for name in self.replica_regions(shard)]
+        return (primary, *(replace(one, generation=shard.generations.get(one.place, 1)) for one in replicas))
 
     def session_replica_regions(self, region: Region) -> tuple[str, ...]:
         """Where the secondaries of a region's Global Datastore are."""
         if region.session_replicas is not None:
             return region.session_replicas
-        return tuple(r.name for r in self.others(region.name)[: catalog.MAX_DATASTORE_SECONDARIES])
+        others = [r.name for r in self.staying if r.name != region.name]
+        return tuple(others[: catalog.MAX_DATASTORE_SECONDARIES]) if not region.leaving else ()
 
     def backup_region(self, region: str) -> str | None:
         """Where a home region's database backups are replicated to: as the stack file says, or the first other region that
         RDS replicates them to."""
         allowed, others = databases.backup_regions(self.regions[region].aws_region), self.others(region)
+        others = tuple(other for other in others if not other.leaving)
         paired = [other for other in others if allowed is None or other.aws_region in allowed]
         return self.regions[region].backup_region or next((r.name for r in paired or others), None)
 
@@ -161,13 +183,14 @@ class Topology(Settings):
         """Percent of requests without a region that each region gets; by default even, the first regions take the rest."""
         if self.mesh.weights is not None:
             return self.mesh.weights
-        share, rest = divmod(100, len(self.regions))
-        return {r.name: share + (i < rest) for i, r in enumerate(self.ordered_regions)}
+        share, rest = divmod(100, len(self.staying) or 1)
+        even = {r.name: share + (i < rest) for i, r in enumerate(self.staying)}
+        return {r.name: even.get(r.name, 0) for r in self.ordered_regions}
 
     @cached_property
     def default_region(self) -> str:
         """The region of a user whose country no region lists."""
-        return self.edge.default_region or self.ordered_regions[0].name
+        return self.edge.default_region or (self.staying or self.ordered_regions)[0].name
 
     @cached_property
     def countries(self) -> dict[str, str]:

@@ -192,7 +192,7 @@ MISTAKES: dict[str, tuple[list[Edit], list[str]]] = {
     ),
     "a key bytes' place in the stack file": (
         [put("sessions.keyring[0].key", "c2VjcmV0")],
-        ["hal9:sessions.keyring[0].key is no known key; known are id or state"],
+        ["hal9:sessions.keyring[0].key is no known key; known are id, since or state"],
     ),
     "a Kubernetes version that YAML took for a number": (
         [put("cluster.version", 1.3)],

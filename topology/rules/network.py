@@ -105,6 +105,26 @@ def room_for_pods(topology: Topology) -> Iterator[Mistake]:
             )
 
 
+def leaving(topology: Topology) -> Iterator[Mistake]:
+    """A region that is being emptied has no users of its own, and is not the last."""
+    for name, region in topology.regions.items():
+        if not region.leaving:
+            continue
+        path = f"regions.{name}.leaving"
+        if not topology.staying:
+            yield Mistake(path, f"{name} is leaving, and no region stays", rests_on=("regions",))
+        if region.countries:
+            yield Mistake(
+                f"regions.{name}.countries",
+                f"{name} is leaving; give its {len(region.countries)} countries to a region that stays",
+                rests_on=(path,),
+            )
+        if topology.edge.default_region == name:
+            yield Mistake("edge.defaultRegion", f"{name} is leaving; name a region that stays", rests_on=(path,))
+        if (topology.mesh.weights or {}).get(name):
+            yield Mistake(f"mesh.weights.{name}", f"{name} is leaving; its weight is 0", rests_on=(path,))
+
+
 def names_fit(topology: Topology) -> Iterator[Mistake]:
     """Stack and region are in the name of each load balancer, which AWS cuts off first of all names."""
     for name in topology.region_names:
@@ -116,4 +136,4 @@ def names_fit(topology: Topology) -> Iterator[Mistake]:
             )
 
 
-RULES = (named_well, names_fit, blocks_apart, aws_regions_apart, zones_of_region, room_for_pods)
+RULES = (named_well, names_fit, leaving, blocks_apart, aws_regions_apart, zones_of_region, room_for_pods)

@@ -27,6 +27,18 @@ def session_replicas(topology: Topology) -> Iterator[Mistake]:
                 yield Mistake(f"{path}[{index}]", f"{name} is there twice", rests_on=(f"{path}[{named.index(name)}]",))
 
 
+def session_generations(topology: Topology) -> Iterator[Mistake]:
+    """A generation is of a region that exists."""
+    for region in topology.ordered_regions:
+        for name in region.session_generations:
+            if name not in topology.regions:
+                path = f"regions.{region.name}.sessionGenerations.{name}"
+                yield Mistake(path, unknown(name, "region", topology.region_names))
+            elif name == region.name:
+                path = f"regions.{region.name}.sessionGenerations.{name}"
+                yield Mistake(path, f"{name} has the sessions themselves; another store in its place would be empty")
+
+
 def redis_nodes(topology: Topology) -> Iterator[Mistake]:
     """Node types exist; a session store's can be in a Global Datastore, wherever a region has one."""
     cache, sessions = topology.redis.cache.node_type, topology.redis.sessions.node_type
@@ -60,4 +72,4 @@ def keyring(topology: Topology) -> Iterator[Mistake]:
             )
 
 
-RULES = (session_replicas, redis_nodes, keyring)
+RULES = (session_replicas, session_generations, redis_nodes, keyring)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from app.deployment import SLOTS, KeyRange
 from topology import budget, catalog
+from topology.instances import SECOND
 from topology.stackfile import Mistake, unknown
 from topology.topology import Topology
 
@@ -55,13 +56,40 @@ def shards_placed(topology: Topology) -> Iterator[Mistake]:
                 rests_on=(f"shards[{first[shard.id]}].id",),
             )
         first.setdefault(shard.id, number)
-        if shard.home not in topology.regions:
-            yield Mistake(f"shards[{number}].home", unknown(shard.home, "region", topology.region_names))
+        for path, region in (("home", shard.home), ("primary", shard.at)):
+            if region not in topology.regions:
+                if path == "home" or region != shard.home:
+                    yield Mistake(f"shards[{number}].{path}", unknown(region, "region", topology.region_names))
+            elif topology.regions[region].leaving and (path == "home" or region != shard.home):
+                yield Mistake(
+                    f"shards[{number}].{path}",
+                    f"{region} is leaving, and a shard lives there; its slots move first, or its primary and then its home",
+                    rests_on=(f"regions.{region}.leaving",),
+                )
+        for place in shard.generations:
+            if place.removesuffix(f"-{SECOND}") not in topology.regions:
+                yield Mistake(f"shards[{number}].generations.{place}", unknown(place, "region", topology.region_names))
+
+
+def moves_between_shards(topology: Topology) -> Iterator[Mistake]:
+    """A receipt names slots that there are, and two shards."""
+    for number, move in enumerate(topology.database.moves):
+        path = f"database.moves[{number}]"
+        if move.source == move.target:
+            yield Mistake(f"{path}.to", f"{move.target} is where the slots came from")
+        if any(slot >= SLOTS for slot in move.numbers) or not move.numbers:
+            yield Mistake(f"{path}.slots", f"{', '.join(move.slots)} is no range within 0-{SLOTS - 1}")
+        if move.epoch > topology.database.map_epoch:
+            yield Mistake(
+                "database.mapEpoch",
+                f"{topology.database.map_epoch} is older than the move of epoch {move.epoch} in {path}",
+                rests_on=(path,),
+            )
 
 
 def replication(topology: Topology) -> Iterator[Mistake]:
     """A shard has at most one replica in each region, and a region's loss leaves a copy elsewhere."""
-    factor, regions = topology.database.replication_factor, len(topology.regions)
+    factor, regions = topology.database.replication_factor, len(topology.staying)
     if factor is None:
         return
     if factor > regions:
@@ -134,7 +162,7 @@ def storage(topology: Topology) -> Iterator[Mistake]:
         )
 
 
-RULES = (slots_covered, shards_placed, replication, connections, storage)
+RULES = (slots_covered, shards_placed, moves_between_shards, replication, connections, storage)
 
 
 def _first_run(slots: list[int]) -> list[int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from topology.settings.autoscaling import Autoscaling, ScalePolicy, ScaleRules
 from topology.settings.base import Settings
 from topology.settings.clusters import AddOns, Charts, Cluster, OnDemandNodes, SpotNodes
-from topology.settings.databases import Database, Pools, Shard
+from topology.settings.databases import Database, Move, Pools, Shard
 from topology.settings.lab import Lab
 from topology.settings.platform import Gateway, Mesh, Monitoring
 from topology.settings.policies import PolicyException
@@ -32,6 +32,7 @@ __all__ = [
     "Limits",
     "Mesh",
     "Monitoring",
+    "Move",
     "Network",
     "OnDemandNodes",
     "PolicyException",

@@ -12,26 +12,49 @@ from topology import forms
 from topology.forms import Like
 from topology.settings.base import Positive, Quantity, Settings
 
+SlotRange = Annotated[str, AfterValidator(Like(r"[0-9]+-[0-9]+", "a range of slots such as 0-333"))]
 _POOLS = PoolConfig(primary_size=0, replica_size=0)
 
 
 class Shard(Settings):
-    """One shard: the region of its primary and the slots that it owns, as ranges such as 0-333.
+    """One shard: its home region and the slots that it owns, as ranges such as 0-333.
 
-    A new shard has none: it gets its slots from the others, by `python -m app.reshard`, while all serve.
+    A new shard has none: it gets its slots from the others, by `python -m app.reshard`, while all serve. `primary` is
+    the region whose instance takes the writes, its home unless it was promoted elsewhere. `generations` counts, by
+    place, how often an instance was made anew (docs/decisions/names.md).
     """
 
     id: Annotated[int, Field(ge=0)] = Field(examples=[999])
     home: str = Field(examples=[""])
-    slots: tuple[Annotated[str, AfterValidator(Like(r"[0-9]+-[0-9]+", "a range of slots such as 0-333"))], ...] = Field(
-        (), examples=[["0-999"]]
-    )
+    slots: tuple[SlotRange, ...] = Field((), examples=[["0-999"]])
+    primary: str | None = None
+    generations: dict[str, Positive] = Field(default_factory=dict)
+
+    @property
+    def at(self) -> str:
+        """The region of the primary."""
+        return self.primary or self.home
 
     @cached_property
     def key_ranges(self) -> tuple[KeyRange, ...]:
         """The slot ranges as the deployment document writes them."""
         ends = [tuple(map(int, text.split("-"))) for text in self.slots]
         return tuple(KeyRange(start=start, end=end) for start, end in ends)
+
+
+class Move(Settings):
+    """The receipt of a finished move of slots, as `python -m app.reshard` prints it. `epoch` is the map's after it."""
+
+    slots: tuple[SlotRange, ...] = Field(examples=[["300-333"]])
+    source: Annotated[int, Field(ge=0)] = Field(alias="from", examples=[0])
+    target: Annotated[int, Field(ge=0)] = Field(alias="to", examples=[1])
+    epoch: Positive = Field(examples=[2])
+
+    @property
+    def numbers(self) -> frozenset[int]:
+        """The slots that it moved."""
+        ends = [tuple(map(int, text.split("-"))) for text in self.slots]
+        return frozenset(slot for start, end in ends for slot in range(start, end + 1))
 
 
 class Database(Settings):
@@ -63,6 +86,8 @@ class Database(Settings):
     replica_lag_alarm_seconds: Positive = 30
     map_epoch: Positive = 1
     """Grows with every change of a slot's owner; `python -m app.reshard` prints the value to write here."""
+    moves: tuple[Move, ...] = ()
+    """Receipts of finished moves of slots. The last step's are enough."""
 
     @property
     def wal_limit_mib(self) -> int:

@@ -21,7 +21,7 @@ class PolicyException(Settings):
     policy: Annotated[
         str, AfterValidator(Like(r"[a-z0-9]+(-[a-z0-9]+)*", "a policy's name such as rds-retention-explicit"))
     ] = Field(examples=["none"])
-    resource: Annotated[str, AfterValidator(Like(r"\S+", "a resource's logical name such as shard-0-primary"))] = Field(
+    resource: Annotated[str, AfterValidator(Like(r"\S+", "a resource's logical name such as shard-0-us-west"))] = Field(
         examples=["none"]
     )
     reason: Annotated[str, AfterValidator(Like(r".*\S.*", "a reason"))] = Field(examples=["none"])

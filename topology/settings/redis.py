@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -49,6 +50,8 @@ class SessionKey(Settings):
         AfterValidator(Like(r"[a-z0-9][a-z0-9-]{0,30}", "an id of at most 31 small letters, digits and hyphens")),
     ] = Field(examples=["k1"])
     state: Literal["active", "decrypt", "retired"] = Field(examples=["active"])
+    since: Annotated[datetime, BeforeValidator(forms.instant)] | None = None
+    """When it got this state. A key that only decrypts says so, as it may be retired a session's lifetime later."""
 
 
 class Sessions(Settings):

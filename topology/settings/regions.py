@@ -45,6 +45,10 @@ class Region(Settings):
     region that RDS replicates them to."""
     session_replicas: tuple[str, ...] | None = None
     """Regions with a secondary of this region's Global Datastore. Default: the first two other regions."""
+    session_generations: dict[str, Positive] = Field(default_factory=dict)
+    """How often a member of this region's Global Datastore was made anew, by the region that it stands in."""
+    leaving: bool = False
+    """True: being emptied, to be taken out in a later step. No shard, copy or country has it any more."""
 
     @property
     def private_blocks(self) -> dict[str, IPv4Network]:
