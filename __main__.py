@@ -16,6 +16,7 @@ from topology import catalog
 from topology.capacity import capacity_warnings
 from topology.load import load
 from topology.naming import GLOBAL
+from topology.record import OUTPUT, record
 
 topology = load()
 for warning in capacity_warnings(topology):
@@ -38,7 +39,8 @@ documents = deployment_documents(topology, shards, caches, sessions)
 
 data = [peering, keyring, *shards, *caches.values(), *sessions.values()]
 if topology.server.deployed:
-    Clusters(topology, cells, documents, authorities.mesh, data)
+    texts = {name: document.text for name, document in documents.items()}
+    Clusters(topology, cells, texts, authorities.mesh, data)
 
 edge = Edge(topology, domain, cells, vaults, global_services)
 
@@ -50,4 +52,5 @@ pulumi.export("clusters", {name: cell.cluster.name for name, cell in cells.items
 pulumi.export("kubeconfig", {name: cell.cluster.kubeconfig_command for name, cell in cells.items()})
 pulumi.export("registries", {name: cell.registry.url for name, cell in cells.items()})
 pulumi.export("loadBalancers", {name: cell.load_balancers.public_dns for name, cell in cells.items()})
-pulumi.export("deployment", documents)
+pulumi.export("deployment", {name: document.document for name, document in documents.items()})
+pulumi.export(OUTPUT, record(topology))

@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import pulumi
 import pulumi_aws as aws
 
-from app.deployment import DatabaseConnection, Endpoint
 from components.alarms import RegionAlarms
 from components.data_access import data_security_group
 from components.iam import service_trust
@@ -18,6 +17,7 @@ from components.network import RegionNetwork
 from components.secrets import ReplicatedSecret, Vault, password
 from topology import catalog
 from topology.addressing import Tier
+from topology.instances import Instance
 from topology.naming import DATABASE
 from topology.settings import Region, Shard
 from topology.topology import Topology
@@ -127,13 +127,15 @@ class Cell(Protocol):
 
 
 class ShardDatabase(pulumi.ComponentResource):
-    """One shard: the primary in its home region, read replicas over the regions, backups in another region too.
+    """One shard: a primary, read replicas over the regions, backups in another region too.
 
-    Every replica can be promoted: it has its own region's key, subnets, parameters and security group, the primary's
-    class, Multi-AZ and backups of its own. The password is made here and kept in a secret in every region. Replicas are
-    maintained on Saturday, their primary on Sunday, no two shards' in the same hour.
+    Each instance is named by the place where it stands; which one is the primary is the stack file's to say. Every
+    replica can be promoted: it has its own region's key, subnets, parameters and security group, the primary's class,
+    Multi-AZ and backups of its own; a promotion is then `replicate_source_db` that is no more. In production an
+    instance that is taken out of the stack is left standing in AWS. The password is made here and kept in a secret in
+    every region. Replicas are maintained on Saturday, their primary on Sunday, no two shards' in the same hour.
 
-    Outputs: primary, a DatabaseConnection; replicas, one for each region that has one.
+    Outputs: hosts, each instance's address by its name; port.
     """
 
     def __init__(
@@ -146,7 +148,6 @@ class ShardDatabase(pulumi.ComponentResource):
     ) -> None:
         super().__init__("hal9:database:ShardDatabase", f"shard-{shard.id}", {}, opts)
         self._shard, self._topology, self._settings = shard, topology, topology.database
-        home = cells[shard.home]
         secret = password(f"shard-{shard.id}", self)
         ReplicatedSecret(
             f"shard-{shard.id}",
@@ -157,71 +158,69 @@ class ShardDatabase(pulumi.ComponentResource):
             shard=shard.id,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        primary = self._primary(home, secret)
-        replicas = {name: self._replica(cells[name], primary) for name in topology.replica_regions(shard)}
-        if backup := topology.backup_region(shard.home):
-            self._backups_elsewhere(cells[backup], primary)
-        self.primary = _connection(shard.home, primary)
-        self.replicas = {name: _connection(name, replica) for name, replica in replicas.items()}
-        self.register_outputs(
-            {
-                "primary": primary.address,
-                "replicas": {name: replica.address for name, replica in replicas.items()},
-            }
-        )
+        place, *places = topology.instances(shard)
+        primary = self._primary(place, cells[place.region], secret)
+        made = {place.name: primary, **{one.name: self._replica(one, cells[one.region], primary) for one in places}}
+        if backup := topology.backup_region(shard.at):
+            self._backups_elsewhere(place, cells[backup], primary)
+        self.port = PORT
+        self.hosts: dict[str, pulumi.Output[str]] = {name: instance.address for name, instance in made.items()}
+        self.register_outputs({"hosts": self.hosts})
 
-    def _identifier(self, *parts: str) -> str:
-        return self._topology.names.of(f"shard-{self._shard.id}", *parts)
+    def _identifier(self, place: Instance, *parts: str) -> str:
+        return self._topology.names.of(*place.parts, *parts)
 
     def _tags(self, region: str) -> dict[str, str]:
         return self._topology.names.tags("database", region, shard=self._shard.id)
 
-    def _primary(self, cell: Cell, secret: pulumi.Output[str]) -> aws.rds.Instance:
-        name, identifier = f"shard-{self._shard.id}-primary", self._identifier("primary", cell.region.name)
+    def _primary(self, place: Instance, cell: Cell, secret: pulumi.Output[str]) -> aws.rds.Instance:
+        """The instance that takes the writes. One that was born a replica has its database and its user already."""
         keep = self._topology.keep_backups
+        born = {"engine": "postgres", "db_name": DATABASE, "username": USERNAME, "password": secret}
         instance = aws.rds.Instance(
-            name,
-            identifier=identifier,
-            engine="postgres",
+            place.name,
+            identifier=self._identifier(place),
             engine_version=self._settings.engine_version,
-            db_name=DATABASE,
-            username=USERNAME,
-            password=secret,
             allocated_storage=self._settings.storage_gib,
             skip_final_snapshot=not keep,
-            final_snapshot_identifier=self._identifier("final") if keep else None,
+            final_snapshot_identifier=self._identifier(place, "final") if keep else None,
             allow_major_version_upgrade=self._settings.allow_major_upgrade or None,
             db_subnet_group_name=cell.database.subnet_group.name,
             kms_key_id=cell.keys.arns["database"],
             maintenance_window=self._maintenance("sun"),
-            opts=self._stateful(cell, self._logs(name, identifier, cell)),
+            # given once: where a promoted instance's region becomes the home, they are there already
+            opts=self._stateful(place, cell, ignore_changes=["dbName", "username"]),
+            **(born if place.born_primary else {}),
             **self._alike(cell),
         )
-        self._alarms(name, cell, instance, replica=False)
+        self._alarms(place.name, cell, instance, replica=False)
         return instance
 
-    def _replica(self, cell: Cell, primary: aws.rds.Instance) -> aws.rds.Instance:
-        """A read replica. At home it has its primary's key and subnets by itself; elsewhere its own region's."""
-        name = f"shard-{self._shard.id}-replica-{cell.region.name}"
-        identifier = self._identifier("replica", cell.region.name)
-        at_home = cell.region.name == self._shard.home
+    def _replica(self, place: Instance, cell: Cell, primary: aws.rds.Instance) -> aws.rds.Instance:
+        """A read replica. Beside its primary it has that one's key and subnets by itself; elsewhere its own region's."""
         instance = aws.rds.Instance(
-            name,
-            identifier=identifier,
-            replicate_source_db=primary.identifier if at_home else primary.arn,
-            db_subnet_group_name=None if at_home else cell.database.subnet_group.name,
-            kms_key_id=None if at_home else cell.keys.arns["database"],
+            place.name,
+            identifier=self._identifier(place),
+            replicate_source_db=primary.identifier if place.second else primary.arn,
+            db_subnet_group_name=None if place.second else cell.database.subnet_group.name,
+            kms_key_id=None if place.second else cell.keys.arns["database"],
             skip_final_snapshot=True,  # AWS takes none of a replica, and would not let it go
             maintenance_window=self._maintenance("sat"),
-            opts=self._stateful(cell, self._logs(name, identifier, cell)),
+            opts=self._stateful(place, cell),
             **self._alike(cell),
         )
-        self._alarms(name, cell, instance, replica=True)
+        self._alarms(place.name, cell, instance, replica=True)
         return instance
 
-    def _stateful(self, cell: Cell, after: list[pulumi.Resource]) -> pulumi.ResourceOptions:
+    def _stateful(self, place: Instance, cell: Cell, ignore_changes: list[str] | None = None) -> pulumi.ResourceOptions:
+        protect = self._topology.protect
         return pulumi.ResourceOptions(
-            parent=self, provider=cell.provider, protect=self._topology.protect, depends_on=after
+            parent=self,
+            provider=cell.provider,
+            protect=protect,
+            retain_on_delete=protect,
+            ignore_changes=ignore_changes,
+            depends_on=self._logs(place, cell),
         )
 
     def _maintenance(self, day: str) -> str:
@@ -229,12 +228,12 @@ class ShardDatabase(pulumi.ComponentResource):
         begin = 5 + 2 * (self._shard.id % 8)
         return f"{day}:{begin:02}:00-{day}:{begin + 1:02}:00"
 
-    def _logs(self, name: str, identifier: str, cell: Cell) -> list[pulumi.Resource]:
+    def _logs(self, place: Instance, cell: Cell) -> list[pulumi.Resource]:
         """The log groups that an instance writes to: made by AWS they would be unencrypted and kept for ever."""
         return [
             aws.cloudwatch.LogGroup(
-                f"{name}-{log}",
-                name=f"/aws/rds/instance/{identifier}/{log}",
+                f"{place.name}-{log}",
+                name=f"/aws/rds/instance/{self._identifier(place)}/{log}",
                 retention_in_days=self._topology.cluster.log_retention_days,
                 kms_key_id=cell.keys.arns["telemetry"],
                 tags=self._tags(cell.region.name),
@@ -276,9 +275,9 @@ class ShardDatabase(pulumi.ComponentResource):
             "tags": self._tags(cell.region.name),
         }
 
-    def _backups_elsewhere(self, cell: Cell, primary: aws.rds.Instance) -> None:
+    def _backups_elsewhere(self, place: Instance, cell: Cell, primary: aws.rds.Instance) -> None:
         aws.rds.InstanceAutomatedBackupsReplication(
-            f"shard-{self._shard.id}-backups-{cell.region.name}",
+            f"{place.name}-backups-in-{cell.region.name}",
             source_db_instance_arn=primary.arn,
             kms_key_id=cell.keys.arns["database"],
             retention_period=self._settings.backup_retention_days,
@@ -312,9 +311,3 @@ class ShardDatabase(pulumi.ComponentResource):
                 tags=self._tags(cell.region.name),
                 opts=pulumi.ResourceOptions(parent=self, provider=cell.provider),
             )
-
-
-def _connection(region: str, instance: aws.rds.Instance) -> pulumi.Output[DatabaseConnection]:
-    return instance.address.apply(
-        lambda host: DatabaseConnection(region=region, endpoint=Endpoint(host=host, port=PORT))
-    )

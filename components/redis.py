@@ -8,7 +8,6 @@ from typing import Any, Protocol
 import pulumi
 import pulumi_aws as aws
 
-from app.deployment import Endpoint, RegionalEndpoint, SessionStore
 from components.alarms import RegionAlarms
 from components.data_access import data_security_group
 from components.keys import RegionKeys
@@ -102,7 +101,7 @@ class Cell(Protocol):
 class RegionCache(pulumi.ComponentResource):
     """One region's cache: Redis in cluster mode, local to the region and replicated nowhere else.
 
-    Outputs: endpoint, the cluster's configuration endpoint.
+    Outputs: host, the cluster's configuration endpoint; port.
     """
 
     def __init__(
@@ -135,7 +134,7 @@ class RegionCache(pulumi.ComponentResource):
             tags=topology.names.tags("redis", cell.region.name),
             opts=pulumi.ResourceOptions(parent=self, provider=cell.provider),
         )
-        self.endpoint = group.configuration_endpoint_address.apply(lambda host: Endpoint(host=host, port=PORT))
+        self.host, self.port = group.configuration_endpoint_address, PORT
         members = [
             f"{shard:04}-{node:03}"
             for shard in range(1, settings.shards + 1)
@@ -152,7 +151,10 @@ class RegionSessions(pulumi.ComponentResource):
     they have of their own is their region's key, subnets and security group. No region fails over by itself: another
     region reads its local copy, and takes a session over by writing it to its own store.
 
-    Outputs: store, a SessionStore: the primary's endpoint, and one for each region with a copy.
+    Each member is named by the region of the sessions and by the region that it stands in, with a generation where a
+    copy was made anew.
+
+    Outputs: host, the primary's endpoint; copies, the endpoint of each region with a copy; port.
     """
 
     def __init__(
@@ -168,9 +170,10 @@ class RegionSessions(pulumi.ComponentResource):
         cell, settings, protect = cells[region.name], topology.redis.sessions, topology.protect
         elsewhere = topology.session_replica_regions(region)
         token = _token(f"sessions-{region.name}", self, topology, vaults)
+        member, identifier = _member(region, region.name, topology)
         primary = aws.elasticache.ReplicationGroup(
-            name,
-            replication_group_id=topology.names.of(region.name, "sessions"),
+            member,
+            replication_group_id=identifier,
             description=f"HAL9's sessions of {region.name}",
             engine="redis",
             engine_version=topology.redis.engine_version,
@@ -195,10 +198,10 @@ class RegionSessions(pulumi.ComponentResource):
                 ignore_changes=["nodeType", "engineVersion"] if elsewhere else None,
             ),
         )
-        _watch(cell, topology, name, primary, _nodes(1 + settings.replicas), self)
+        _watch(cell, topology, member, primary, _nodes(1 + settings.replicas), self)
         if any(region.name in topology.session_replica_regions(other) for other in topology.others(region.name)):
             self._watch_lag(cell, topology)
-        copies: dict[str, pulumi.Output[str]] = {}
+        self.copies: dict[str, pulumi.Output[str]] = {}
         if elsewhere:
             datastore = aws.elasticache.GlobalReplicationGroup(
                 name,
@@ -209,18 +212,18 @@ class RegionSessions(pulumi.ComponentResource):
                 engine_version=topology.redis.engine_version,
                 opts=pulumi.ResourceOptions(parent=self, provider=cell.provider, protect=protect),
             )
-            copies = {other: self._secondary(region, cells[other], datastore, topology) for other in elsewhere}
-        endpoints = pulumi.Output.all(primary.primary_endpoint_address, pulumi.Output.from_input(copies))
-        self.store = endpoints.apply(lambda hosts: _store(hosts[0], hosts[1]))
-        self.register_outputs({"primary": primary.primary_endpoint_address, "replicas": copies})
+            self.copies = {other: self._secondary(region, cells[other], datastore, topology) for other in elsewhere}
+        self.host, self.port = primary.primary_endpoint_address, PORT
+        self.register_outputs({"primary": self.host, "replicas": self.copies})
 
     def _secondary(
         self, region: Region, cell: Cell, datastore: aws.elasticache.GlobalReplicationGroup, topology: Topology
     ) -> pulumi.Output[str]:
         settings = topology.redis.sessions
+        member, identifier = _member(region, cell.region.name, topology)
         secondary = aws.elasticache.ReplicationGroup(
-            f"{region.name}-sessions-in-{cell.region.name}",
-            replication_group_id=topology.names.of(region.name, "copy", cell.region.name),
+            member,
+            replication_group_id=identifier,
             description=f"HAL9's sessions of {region.name}, copied to {cell.region.name}",
             global_replication_group_id=datastore.global_replication_group_id,
             num_cache_clusters=1 + settings.replicas,
@@ -233,14 +236,7 @@ class RegionSessions(pulumi.ComponentResource):
             tags=topology.names.tags("redis", cell.region.name),
             opts=pulumi.ResourceOptions(parent=self, provider=cell.provider, protect=topology.protect),
         )
-        _watch(
-            cell,
-            topology,
-            f"{region.name}-sessions-in-{cell.region.name}",
-            secondary,
-            _nodes(1 + settings.replicas),
-            self,
-        )
+        _watch(cell, topology, member, secondary, _nodes(1 + settings.replicas), self)
         return secondary.reader_endpoint_address
 
     def _watch_lag(self, cell: Cell, topology: Topology) -> None:
@@ -258,9 +254,12 @@ class RegionSessions(pulumi.ComponentResource):
         )
 
 
-def _store(primary: str, copies: Mapping[str, str]) -> SessionStore:
-    replicas = [RegionalEndpoint(region=name, endpoint=Endpoint(host=host, port=PORT)) for name, host in copies.items()]
-    return SessionStore(primary=Endpoint(host=primary, port=PORT), replicas=tuple(replicas))
+def _member(region: Region, place: str, topology: Topology) -> tuple[str, str]:
+    """A member's name in the program and in AWS: whose sessions, where it stands, and which one there."""
+    generation = region.session_generations.get(place, 1)
+    suffix = (f"g{generation}",) if generation > 1 else ()
+    parts = (region.name, "sessions", "in", place, *suffix)
+    return "-".join(parts), topology.names.of(region.name, "in", place, *suffix)
 
 
 def _token(name: str, parent: pulumi.Resource, topology: Topology, vaults: Mapping[str, Vault]) -> pulumi.Output[str]:

@@ -62,7 +62,7 @@ class Ground(pulumi.ComponentResource):
                 minutes=MIGRATION_MINUTES,
             )
             for shard in topology.shards
-            if shard.home == region.name
+            if shard.at == region.name
         ]
         self.register_outputs({"migrations": len(self.migrations)})
 

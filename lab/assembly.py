@@ -115,16 +115,16 @@ class Servers:
         folder, lab = self.directory / f"shard-{shard.id}", self.layout
         primary = PostgresServer(
             folder / "primary",
-            lab.host(shard.home),
+            lab.host(shard.at),
             lab.primary_port(shard),
             self._passwords[shard.id],
             settings=_DURABILITY,
         )
-        parts = [Part(f"postgres/shard-{shard.id}/primary", shard.home, primary, primary.create)]
+        parts = [Part(f"postgres/shard-{shard.id}/primary", shard.at, primary, primary.create)]
         for region in self.topology.replica_regions(shard):
             # What it copies from is the primary as its region sees it: over the link.
             source = PostgresServer(
-                folder, lab.seen_from(region, shard.home), lab.primary_port(shard), self._passwords[shard.id]
+                folder, lab.seen_from(region, shard.at), lab.primary_port(shard), self._passwords[shard.id]
             )
             replica = PostgresServer(
                 folder / region,

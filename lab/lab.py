@@ -116,7 +116,7 @@ class Lab:
             await connection.execute(f"CREATE DATABASE {DATABASE}")
             await connection.close()
         # Each primary at its own address: the schema need not travel the distances, as users' requests do.
-        near = [self.layout.primary(shard.home, shard) for shard in self.topology.shards]
+        near = [self.layout.primary(shard.at, shard) for shard in self.topology.shards]
         document = self.documents[self.layout.regions[0]]
         shards = tuple(
             structs.replace(shard, primary=primary)

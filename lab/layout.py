@@ -79,7 +79,7 @@ class Layout:
     def ports(self, region: str) -> list[int]:
         """Every port that other regions use in `region`."""
         topology = self.topology
-        primaries = [self.primary_port(shard) for shard in topology.shards if shard.home == region]
+        primaries = [self.primary_port(shard) for shard in topology.shards if shard.at == region]
         replicas = [self.replica_port(shard) for shard in topology.shards if region in topology.replica_regions(shard)]
         copies = [
             self.copy_port(other.name)
@@ -99,8 +99,8 @@ class Layout:
 
     def primary(self, viewer: str, shard: Shard) -> DatabaseConnection:
         """A shard's primary, for the deployment document of `viewer`."""
-        endpoint = self.endpoint(viewer, shard.home, self.primary_port(shard))
-        return DatabaseConnection(region=shard.home, endpoint=endpoint)
+        endpoint = self.endpoint(viewer, shard.at, self.primary_port(shard))
+        return DatabaseConnection(region=shard.at, endpoint=endpoint)
 
     def replicas(self, viewer: str, shard: Shard) -> tuple[DatabaseConnection, ...]:
         """A shard's replicas, likewise."""

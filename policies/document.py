@@ -56,7 +56,7 @@ another CPU request. The autoscaler's users a pod are a target, not the limit.
 An entry in the stack file excuses one resource from one policy until a day, that day included, at most 180 days ahead:
 
     hal9:policyExceptions:
-      - {policy: rds-retention-explicit, resource: shard-0-primary, reason: "restored from a snapshot, HAL-12", until: 2030-01-31}
+      - {policy: rds-retention-explicit, resource: shard-0-us-west, reason: "restored from a snapshot, HAL-12", until: 2030-01-31}
 
 What is excused stays in the report with its reason. An exception that has ended fails, whether anything needs it or not;
 so does one that names a policy or a resource that is not there. One that nothing needs is shown.

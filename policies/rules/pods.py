@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
 
 from plan.record import Resource
-from plan.values import is_unknown
 from policies import tokens
 from policies.expect import at, items
 from policies.stack import Stack
-from topology import budget
-from topology.load import parse
-from topology.stackfile import structure
-from topology.topology import Topology
 
 _TEMPLATE = {tokens.POD: "", tokens.CRON_JOB: "spec.jobTemplate.spec.template."}
 _UNITS = {"": 1.0, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 SIDECAR = ("sidecar.istio.io/proxyCPU", "sidecar.istio.io/proxyMemory")
 """What a pod asks for on behalf of the sidecar that Istio adds to it."""
-DOCUMENT = "deployment.json"
 
 
 def template(workload: Resource) -> str:
@@ -108,14 +101,9 @@ def selects(selector: Any, labels: Any) -> bool:
 
 
 def pool_size(stack: Stack) -> int | None:
-    """Connections that one pod opens to one Postgres instance: from the deployment document, or where that is not known
-    yet from the stack's configuration, which it is made from; None where there is neither."""
-    for config_map in stack.of(tokens.CONFIG_MAP):
-        data = at(config_map, "data")
-        document = data.get(DOCUMENT) if isinstance(data, dict) else None
-        if isinstance(document, str) and not is_unknown(document):
-            pools = json.loads(document)["pools"]
-            return max(int(pools["primarySize"]), int(pools["replicaSize"]))
-    if not stack.config:
-        return None
-    return budget.pools(parse("stack", structure(Topology, stack.config))).primary_size
+    """Connections that one pod opens to one Postgres instance, from the deployment document; None where there is none."""
+    for document in stack.of(tokens.DOCUMENT):
+        sizes = [at(document, f"document.pools.{name}") for name in ("primarySize", "replicaSize")]
+        if all(isinstance(size, int) for size in sizes):
+            return max(sizes)
+    return None

@@ -31,7 +31,7 @@ def shards(
         parsed = topology(stack, *edits)
         ground = cells(parsed)
         made = [ShardDatabase(shard, parsed, ground, vaults(ground)) for shard in parsed.shards]
-        return [{"primary": shard.primary, "replicas": shard.replicas} for shard in made]
+        return [shard.hosts for shard in made]
 
     return build(make, stack=stack, preview=preview)
 
@@ -44,22 +44,27 @@ def replicas(built: Built) -> list[Registered]:
     return [i for i in built.of("Instance") if "replicateSourceDb" in i.inputs]
 
 
+def named(shard: int, region: str) -> str:
+    """A replica's name: by the place where it stands."""
+    return f"shard-{shard}-{region}" + ("-second" if HOMES[shard] == region else "")
+
+
 def test_each_shards_primary_is_in_its_home_region() -> None:
     assert {i.name: i.region for i in primaries(shards())} == {
-        f"shard-{n}-primary": AWS[home] for n, home in HOMES.items()
+        f"shard-{n}-{home}": AWS[home] for n, home in HOMES.items()
     }
 
 
 def test_each_shard_has_a_replica_in_every_region() -> None:
     assert {(i.name, i.region) for i in replicas(shards())} == {
-        (f"shard-{n}-replica-{region}", AWS[region]) for n in HOMES for region in REGIONS
+        (named(n, region), AWS[region]) for n in HOMES for region in REGIONS
     }
 
 
 def test_a_replica_elsewhere_follows_the_primarys_arn_and_one_at_home_its_identifier() -> None:
     sources = {i.name: i.inputs["replicateSourceDb"] for i in replicas(shards())}
-    assert sources["shard-0-replica-eu-central"] == "arn:Instance:shard-0-primary"
-    assert sources["shard-0-replica-us-west"] == "hal9-prod-shard-0-primary-us-west"
+    assert sources["shard-0-eu-central"] == "arn:Instance:shard-0-us-west"
+    assert sources["shard-0-us-west-second"] == "hal9-prod-shard-0-us-west"
 
 
 def test_a_replica_takes_from_its_primary_what_it_must_not_set() -> None:
@@ -72,7 +77,7 @@ def test_a_replica_takes_from_its_primary_what_it_must_not_set() -> None:
 
 def test_every_replica_elsewhere_has_its_own_regions_key_and_subnets() -> None:
     for replica in replicas(shards()):
-        n, region = replica.name.split("-")[1], replica.name.split("-replica-")[1]
+        n, region = replica.inputs["tags"]["shard"], replica.inputs["tags"]["region"]
         if HOMES[int(n)] == region:
             continue  # AWS refuses both for a replica beside its primary, which has them
         assert replica.inputs["kmsKeyId"] == f"arn:Key:{region}-database"
@@ -81,7 +86,7 @@ def test_every_replica_elsewhere_has_its_own_regions_key_and_subnets() -> None:
 
 def test_a_replica_at_home_leaves_key_and_subnets_to_its_primary() -> None:
     for n, home in HOMES.items():
-        inputs = shards().one("Instance", f"shard-{n}-replica-{home}").inputs
+        inputs = shards().one("Instance", f"shard-{n}-{home}-second").inputs
         assert not {"kmsKeyId", "dbSubnetGroupName"} & inputs.keys()
 
 
@@ -93,7 +98,8 @@ def test_a_replica_at_home_leaves_key_and_subnets_to_its_primary() -> None:
 def test_every_replica_can_take_its_primarys_place(setting: str) -> None:
     built = shards()
     for replica in replicas(built):
-        primary = built.one("Instance", f"shard-{replica.name.split('-')[1]}-primary")
+        number = int(replica.name.split("-")[1])
+        primary = built.one("Instance", f"shard-{number}-{HOMES[number]}")
         assert replica.inputs[setting] == primary.inputs[setting]
 
 
@@ -123,9 +129,9 @@ def test_backups_are_kept_a_week_or_longer() -> None:
 def test_each_shards_backups_are_kept_in_another_region_too() -> None:
     built = shards()
     found = {b.inputs["sourceDbInstanceArn"]: b for b in built.of("InstanceAutomatedBackupsReplication")}
-    assert set(found) == {f"arn:Instance:shard-{n}-primary" for n in HOMES}
+    assert set(found) == {f"arn:Instance:shard-{n}-{home}" for n, home in HOMES.items()}
     for n, home in HOMES.items():
-        backup = found[f"arn:Instance:shard-{n}-primary"]
+        backup = found[f"arn:Instance:shard-{n}-{home}"]
         assert backup.region != AWS[home]
         assert backup.inputs["kmsKeyId"] == f"arn:Key:{next(r for r, a in AWS.items() if a == backup.region)}-database"
 
@@ -190,7 +196,7 @@ def test_production_cannot_lose_a_database_by_mistake(stack: str, kept: bool) ->
 
 def test_a_primary_that_keeps_its_backups_leaves_a_final_snapshot() -> None:
     assert {i.inputs["finalSnapshotIdentifier"] for i in primaries(shards())} == {
-        f"hal9-prod-shard-{n}-final" for n in HOMES
+        f"hal9-prod-shard-{n}-{home}-final" for n, home in HOMES.items()
     }
     assert not any("finalSnapshotIdentifier" in i.inputs for i in shards("dev").of("Instance"))
 
@@ -227,8 +233,8 @@ def test_replicas_are_patched_before_their_primaries_and_no_two_shards_at_once()
         return ends[0], ends[1]
 
     built = shards()
-    for n in HOMES:
-        begins = hours(built.one("Instance", f"shard-{n}-primary").inputs["maintenanceWindow"])[0]
+    for n, home in HOMES.items():
+        begins = hours(built.one("Instance", f"shard-{n}-{home}").inputs["maintenanceWindow"])[0]
         for replica in replicas(built):
             if replica.name.startswith(f"shard-{n}-"):
                 assert hours(replica.inputs["maintenanceWindow"])[1] <= begins
@@ -326,12 +332,33 @@ def test_a_shard_is_tagged_with_its_number() -> None:
 
 
 def test_it_exports_where_each_instance_is() -> None:
-    first = shards().value[0]
-    assert (first["primary"].region, first["primary"].endpoint.host, first["primary"].endpoint.port) == (
-        "us-west",
-        "shard-0-primary.rds",
-        5432,
-    )
-    assert {region: c.endpoint.host for region, c in first["replicas"].items()} == {
-        r: f"shard-0-replica-{r}.rds" for r in REGIONS
+    assert shards().value[0] == {
+        "shard-0-us-west": "shard-0-us-west.rds",
+        **{named(0, region): f"{named(0, region)}.rds" for region in REGIONS},
     }
+
+
+STAYED = (
+    ("shards[1].primary", "us-west"),
+    ("shards[1].generations.eu-central", 2),
+    ("shards[1].generations.ap-south", 2),
+    ("database.mapEpoch", 2),
+)
+
+
+def test_after_a_promotion_the_promoted_instance_keeps_its_name_and_is_a_replica_of_nothing() -> None:
+    before = shards().one("Instance", "shard-1-us-west")
+    after = shards(settings=STAYED).one("Instance", "shard-1-us-west")
+    assert after.inputs["identifier"] == before.inputs["identifier"] == "hal9-prod-shard-1-us-west"
+    assert "replicateSourceDb" in before.inputs
+    assert "replicateSourceDb" not in after.inputs
+    assert not {"dbName", "username", "password", "engine"} & after.inputs.keys()  # it was born with them
+
+
+def test_after_a_promotion_the_others_are_made_anew_beside_the_old_ones() -> None:
+    names = {i.name for i in shards(settings=STAYED).of("Instance") if i.name.startswith("shard-1-")}
+    assert names == {"shard-1-us-west", "shard-1-us-west-second", "shard-1-eu-central-g2", "shard-1-ap-south-g2"}
+    sources = {
+        i.name: i.inputs["replicateSourceDb"] for i in replicas(shards(settings=STAYED)) if i.name.endswith("-g2")
+    }
+    assert set(sources.values()) >= {"arn:Instance:shard-1-us-west"}

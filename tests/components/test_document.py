@@ -26,7 +26,8 @@ def documents(stack: str = "prod", preview: bool = False) -> Built:
         shards = [ShardDatabase(shard, parsed, ground, vaults(ground)) for shard in parsed.shards]
         caches = {name: RegionCache(cell, parsed, vaults(ground)) for name, cell in ground.items()}
         sessions = {r.name: RegionSessions(r, parsed, ground, vaults(ground)) for r in parsed.ordered_regions}
-        return deployment_documents(parsed, shards, caches, sessions)
+        made = deployment_documents(parsed, shards, caches, sessions)
+        return {name: document.text for name, document in made.items()}
 
     return build(make, stack=stack, preview=preview)
 
@@ -44,9 +45,9 @@ def test_each_region_has_its_own_and_they_differ_in_the_region_alone() -> None:
 def test_it_knows_every_shards_primary_and_replicas() -> None:
     for number, shard in enumerate(read().sharding.shards):
         assert (shard.id, shard.home, shard.primary.region) == (number, REGIONS[number], REGIONS[number])
-        assert shard.primary.endpoint.host == f"shard-{number}-primary.rds"
+        assert shard.primary.endpoint.host == f"shard-{number}-{REGIONS[number]}.rds"
         assert {r.region: r.endpoint.host for r in shard.replicas} == {
-            region: f"shard-{number}-replica-{region}.rds" for region in REGIONS
+            region: f"shard-{number}-{region}{'-second' if shard.home == region else ''}.rds" for region in REGIONS
         }
 
 
@@ -59,7 +60,7 @@ def test_its_slots_are_the_stack_files() -> None:
 def test_it_knows_every_regions_cache_and_session_stores() -> None:
     for region in read().regions:
         assert region.cache.host == f"{region.name}-cache.cluster"
-        assert region.sessions.primary.host == f"{region.name}-sessions.primary"
+        assert region.sessions.primary.host == f"{region.name}-sessions-in-{region.name}.primary"
         assert {r.region: r.endpoint.host for r in region.sessions.replicas} == {
             other: f"{region.name}-sessions-in-{other}.reader" for other in REGIONS if other != region.name
         }

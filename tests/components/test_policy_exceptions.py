@@ -11,7 +11,7 @@ from tests.stackfiles import put, refusal, topology
 
 ENTRY = {
     "policy": "rds-retention-explicit",
-    "resource": "shard-0-primary",
+    "resource": "shard-0-us-west",
     "reason": "restored from a snapshot, HAL-12",
     "until": "2030-01-31",
 }
@@ -21,7 +21,7 @@ def test_an_exception_has_a_policy_a_resource_a_reason_and_a_last_day() -> None:
     found = topology("prod", put("policyExceptions", [ENTRY])).policy_exceptions[0]
     assert (found.policy, found.resource, found.until) == (
         "rds-retention-explicit",
-        "shard-0-primary",
+        "shard-0-us-west",
         date(2030, 1, 31),
     )
 
@@ -38,7 +38,7 @@ def test_a_stack_file_has_no_exceptions_unless_it_names_some() -> None:
         ("reason", " ", "' ' is not a reason"),
         ("reason", ..., "is missing; it must be set"),
         ("policy", "RDS Retention", "'RDS Retention' is not a policy's name such as rds-retention-explicit"),
-        ("resource", "", "'' is not a resource's logical name such as shard-0-primary"),
+        ("resource", "", "'' is not a resource's logical name such as shard-0-us-west"),
     ],
 )
 def test_a_mistake_in_an_exception_is_told_with_its_path(key: str, value: Any, said: str) -> None:

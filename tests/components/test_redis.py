@@ -28,8 +28,9 @@ def redis(stack: str = "prod", preview: bool = False, replicas_per_shard: int = 
             stack, put("redis.cache.replicasPerShard", replicas_per_shard), put("redis.applyImmediately", now)
         )
         ground = cells(parsed)
-        caches = {name: RegionCache(cell, parsed, vaults(ground)).endpoint for name, cell in ground.items()}
-        sessions = {r.name: RegionSessions(r, parsed, ground, vaults(ground)).store for r in parsed.ordered_regions}
+        caches = {name: RegionCache(cell, parsed, vaults(ground)).host for name, cell in ground.items()}
+        made = {r.name: RegionSessions(r, parsed, ground, vaults(ground)) for r in parsed.ordered_regions}
+        sessions = {name: (store.host, store.copies) for name, store in made.items()}
         return {"caches": caches, "sessions": sessions}
 
     return build(make, stack=stack, preview=preview)
@@ -37,6 +38,11 @@ def redis(stack: str = "prod", preview: bool = False, replicas_per_shard: int = 
 
 def groups(built: Built, ending: str) -> list[Registered]:
     return [g for g in built.of("ReplicationGroup") if g.name.endswith(ending)]
+
+
+def stores(built: Built) -> list[Registered]:
+    """The session stores themselves, each in its own region."""
+    return [g for g in built.of("ReplicationGroup") if "numCacheClusters" in g.inputs and g not in secondaries(built)]
 
 
 def secondaries(built: Built) -> list[Registered]:
@@ -51,7 +57,7 @@ def test_each_region_has_a_cache_of_its_own_in_cluster_mode() -> None:
 
 def test_a_cache_is_replicated_to_no_other_region() -> None:
     assert {d.inputs["primaryReplicationGroupId"] for d in redis().of("GlobalReplicationGroup")} == {
-        f"{region}-sessions-id" for region in REGIONS
+        f"{region}-sessions-in-{region}-id" for region in REGIONS
     }
 
 
@@ -103,7 +109,7 @@ def test_a_cache_without_replicas_is_not_multi_az() -> None:
 
 
 def test_session_stores_keep_snapshots() -> None:
-    assert {g.inputs["snapshotRetentionLimit"] for g in groups(redis(), "-sessions")} == {7}
+    assert {g.inputs["snapshotRetentionLimit"] for g in stores(redis())} == {7}
 
 
 def test_a_cache_evicts_and_a_session_store_does_not() -> None:
@@ -137,9 +143,9 @@ def test_redis_stands_in_the_data_tier() -> None:
 @pytest.mark.parametrize(("stack", "kept"), [("prod", True), ("dev", False)])
 def test_session_stores_are_protected_in_production_and_caches_never(stack: str, kept: bool) -> None:
     built = redis(stack)
-    assert {g.protect for g in groups(built, "-sessions") + secondaries(built)} == {kept}
+    assert {g.protect for g in stores(built) + secondaries(built)} == {kept}
     assert {g.protect for g in groups(built, "-cache")} == {False}
-    assert {"finalSnapshotIdentifier" in g.inputs for g in groups(built, "-sessions")} == {kept}
+    assert {"finalSnapshotIdentifier" in g.inputs for g in stores(built)} == {kept}
 
 
 def test_a_redis_password_is_in_every_region() -> None:
@@ -203,9 +209,9 @@ def test_a_datastore_carries_the_size_and_version_of_its_members() -> None:
     for datastore in redis().of("GlobalReplicationGroup"):
         assert datastore.inputs["cacheNodeType"] == "cache.r6g.large"
         assert datastore.inputs["engineVersion"] == "7.1"
-    for primary in groups(redis(), "-sessions"):
+    for primary in stores(redis()):
         assert {"nodeType", "engineVersion"} <= set(primary.ignore_changes)
-    for alone in [*groups(redis("dev"), "-sessions"), *groups(redis(), "-cache")]:
+    for alone in [*stores(redis("dev")), *groups(redis(), "-cache")]:
         assert not alone.ignore_changes
 
 
@@ -218,10 +224,10 @@ def test_a_change_of_size_is_made_when_the_operator_says_now(now: bool) -> None:
 
 def test_it_exports_each_store_with_its_copies() -> None:
     value = redis().value
-    assert value["caches"]["us-west"].host == "us-west-cache.cluster"
-    store = value["sessions"]["us-west"]
-    assert store.primary.host == "us-west-sessions.primary"
-    assert [(c.region, c.endpoint.host) for c in store.replicas] == [
+    assert value["caches"]["us-west"] == "us-west-cache.cluster"
+    host, copies = value["sessions"]["us-west"]
+    assert host == "us-west-sessions-in-us-west.primary"
+    assert list(copies.items()) == [
         ("eu-central", "us-west-sessions-in-eu-central.reader"),
         ("ap-south", "us-west-sessions-in-ap-south.reader"),
     ]

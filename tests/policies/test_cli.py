@@ -23,7 +23,7 @@ from tests.policies.edits import edited, put
 @pytest.fixture
 def public(prod: Stack) -> Stack:
     """Prod with a public database."""
-    return edited(prod, tokens.RDS, ["shard-0-primary"], put(("publiclyAccessible",), True))
+    return edited(prod, tokens.RDS, ["shard-0-us-west"], put(("publiclyAccessible",), True))
 
 
 def test_a_stack_that_passes_ends_with_0(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -57,7 +57,7 @@ def test_a_stack_that_is_not_there_is_told(capsys: pytest.CaptureFixture[str]) -
 def test_a_message_says_resource_value_wanted_and_fix(public: Stack, judged: Judge) -> None:
     text = " ".join(report(judged(public)).split())
     assert (
-        "shard-0-primary (aws:rds/instance:Instance): publiclyAccessible is true; wanted publiclyAccessible false. "
+        "shard-0-us-west (aws:rds/instance:Instance): publiclyAccessible is true; wanted publiclyAccessible false. "
         "Fix: hal9:protect; the rest is components/database.py's" in text
     )
     assert (
@@ -84,7 +84,7 @@ def test_junit_skips_what_is_disabled(prod: Stack, judged: Judge) -> None:
 
 
 def test_a_secret_that_is_not_marked_is_named_and_not_shown(prod: Stack, judged: Judge) -> None:
-    broken = edited(prod, tokens.RDS, ["shard-0-primary"], put(("password",), "hunter2"))
+    broken = edited(prod, tokens.RDS, ["shard-0-us-west"], put(("password",), "hunter2"))
     text = report(judged(broken)) + junit(judged(broken))
     assert "password is not marked as secret" in text
     assert "hunter2" not in text

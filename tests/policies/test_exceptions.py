@@ -18,14 +18,14 @@ from topology.settings import PolicyException
 POLICY = "rds-retention-explicit"
 
 
-def entry(until: date = TODAY, policy: str = POLICY, resource: str = "shard-0-primary") -> PolicyException:
+def entry(until: date = TODAY, policy: str = POLICY, resource: str = "shard-0-us-west") -> PolicyException:
     return PolicyException(policy=policy, resource=resource, reason="restored from a snapshot, HAL-12", until=until)
 
 
 @pytest.fixture
 def short(prod: Stack) -> Stack:
     """Prod with one database whose backups are short."""
-    return edited(prod, tokens.RDS, ["shard-0-primary"], put(("backupRetentionPeriod",), 1))
+    return edited(prod, tokens.RDS, ["shard-0-us-west"], put(("backupRetentionPeriod",), 1))
 
 
 def verdict(judgement: Judgement) -> tuple[int, int]:
@@ -51,13 +51,13 @@ def test_an_exception_that_has_ended_fails_though_nothing_needs_it(prod: Stack, 
     judgement = judged(prod, (entry(TODAY - timedelta(days=1)),))
     assert judgement.stopped
     assert judgement.mistakes == (
-        "hal9:policyExceptions[0].until: 2030-01-14 is past; mend shard-0-primary (restored from a snapshot, HAL-12) "
+        "hal9:policyExceptions[0].until: 2030-01-14 is past; mend shard-0-us-west (restored from a snapshot, HAL-12) "
         "and take the entry out",
     )
 
 
 def test_an_exception_excuses_no_other_resource(short: Stack, judged: Judge) -> None:
-    assert verdict(judged(short, (entry(resource="shard-1-primary"),))) == (1, 0)
+    assert verdict(judged(short, (entry(resource="shard-1-eu-central"),))) == (1, 0)
 
 
 def test_an_exception_excuses_from_no_other_policy(short: Stack, judged: Judge) -> None:
@@ -71,8 +71,8 @@ def test_an_exception_from_a_policy_that_is_not_there_fails(prod: Stack, judged:
 
 
 def test_an_exception_for_a_resource_that_is_not_there_fails(prod: Stack, judged: Judge) -> None:
-    assert judged(prod, (entry(resource="shard-9-primary"),)).mistakes == (
-        "hal9:policyExceptions[0].resource: shard-9-primary is no resource of this stack; take the entry out",
+    assert judged(prod, (entry(resource="shard-9-us-west"),)).mistakes == (
+        "hal9:policyExceptions[0].resource: shard-9-us-west is no resource of this stack; take the entry out",
     )
 
 
@@ -84,13 +84,13 @@ def test_an_exception_cannot_be_for_ever(prod: Stack, judged: Judge) -> None:
 def test_an_exception_that_nothing_needs_is_shown(prod: Stack, judged: Judge) -> None:
     judgement = judged(prod, (entry(),))
     assert not judgement.stopped
-    assert "  rds-retention-explicit: shard-0-primary" in report(judgement).splitlines()
+    assert "  rds-retention-explicit: shard-0-us-west" in report(judgement).splitlines()
 
 
 def test_what_is_excused_is_shown_with_its_reason_and_its_day(short: Stack, judged: Judge) -> None:
     text = " ".join(report(judged(short, (entry(),))).split())
     assert (
-        "rds-retention-explicit: shard-0-primary: backupRetentionPeriod is 1; until 2030-01-15: restored from a "
+        "rds-retention-explicit: shard-0-us-west: backupRetentionPeriod is 1; until 2030-01-15: restored from a "
         "snapshot, HAL-12" in text
     )
 

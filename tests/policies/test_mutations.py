@@ -21,7 +21,7 @@ WIRING: dict[str, tuple[str, str, Any]] = {
         "us-west-data-us-west-2a",
         lambda stack: sources("routeTableId", find(stack, tokens.ROUTE_TABLE, "us-west-public").urn),
     ),
-    "shard-replica-every-other-region": (tokens.RDS, "shard-0-replica-eu-central", lambda _: gone),
+    "shard-replica-every-other-region": (tokens.RDS, "shard-0-eu-central", lambda _: gone),
     "kms-key-region-matches-resource": (
         tokens.REDIS,
         "us-west-cache",

@@ -37,7 +37,7 @@ def _with_a_public_database() -> None:
     plain = aws.rds.Instance.__init__
 
     def opened(self: Any, name: str, *arguments: Any, **inputs: Any) -> None:
-        if name == "shard-0-primary":
+        if name == "shard-0-us-west":
             inputs["publicly_accessible"] = True
         plain(self, name, *arguments, **inputs)
 
@@ -71,7 +71,7 @@ def test_a_stack_passes_the_pack(stack: str, engine_on: EngineOn, tmp_path: Path
 def test_a_public_database_is_stopped_with_the_words_of_make_policy(
     engine_on: EngineOn, tmp_path: Path, prod: Stack, judged: Judge
 ) -> None:
-    broken = edited(prod, tokens.RDS, ["shard-0-primary"], put(("publiclyAccessible",), True))
+    broken = edited(prod, tokens.RDS, ["shard-0-us-west"], put(("publiclyAccessible",), True))
     said = next(v for v in judged(broken).verdicts if v.policy.name == PUBLIC).messages
     assert len(said) == 1
     engine = engine_on(_project(tmp_path), "dev", language_host=False)
