@@ -4,7 +4,7 @@ TAG    ?= $(shell git rev-parse --short=12 HEAD)
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help preview policy preflight facts checkov policies-doc manifests test test-rules test-cluster test-control test-mesh test-image lint image bench clean bench-app run-app fuzz map lab lab-status lab-down load fault capacity test-lab test-reshard test-engine
+.PHONY: help preview diff policy preflight facts checkov policies-doc manifests test test-rules test-cluster test-control test-mesh test-image lint image bench clean bench-app run-app fuzz map lab lab-status lab-down load fault capacity test-lab test-reshard test-engine
 
 help:  ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ help:  ## what there is
 
 preview: .venv/program  ## what `pulumi up` would build for STACK=dev|prod; no cloud, no credentials
 	@.venv/bin/python -m plan preview --stack $(STACK) $(if $(JSON),--json "$(JSON)")
+
+diff: .venv/program  ## what a change of STACK does to BASE=revision|file|record.json; ACCEPT="prod/path: reason" lets one edit through
+	@.venv/bin/python -m diff --stack $(STACK) --base "$(or $(BASE),HEAD)" $(if $(ACCEPT),--accept "$(ACCEPT)") $(if $(MARKDOWN),--markdown $(MARKDOWN)) $(if $(JSON),--json $(JSON))
 
 policy: .venv/program  ## every policy asked of the plan of STACK=dev|prod, as a table and as out/policy-STACK.xml
 	@.venv/bin/python -m policies.cli --stack $(STACK) --junit out/policy-$(STACK).xml
