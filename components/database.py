@@ -176,7 +176,7 @@ class ShardDatabase(pulumi.ComponentResource):
     def _primary(self, place: Instance, cell: Cell, secret: pulumi.Output[str]) -> aws.rds.Instance:
         """The instance that takes the writes. One that was born a replica has its database and its user already."""
         keep = self._topology.keep_backups
-        born = {"engine": "postgres", "db_name": DATABASE, "username": USERNAME, "password": secret}
+        born: dict[str, Any] = {"engine": "postgres", "db_name": DATABASE, "username": USERNAME, "password": secret}
         instance = aws.rds.Instance(
             place.name,
             identifier=self._identifier(place),

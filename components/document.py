@@ -69,7 +69,7 @@ def deployment_documents(
         )
         for name, store in sessions.items()
     }
-    known = {
+    known: dict[str, Any] = {
         "primaries": [first for first, *_ in connections],
         "replicas": [rest for _, *rest in connections],
         "caches": {name: endpoint(f"{name}-cache", cache.host, cache.port) for name, cache in caches.items()},

@@ -297,7 +297,8 @@ def asked(plugin: Path, types: Mapping[str, Iterable[str]]) -> dict[str, Any]:
             if not provider.knows(name):
                 continue
             settable = provider.settable(name)
-            replaces, silent = [], []
+            replaces: list[str] = []
+            silent: list[str] = []
             for prop in sorted(types[token]):
                 attribute = _attribute(name, prop, settable)
                 if attribute is None:

@@ -21,7 +21,7 @@ class Shard(Settings):
 
     A new shard has none: it gets its slots from the others, by `python -m app.reshard`, while all serve. `primary` is
     the region whose instance takes the writes, its home unless it was promoted elsewhere. `generations` counts, by
-    place, how often an instance was made anew (docs/decisions/names.md).
+    place, how often an instance was made anew (docs/decisions/0007-change.md).
     """
 
     id: Annotated[int, Field(ge=0)] = Field(examples=[999])
