@@ -18,7 +18,7 @@ from plan import PlanError, files, run
 from plan.export import to_json
 from plan.manifests import write_manifests
 from plan.program import REPOSITORY
-from plan.report import Style, report
+from plan.report import WIDTH, Style, report
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,7 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         return _fail(str(error))
     if not options.quiet and not (options.json and files.is_standard_output(options.json)):
-        print(report(plan, Style(sys.stdout.isatty() and "NO_COLOR" not in os.environ)))
+        colours = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        print(report(plan, Style(colours, console.columns(WIDTH))))
     return 0
 
 

@@ -11,15 +11,17 @@ from plan.record import Plan, Resource
 from plan.values import unknown_paths
 
 WIDTH = 100
+TREE_WIDTH = 80
+COUNT_WIDTH = 6
 TYPE_WIDTH = 36
 NOWHERE = "none"
 
 
 class Style:
-    """Colours, or none."""
+    """Colours, or none, and the columns that there are."""
 
-    def __init__(self, colours: bool) -> None:
-        self._colours = colours
+    def __init__(self, colours: bool, width: int = WIDTH) -> None:
+        self._colours, self.width = colours, width
 
     def bold(self, text: str) -> str:
         """For headings."""
@@ -34,25 +36,26 @@ class Style:
 
 
 def report(plan: Plan, style: Style) -> str:
-    """The whole text, lines of at most 100 columns."""
+    """The whole text, lines of at most the columns that there are, but for single words that are longer."""
     made = [resource for resource in plan.resources if resource.custom]
-    lines = [style.bold(f"{plan.project} {plan.stack}: {len(made)} resources would be created"), ""]
+    head = f"{plan.project} {plan.stack}: {len(made)} resources would be created"
+    lines = [*map(style.bold, textwrap.wrap(head, style.width)), ""]
     lines += _tree(plan, style)
     lines += ["", style.bold("By type and region"), *_table(made, style)]
-    lines += ["", style.bold("Outputs"), *(_outputs(plan.outputs, "  ") or ["  none"])]
-    lines += ["", style.bold("Not known before the deployment"), *_unknown(plan)]
+    lines += ["", style.bold("Outputs"), *(_outputs(plan.outputs, "  ", style.width) or ["  none"])]
+    lines += ["", style.bold("Not known before the deployment"), *_unknown(plan, style.width)]
     if plan.messages:
         lines += [
             "",
             style.bold("The program said"),
-            *(line for message in dict.fromkeys(plan.messages) for line in _wrapped(message, [])),
+            *(line for message in dict.fromkeys(plan.messages) for line in _wrapped(message, [], style.width)),
         ]
     components = sum(not resource.custom for resource in plan.resources)
     protected = sum(resource.protect for resource in made)
     summary = (
         f"{len(made)} resources in {components} components, {protected} protected; planned in {plan.seconds:.1f} s"
     )
-    return "\n".join([*lines, "", style.bold(summary)])
+    return "\n".join([*lines, "", *map(style.bold, textwrap.wrap(summary, style.width))])
 
 
 def _tree(plan: Plan, style: Style) -> Iterator[str]:
@@ -66,7 +69,7 @@ def _tree(plan: Plan, style: Style) -> Iterator[str]:
         groups.setdefault(_place(resource, children), []).append(resource)
     for region in sorted(groups, key=lambda place: not place):  # what spans regions comes last
         inside = [one for top in groups[region] for one in _made(top, children)]
-        yield style.bold(_line("", region or "across regions", len(inside)))
+        yield style.bold(_line("", region or "across regions", len(inside), style.width))
         yield from _branches(groups[region], children, "", style)
 
 
@@ -76,19 +79,22 @@ def _branches(
     """Components one a line, resources that stand beside them as counts of their types."""
     components = [one for one in siblings if not one.custom]
     kinds = _kinds(made for one in siblings if one.custom for made in _made(one, children))
-    rest = textwrap.wrap(kinds, WIDTH - len(indent) - 3) if kinds else []
+    rest = textwrap.wrap(kinds, style.width - len(indent) - 3) if kinds else []
     for index, component in enumerate(components):
         last = index == len(components) - 1 and not rest
         label = f"{component.kind} {component.name}"
-        yield _line(f"{indent}{'└─' if last else '├─'} ", label, len(_made(component, children)))
+        yield _line(f"{indent}{'└─' if last else '├─'} ", label, len(_made(component, children)), style.width)
         yield from _branches(children.get(component.urn, []), children, f"{indent}{'   ' if last else '│  '}", style)
     for index, line in enumerate(rest):
         yield style.faint(f"{indent}{'└─' if index == 0 else '  '} {line}")
 
 
-def _line(indent: str, label: str, count: int) -> str:
-    """A label with its count at the right margin of the tree."""
-    return f"{indent}{label}{count:>{max(WIDTH - 20 - len(indent) - len(label), 6)}}"
+def _line(indent: str, label: str, count: int, width: int) -> str:
+    """A label with its count at the right margin of the tree; one that is too long loses its end."""
+    margin = min(width, TREE_WIDTH)
+    room = margin - len(indent) - COUNT_WIDTH
+    label = label if len(label) <= room else f"{label[: room - 1]}…"
+    return f"{indent}{label}{count:>{margin - len(indent) - len(label)}}"
 
 
 def _made(resource: Resource, children: Mapping[str, list[Resource]]) -> list[Resource]:
@@ -117,10 +123,12 @@ def _table(made: list[Resource], style: Style) -> Iterator[str]:
     counts = Counter((_type(r), r.region or NOWHERE) for r in made)
     totals = Counter(map(_type, made))
     types = sorted(totals)
-    width = min(max(map(len, types), default=0), TYPE_WIDTH)
+    regions = sorted({region for _, region in counts}, key=lambda name: (name == NOWHERE, name))
+    beside = len("  ") + max(map(len, regions), default=0) + len("  ") + len("   total")
+    width = min(max(map(len, types), default=0), TYPE_WIDTH, max(style.width - beside, 8))
     blocks: list[list[str]] = [[]]
-    for region in sorted({region for _, region in counts}, key=lambda name: (name == NOWHERE, name)):
-        if sum(len(name) + 2 for name in [*blocks[-1], region]) > WIDTH - len("  ") - width - len("   total"):
+    for region in regions:
+        if sum(len(name) + 2 for name in [*blocks[-1], region]) > style.width - len("  ") - width - len("   total"):
             blocks.append([])
         blocks[-1].append(region)
     for block in blocks:
@@ -144,16 +152,16 @@ def _type(resource: Resource) -> str:
     return f"{package} {kind}" if package == "kubernetes" or place == "index" else f"{package}:{place} {kind}"
 
 
-def _outputs(outputs: Any, indent: str) -> list[str]:
+def _outputs(outputs: Any, indent: str, width: int) -> list[str]:
     """Nested outputs, one value a line."""
     lines: list[str] = []
     items = outputs.items() if isinstance(outputs, Mapping) else ((str(i), v) for i, v in enumerate(outputs))
     for name, value in items:
         if isinstance(value, (Mapping, list)) and value:
-            lines += [f"{indent}{name}:", *_outputs(value, indent + "  ")]
+            lines += [f"{indent}{name}:", *_outputs(value, indent + "  ", width)]
         else:
             first, *more = textwrap.wrap(
-                _shown(value), WIDTH - len(indent) - len(name) - 2, break_on_hyphens=False
+                _shown(value), max(width - len(indent) - len(name) - 2, 12), break_on_hyphens=False
             ) or [""]
             lines += [f"{indent}{name}: {first}", *(f"{indent}{' ' * (len(name) + 2)}{line}" for line in more)]
     return lines
@@ -165,15 +173,15 @@ def _shown(value: Any) -> str:
     return "empty" if value in ({}, []) else str(value)
 
 
-def _unknown(plan: Plan) -> Iterator[str]:
+def _unknown(plan: Plan, width: int) -> Iterator[str]:
     """Which outputs and how many inputs wait for the cloud, and for which resources."""
     outputs = list(unknown_paths(plan.outputs))
     waiting = {resource.urn: resource.unknown for resource in plan.resources if resource.unknown}
     inputs = sum(map(len, waiting.values()))
-    yield from _wrapped(f"{len(outputs)} {'output' if len(outputs) == 1 else 'outputs'}", outputs)
+    yield from _wrapped(f"{len(outputs)} {'output' if len(outputs) == 1 else 'outputs'}", outputs, width)
     sources = Counter(_kind(plan.by_urn[urn]) for urn in _awaited(plan) if urn in plan.by_urn)
     names = [kind if count == 1 else f"{kind} x{count}" for kind, count in sorted(sources.items())]
-    yield from _wrapped(f"{inputs} inputs of {len(waiting)} resources, from", names)
+    yield from _wrapped(f"{inputs} inputs of {len(waiting)} resources, from", names, width)
 
 
 def _awaited(plan: Plan) -> set[str]:
@@ -187,6 +195,6 @@ def _awaited(plan: Plan) -> set[str]:
     }
 
 
-def _wrapped(head: str, names: list[str]) -> list[str]:
+def _wrapped(head: str, names: list[str], width: int) -> list[str]:
     text = f"{head}: {', '.join(names)}" if names else head
-    return textwrap.wrap(text, WIDTH, initial_indent="  ", subsequent_indent="    ", break_long_words=False)
+    return textwrap.wrap(text, width, initial_indent="  ", subsequent_indent="    ", break_long_words=False)

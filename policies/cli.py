@@ -22,7 +22,7 @@ from policies import configuration
 from policies.exceptions import exceptions_of
 from policies.judge import Judgement, judge
 from policies.registry import POLICIES
-from policies.report import junit, report
+from policies.report import WIDTH, junit, report
 from policies.stack import Stack
 
 
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     if options.junit and files.is_standard_output(options.junit):
         return int(judgement.stopped)
-    print(report(judgement))
+    print(report(judgement, console.columns(WIDTH)))
     print(f"planned in {plan.seconds:.1f} s, judged in {time.perf_counter() - begun:.1f} s")
     return int(judgement.stopped)
 

@@ -12,30 +12,36 @@ from policies.policy import Level
 WIDTH = 120
 
 
-def report(judgement: Judgement) -> str:
-    """The whole text, lines of at most 120 columns but for a message's own words."""
+def report(judgement: Judgement, columns: int = WIDTH) -> str:
+    """The whole text, lines of at most `columns` but for single words that are longer."""
+    return "\n".join(line for long in _lines(judgement, columns) for line in _wrapped(long, columns))
+
+
+def _lines(judgement: Judgement, columns: int) -> list[str]:
+    """The text's lines, however long they are."""
     verdicts = judgement.verdicts
     width = max(len(verdict.policy.name) for verdict in verdicts)
     head = f"  {'policy':<{width}}  level      passed  violated  excused  at deployment"
     lines = [head, *(_row(verdict, width) for verdict in verdicts)]
+    if len(head) > columns:
+        lines = [_counts(verdict) for verdict in verdicts]
     if changed := [(v.policy.name, change) for v in verdicts for change in v.configured.changes]:
         lines += ["", f"Set for {judgement.stack}, other than the defaults", *(f"  {n}: {c}" for n, c in changed)]
     for verdict in verdicts:
         if verdict.violations:
             lines += ["", f"{verdict.policy.name} ({verdict.level}): {verdict.policy.prevents}"]
-            lines += [line for message in verdict.messages for line in _wrapped(message)]
+            lines += [f"  {message}" for message in verdict.messages]
     if excused := [(v.policy.name, found, e) for v in verdicts for found, e in v.excused]:
         lines += ["", "Excused"]
         for name, violation, exception in excused:
             subject = violation.resource.name if violation.resource else "the stack"
-            text = f"{name}: {subject}: {violation.found}; until {exception.until}: {exception.reason}"
-            lines += _wrapped(text)
+            lines.append(f"  {name}: {subject}: {violation.found}; until {exception.until}: {exception.reason}")
     if judgement.mistakes:
         lines += ["", "Exceptions that do not hold", *(f"  {mistake}" for mistake in judgement.mistakes)]
     if judgement.unused:
         lines += ["", "Exceptions that nothing needs any more; take them out"]
         lines += [f"  {e.policy}: {e.resource}" for e in judgement.unused]
-    return "\n".join([*lines, "", _summary(judgement)])
+    return [*lines, "", _summary(judgement)]
 
 
 def _row(verdict: Verdict, width: int) -> str:
@@ -45,10 +51,27 @@ def _row(verdict: Verdict, width: int) -> str:
     return f"  {verdict.policy.name:<{width}}  {verdict.level:<9}  {cells}"
 
 
-def _wrapped(text: str) -> list[str]:
+def _counts(verdict: Verdict) -> str:
+    """A row for a terminal that the table does not fit: the counts that are not nought, by name."""
+    if verdict.level is Level.DISABLED:
+        return f"  {verdict.policy.name}: {verdict.level}"
+    counts = {
+        "passed": verdict.passed, "violated": len(verdict.violations), "excused": len(verdict.excused),
+        "at deployment": len(verdict.later),
+    }  # fmt: skip
+    told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    return f"  {verdict.policy.name}: {verdict.level}{', ' if told else ''}{told}"
+
+
+def _wrapped(line: str, columns: int) -> list[str]:
+    """A line as it is where it fits, else wrapped between words, below its own indent."""
+    if len(line) <= columns:
+        return [line]
+    indent = line[: len(line) - len(line.lstrip())]
     return textwrap.wrap(
-        text, WIDTH, initial_indent="  ", subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
-    )
+        line.strip(), columns, initial_indent=indent, subsequent_indent=f"{indent}  ", break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip
 
 
 def _summary(judgement: Judgement) -> str:

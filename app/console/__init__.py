@@ -16,6 +16,7 @@ This module imports nothing that takes time.
 import codecs
 import io
 import os
+import shutil
 import signal
 import sys
 import warnings
@@ -36,6 +37,11 @@ def prepare() -> None:
     os.close(lowest)
     codecs.register_error("plain", _plain)
     sys.stdout, sys.stderr = _Stream.onto(1, sys.stdout), _Stream.onto(2, sys.stderr)
+
+
+def columns(most: int, least: int = 40) -> int:
+    """How wide a report may be: as the terminal is (COLUMNS says so too), between `least` and `most`."""
+    return max(least, min(most, shutil.get_terminal_size((most, 0)).columns))
 
 
 def run(main: Callable[[], int]) -> NoReturn:

@@ -32,6 +32,12 @@ for name, region in pulumi.Config().require_object("regions").items():
 REGIONS = {"sample:regions": {"us-west": "us-west-2", "eu-central": "eu-central-1"}}
 
 
+@pytest.fixture(autouse=True)
+def no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing says how wide the terminal is, whoever runs the tests."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+
 def preview(project: Path, *more: str) -> int:
     return main(["preview", "--stack", "dev", "--project", str(project), *more])
 
@@ -61,6 +67,18 @@ def test_a_preview_prints_the_tree_the_counts_the_outputs_and_what_is_unknown(
     assert "  2 outputs: us-west.vpc, eu-central.vpc" in lines or "  2 outputs: eu-central.vpc, us-west.vpc" in lines
     assert "  6 inputs of 6 resources, from: Vpc x2" in lines
     assert lines[-1].startswith("11 resources in 2 components, 0 protected; planned in ")
+
+
+@pytest.mark.parametrize("columns", [40, 80])
+def test_a_preview_fits_a_narrow_terminal(
+    columns: int, program: Programs, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    body = CELLS + "\npulumi.export('long', 'word ' * 60)\nfor n in range(40): pulumi.export(f'output-{n}', west.id)"
+    assert preview(program(body, REGIONS)) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert [line for line in told if len(line) > columns] == []
+    assert "  output-39: [unknown]" in told
 
 
 def test_a_preview_fits_a_hundred_columns(program: Programs, capsys: pytest.CaptureFixture[str]) -> None:

@@ -70,6 +70,13 @@ def test_a_row_counts_what_passed_and_what_did_not(public: Stack, judged: Judge)
     assert row.split() == ["rds-private-encrypted-protected", "mandatory", "11", "1", "-", "-"]
 
 
+@pytest.mark.parametrize("columns", [40, 80, 120])
+def test_the_report_fits_the_terminal_but_for_words_that_are_longer(columns: int, public: Stack, judged: Judge) -> None:
+    lines = report(judged(public), columns).splitlines()
+    assert [line for line in lines if len(line) > columns and len(line.split()) > 1] == []
+    assert "mandatory, 11 passed, 1 violated" in " ".join(" ".join(lines).split()) or columns == 120
+
+
 def test_junit_has_a_failure_for_a_mandatory_violation_alone(public: Stack, judged: Judge) -> None:
     root = ElementTree.fromstring(junit(judged(public)))
     failures = [case.get("name") for case in root.iter("testcase") if case.find("failure") is not None]
