@@ -86,7 +86,9 @@ def run(command: str, clone: Path, env: Mapping[str, str]) -> str:
     if spoilt := [found[0] for line in said[-5:] if (found := _SKIPPED.search(line)) and found[1] != "0"]:
         raise FreshError(f"`{command}`: {', '.join(spoilt)}")
     used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return f"{took:.0f} s, {used:.0f} s of processors"
+    figures = f"{took:.0f} s, {used:.0f} s of processors"
+    print(f"--- {figures}", flush=True)
+    return figures
 
 
 def checks(clone: Path, env: dict[str, str], commands: list[str]) -> Iterator[str]:
