@@ -4,7 +4,7 @@ TAG    ?= $(shell git rev-parse --short=12 HEAD)
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help preview diff policy preflight facts checkov policies-doc manifests test test-rules test-cluster test-control test-mesh test-image lint image bench clean bench-app run-app fuzz map lab lab-status lab-down load fault capacity test-lab test-reshard test-engine
+.PHONY: help test-system test-fresh preview policy checkov policies-doc manifests test test-rules test-cluster test-control test-mesh test-image lint image bench clean bench-app run-app fuzz map lab lab-status lab-down load fault capacity test-lab test-reshard test-engine diff preflight facts
 
 help:  ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,13 @@ manifests: .venv/program  ## each cluster's Kubernetes objects, into out/manifes
 test: .venv/dev  ## unit and property tests, real PostgreSQL and Redis included
 	@.venv/bin/python -m pytest -n auto --dist loadfile -m "not engine and not cluster and not control and not mesh and not image and not lab and not reshard and not fuzz and not rules" tests
 	@.venv/bin/python -m tools.build --lane "make test-rules" --ask promtool
+
+test-system: .venv/dev  ## the app's tests on the machine's own Redis, PostgreSQL and nginx, in place of the wheels'
+	@HAL9_SERVERS=system .venv/bin/python -m pytest -n auto --dist loadfile -m "not reshard and not fuzz and not rules" \
+	  tests/app tests/lab/servers tests/components/manifests/test_nginx.py
+
+test-fresh:  ## README's first commands in a fresh clone that sees no server of the system
+	@$(PYTHON) -m tools.fresh
 
 test-rules: .venv/dev  ## every alert and recording rule by promtool: firing, silent, without data
 	@.venv/bin/python -m tools.build --lane rules promtool

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.app.fixtures_postgres import databases, deployment, make_databases, postgres
+import pytest
+
+from tests.app.fixtures_postgres import databases, deployment, make_databases, moves_slots, postgres
 from tests.app.fixtures_redis import redis_document, redis_regions, redis_servers
 from tests.app.fixtures_sessions import world
 
@@ -16,3 +18,10 @@ __all__ = [
     "redis_servers",
     "world",
 ]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if not moves_slots():
+        terminalreporter.write_line(
+            "left out: tests/app/reshard, as this PostgreSQL of the system moves no slots (16 does)"
+        )

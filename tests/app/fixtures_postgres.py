@@ -39,11 +39,21 @@ from app.deployment import (
 )
 from app.metrics import Metrics
 from app.migrate import migrate, seed_slots
+from lab.servers import programs
 from lab.servers.postgres import DATABASE, SUPERUSER, PostgresServer
 from lab.servers.process import work_directory
 
 REGIONS = ("us-west", "eu-central", "ap-south")
 KEY_RANGES = ((0, 333), (334, 666), (667, 999))
+
+MOVES_SLOTS = 16
+"""The PostgreSQL that subscriptions with `origin = none` came with."""
+
+
+def moves_slots() -> bool:
+    """Whether the servers here can move slots; those of the system may be too old."""
+    return programs.version(programs.postgres() / "postgres") >= MOVES_SLOTS
+
 
 RESET = """
 DO $$ DECLARE name text; BEGIN
