@@ -75,7 +75,7 @@ test-control: .venv/dev  ## prod's region in a real control plane: admitted, pla
 
 test-mesh: .venv/dev  ## prod's three regions as a mesh of real Envoys under Istio's own control plane, failing in parts
 	@.venv/bin/python -m tools.build --lane mesh istio-discovery
-	@alone="unshare --net --mount --propagation private"; $$alone true 2>/dev/null || alone=; \
+	@alone="unshare --net --mount --pid --fork --kill-child --mount-proc --propagation private"; $$alone true 2>/dev/null || alone=; \
 	  $$alone .venv/bin/python -m pytest -rs -s tests/mesh
 
 test-image: .venv/dev  ## the app's image built from its Dockerfile and run as the Deployment runs it, by buildah and crun

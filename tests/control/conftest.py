@@ -32,9 +32,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(300))
 
 
+@pytest.fixture
+def region(whole: Region) -> Region:
+    """The region with nobody there: its minimum of pods, ready, on the on-demand nodes, and no other node."""
+    whole.rest()
+    return whole
+
+
 @pytest.fixture(scope="session")
-def region(clusters: Clusters, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
-    """us-west of prod: its on-demand nodes at their minimum, no spot node, every object, few users."""
+def whole(clusters: Clusters, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
+    """us-west of prod in a control plane, once for all tests."""
     cluster = clusters("prod")[REGION]
     try:
         definitions = sources.definitions()

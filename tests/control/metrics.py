@@ -44,6 +44,13 @@ def adapter_names(release: Mapping[str, Any]) -> dict[str, list[str]]:
     }
 
 
+class _Quiet(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: object) -> None:
+        """A client that hung up: the aggregation layer tries connections and leaves them."""
+
+
 class MetricsApis:
     """An extension API server behind the aggregation layer. `names`: what the custom and external APIs know.
 
@@ -71,8 +78,7 @@ class MetricsApis:
             def log_message(self, *_: object) -> None:
                 return
 
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
-        self._server.daemon_threads = True
+        self._server = _Quiet(("127.0.0.1", self.port), Handler)
 
     def __enter__(self) -> MetricsApis:
         folder = self._api.folder

@@ -13,7 +13,6 @@ from topology import budget, capacity
 def peak(region: Region) -> Region:
     """The region at its most pods, every node there."""
     nodes, scaling = region.cluster.topology.cluster, region.cluster.topology.autoscaling
-    region.rest()
     region.add_nodes("spot", nodes.spot.max_nodes)
     region.metrics.numbers.users = scaling.users_per_pod * scaling.max_replicas * 5 // 4
     region.settle(scaling.max_replicas, 120)

@@ -36,8 +36,6 @@ def _succeeded(region: Region, job: Object) -> bool:
 def test_the_minimum_stands_on_on_demand_nodes_over_all_zones_and_hosts(region: Region) -> None:
     settings = region.cluster.topology
     low, hosts = settings.autoscaling.min_replicas, settings.cluster.on_demand.min_nodes
-    region.metrics.numbers.users = 0
-    region.settle(low, 90)
     places = region.places()
     print(f"\nminimum: {places}")
     assert places.by_capacity == {"on-demand": low}

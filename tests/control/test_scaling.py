@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import itertools
 import time
 from typing import Any
 
-import pytest
-
+from components.manifests import autoscaler as manifest
 from tests.control.plane import wait
 from tests.control.region import Region
-from topology.settings.autoscaling import QUICK_SCALE_UP
+from tests.stackfiles import DATA
+from topology.load import parse
 
-SPECIFIED_SECONDS, QUICK_SECONDS = (180, 600), (30, 300)
-"""Bounds for 10 to 100 pods on prod's clock, for machines busy with other things; the runs print what it was."""
+LOOSE_SECONDS = 900
+"""Bound for 10 to 100 pods on prod's clock: on a busy machine what the control plane itself takes is ten times as long on it.
+What the policies decide is judged by their steps, and the runs print how long they took."""
+QUICK = {
+    "stabilizationWindowSeconds": 0,
+    "policies": [
+        {"type": "Percent", "value": 100, "periodSeconds": 15},
+        {"type": "Pods", "value": 20, "periodSeconds": 15},
+    ],
+}
+"""README's `hal9:autoscaling.scaleUp` for who cannot wait: a step each time that the autoscaler looks."""
 TOLERANCE = 0.1
 """The autoscaling controller leaves alone what is within this of its target (kube-controller-manager's default)."""
-
-
-@pytest.fixture(autouse=True)
-def quiet(region: Region) -> None:
-    """Nobody there and the minimum ready."""
-    region.rest()
 
 
 def _climb(region: Region) -> tuple[float, list[int]]:
@@ -43,22 +47,24 @@ def _climb(region: Region) -> tuple[float, list[int]]:
 def test_ten_become_a_hundred_by_the_specifications_policy(region: Region) -> None:
     seconds, stairs = _climb(region)
     print(f"\nspecification's policy: 10 to 100 pods in {seconds:.0f} s of prod's clock, {stairs}; {region.places()}")
-    assert SPECIFIED_SECONDS[0] < seconds < SPECIFIED_SECONDS[1]
+    assert 60 * (len(stairs) - 2) < seconds < LOOSE_SECONDS  # the first step is taken at once
     assert all(after <= max(2 * before, before + 10) for before, after in itertools.pairwise(stairs))
 
 
 def test_the_quicker_policy_of_the_settings_takes_a_fraction_of_that(region: Region) -> None:
+    data = DATA["prod"]
+    stack = parse("prod", {**data, "autoscaling": {**data["autoscaling"], "scaleUp": QUICK}})
+    asked = manifest.autoscaler(stack)["spec"]["behavior"]["scaleUp"]
+
     def quick(one: dict[str, Any]) -> None:
-        rules = one["spec"]["behavior"]["scaleUp"]
-        rules["policies"] = [
-            {"type": policy.type, "value": policy.value, "periodSeconds": policy.period_seconds}
-            for policy in QUICK_SCALE_UP.policies
-        ]
+        one["spec"]["behavior"]["scaleUp"] = copy.deepcopy(asked)
 
     region.autoscaler(quick)
     seconds, stairs = _climb(region)
     print(f"\nquicker policy: 10 to 100 pods in {seconds:.0f} s of prod's clock, {stairs}")
-    assert QUICK_SECONDS[0] < seconds < QUICK_SECONDS[1]
+    assert seconds < LOOSE_SECONDS
+    assert all(after <= max(2 * before, before + 20) for before, after in itertools.pairwise(stairs))
+    assert 3 <= len(stairs) - 1 <= 5
 
 
 def test_the_scheduled_floor_holds_pods_that_nobody_asks_for(region: Region) -> None:

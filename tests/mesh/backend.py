@@ -1,5 +1,5 @@
 """A small HTTP server in the place of the app: `backend.py NAME REGION FLAG`. It says who it is; where the file FLAG is, it
-answers 500. SIGTERM ends it once what is open is answered."""
+answers 500. SIGTERM ends it."""
 
 import http.server
 import json
@@ -33,7 +33,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Waits for what is open at its end."""
+    """A thread a connection."""
 
     daemon_threads = True
     request_queue_size = 128

@@ -122,6 +122,14 @@ class Mesh:
         (folder / "root.crt").write_bytes(self._root.pem())
 
     def __enter__(self) -> Mesh:
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _start(self) -> None:
         topology = next(iter(self.clusters.values())).topology
         known = {balancer(topology, name): addresses(topology, name) for name in topology.regions}
         self._stack.enter_context(name_server(known))
@@ -132,8 +140,7 @@ class Mesh:
         for number, (name, cluster) in enumerate(self.clusters.items()):
             self._start_region(name, cluster, 15010 + number)
         for pod in [*self.pods.values(), *self.gateways.values(), self.nginx]:
-            wait(lambda pod=pod: self.admin(pod.name, "/ready").strip() == "LIVE", 60, f"{pod.name}'s Envoy is live")  # type: ignore[misc]
-        return self
+            self.live(pod)
 
     def __exit__(self, *_: object) -> None:
         for control in self._control.values():
@@ -248,6 +255,10 @@ class Mesh:
         """A pod's Envoy anew, with no memory of who failed."""
         pod.envoy.kill()
         pod.envoy.start(lambda: self._listens(pod.name, 15000))
+        self.live(pod)
+
+    def live(self, pod: Pod) -> None:
+        """Wait until a pod's Envoy has all of its configuration."""
         wait(lambda: self.admin(pod.name, "/ready").strip() == "LIVE", 60, f"{pod.name}'s Envoy is live")
 
     def admin(self, pod: str, path: str) -> str:

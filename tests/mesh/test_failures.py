@@ -114,7 +114,7 @@ def test_a_roll_of_the_server_loses_no_request(mesh: Mesh) -> None:
         time.sleep(2)
         for old in range(discovery.PODS):
             new = mesh.add_pod("us-west", discovery.PODS + old)
-            wait(lambda new=new: mesh.admin(new.name, "/ready").strip() == "LIVE", 30, "the new pod's Envoy is live")  # type: ignore[misc]
+            mesh.live(new)
             numbers.append(discovery.PODS + old)
             mesh.tell_endpoints("us-west", numbers)
             numbers.remove(old)

@@ -25,17 +25,6 @@ class ScaleRules(Settings):
     select_policy: Literal["Max", "Min"] | None = None
 
 
-QUICK_SCALE_UP = ScaleRules(
-    stabilization_window_seconds=0,
-    policies=(
-        ScalePolicy(type="Percent", value=100, period_seconds=15),
-        ScalePolicy(type="Pods", value=20, period_seconds=15),
-    ),
-)
-"""Not the specification's, and no default: a stack file that names these under `hal9:autoscaling.scaleUp` reaches 100 pods
-some four times as fast, as the autoscaler may take a step each time it looks. `make test-control` prints both figures."""
-
-
 class Autoscaling(Settings):
     """The horizontal pod autoscaler of each region; defaults are the specification's section 1."""
 
