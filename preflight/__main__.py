@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from app import console
+
+if __name__ == "__main__":
+    console.prepare()  # before the other imports, which take a while and may be interrupted too
+
 import argparse
+import gc
+import json
 import sys
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
@@ -12,9 +19,10 @@ from plan import PlanError, run
 from plan.program import REPOSITORY
 from plan.project import read_project
 from policies.stack import Stack
-from preflight import needs, offline
+from preflight import deployer, needs, offline
 from preflight.finding import report
 from topology.load import parse
+from topology.naming import PROJECT
 from topology.stackfile import structure
 from topology.topology import Topology
 
@@ -35,6 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     stack = Stack(plan.resources, config)
+    if options.deployer:
+        print(json.dumps(deployer.policy(stack, topology.account_id, PROJECT), indent=1))
+        return 0
     found = [*offline.findings(stack, options.today), *needs.shortfalls(stack, topology.quotas)]
     asked = [*offline.QUESTIONS, needs.CHECK]
     if options.live:
@@ -57,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--live", action="store_true", help="ask AWS too, by reading alone; needs boto3 and credentials"
     )
+    parser.add_argument("--deployer", action="store_true", help="print the policy document of the role that deploys")
     parser.add_argument("--endpoint", metavar="URL", help="where AWS is, for a test")
     parser.add_argument(
         "--today",
@@ -69,4 +81,5 @@ def _parser() -> argparse.ArgumentParser:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    gc.disable()  # a short life: what it makes goes with it
+    console.run(main)

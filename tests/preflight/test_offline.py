@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from facts import account
 from plan import Plan
 from policies import tokens
 from policies.stack import Stack
@@ -16,7 +17,7 @@ from preflight.__main__ import main
 from preflight.finding import Finding
 from tests.conftest import PlanOf
 from tests.policies.edits import ABSENT, Path, edited, fields, put
-from tests.stackfiles import topology
+from tests.stackfiles import ROOT, topology
 
 TODAY = date(2026, 11, 28)
 ALARM = "us-west-cache-0001-001-memory"
@@ -202,6 +203,16 @@ def test_the_quotas_of_a_stack_file_are_known_ones() -> None:
     assert topology("prod", setting("quotas.vcpus-on-demand", 112)).quotas == {"vcpus-on-demand": 112}
     (line,) = refusal("prod", setting("quotas.vcpu", 112))
     assert line.startswith("hal9:quotas.vcpu 'vcpu' is no quota; there are ")
+
+
+def test_the_readme_asks_for_what_production_needs(plan_of: PlanOf) -> None:
+    """It asked for 64, and the first upgrade of the nodes needed 80."""
+    said = " ".join((ROOT / "README.md").read_text().split())
+    found = by_name(plan_of("prod"), "us-west-2")
+    assert f"{found['vcpus-on-demand'].most} running on-demand standard vCPUs" in said
+    assert f"{found['vcpus-spot'].most} spot vCPUs" in said
+    others = [need for name, need in found.items() if not name.startswith("vcpus")]
+    assert all(need.most <= account.quota(need.quota).default for need in others)
 
 
 # The command.
