@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pulumi
 
-from components.manifests import NAMESPACE, SERVER, network_policies, pods, server
+from components.manifests import NAMESPACE, SERVER, classes, network_policies, pods, server
 from components.manifests.autoscaler import autoscaler
 from components.objects import declare
 from components.platform import Platform
@@ -68,7 +68,7 @@ class Ground(pulumi.ComponentResource):
 
 
 class Workload(pulumi.ComponentResource):
-    """`hal9-server`'s pods in one cluster: Deployment, Service, autoscaler and disruption budget.
+    """`hal9-server`'s pods in one cluster: Deployment, Service, autoscaler, disruption budget, headroom.
 
     Inputs: `migrated`, the migrations of every shard, wherever they ran: a pod of any region may use any shard.
     """
@@ -90,5 +90,8 @@ class Workload(pulumi.ComponentResource):
         )
         declare(region, pods.disruption_budget(SERVER, NAMESPACE, "10%"), self, ground.ready)
         declare(region, autoscaler(topology), self, [deployment])
+        if topology.autoscaling.headroom_pods:
+            declare(region, pods.disruption_budget(classes.HEADROOM, NAMESPACE, "50%"), self, ground.ready)
+            declare(region, server.headroom(topology, image(cell, topology)), self, [deployment])
         self.deployment, self.service = deployment, service
         self.register_outputs({"deployment": SERVER})

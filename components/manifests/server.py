@@ -199,6 +199,50 @@ def deployment(region: Region, topology: Topology, image: Value, sha256: Value) 
     }
 
 
+def headroom(topology: Topology, image: Value) -> Manifest:
+    """Room for the next pods: pods that do nothing, ask for what a server asks for, and are the first to go.
+
+    A server that needs the room takes it at once; what went waits, and a node is made for it. Of the server's own image, so
+    that the node has it already.
+    """
+    container, resources = _container(topology, image), topology.server.resources
+    cpu = cores(resources.cpu_request + resources.sidecar_cpu_request)
+    of_memory = memory(resources.memory_request_gib + resources.sidecar_memory_request_gib)
+    for key in ("args", "ports", "startupProbe", "livenessProbe", "readinessProbe", "lifecycle", "volumeMounts"):
+        del container[key]
+    room = {"cpu": cpu, "memory": of_memory, "ephemeral-storage": pods.DISK["requests"]["ephemeral-storage"]}
+    container |= {
+        "name": "room",
+        "command": ["/bin/sleep", "infinity"],
+        "resources": {"requests": room, "limits": room},
+    }
+    labels = {"app": classes.HEADROOM, "sidecar.istio.io/inject": "false"}
+    spec: dict[str, Any] = {
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "terminationGracePeriodSeconds": 0,
+        "priorityClassName": classes.HEADROOM,
+        "securityContext": pods.pod_security(USER),
+        "affinity": {"nodeAffinity": pods.prefer("spot")},
+        "tolerations": pods.tolerate_spot(),
+        "topologySpreadConstraints": pods.spread(classes.HEADROOM),
+        "containers": [container],
+    }
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        # Not waited for: where there is no room, waiting for a node is what it is for.
+        "metadata": metadata(
+            classes.HEADROOM, labels={"app": classes.HEADROOM}, annotations={"pulumi.com/skipAwait": "true"}
+        ),
+        "spec": {
+            "replicas": topology.autoscaling.headroom_pods,
+            "selector": {"matchLabels": {"app": classes.HEADROOM}},
+            "template": {"metadata": {"labels": labels}, "spec": spec},
+        },
+    }
+
+
 def service() -> Manifest:
     """The specification's Service."""
     server = ServerConfig()

@@ -26,13 +26,17 @@ class ScaleRules(Settings):
 
 
 class Autoscaling(Settings):
-    """The horizontal pod autoscaler of each region; defaults are the specification's section 1."""
+    """The horizontal pod autoscaler of each region; defaults are the specification's section 1.
+
+    `headroom_pods`: as many pods' room is kept free on nodes, so that the next pods need not wait 2 to 3 minutes for one.
+    """
 
     min_replicas: Positive = 10
     max_replicas: Positive = 100
     cpu_utilization: Percent = 70
     memory_utilization: Percent = 80
     users_per_pod: Positive = 20
+    headroom_pods: Annotated[int, Field(ge=0)] = 0
     scale_down: ScaleRules = ScaleRules(
         stabilization_window_seconds=300, policies=(ScalePolicy(type="Percent", value=50),)
     )

@@ -206,6 +206,20 @@ def test_what_serves_everybody_is_more_important_than_any_one_server() -> None:
     assert of[classes.PLATFORM] > of[classes.EDGE] > of[classes.SERVER] > 0 > of[classes.HEADROOM] >= -10
 
 
+def test_headroom_is_as_large_as_a_server_with_its_sidecar_and_the_first_to_go() -> None:
+    room = server.headroom(PROD, "registry/hal9-server@sha256:1")
+    spec, pod = _spec(room), PROD.server.resources
+    asked = spec["containers"][0]["resources"]["requests"]
+    assert asked["cpu"] == server.cores(pod.cpu_request + pod.sidecar_cpu_request)
+    assert asked["memory"] == server.memory(pod.memory_request_gib + pod.sidecar_memory_request_gib)
+    assert (spec["priorityClassName"], spec["terminationGracePeriodSeconds"]) == (classes.HEADROOM, 0)
+    assert room["spec"]["replicas"] == PROD.autoscaling.headroom_pods
+    # else the Service, the budget and the spread of hal9-server would take them for servers
+    labels = room["spec"]["template"]["metadata"]["labels"]
+    assert labels["app"] != "hal9-server"
+    assert labels["sidecar.istio.io/inject"] == "false"
+
+
 def test_one_region_has_no_peers_and_no_east_west_gateway() -> None:
     dev = parse("dev", DATA["dev"])
     region = dev.ordered_regions[0]
