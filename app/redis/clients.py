@@ -1,7 +1,8 @@
 """Connections to Redis: each region's cache and session store, and this region's copies of the others' stores.
 
 Times are short and nothing is retried behind the caller's back: a breaker stands above each client, and a retry
-below it would multiply the load on a server that is already late. A cluster's redirections alone are followed.
+below it would multiply the load on a server that is already late. What was certainly not done is the
+exception: a cluster's redirections are followed, and a write that a replica refused goes once more to the primary.
 """
 
 from __future__ import annotations

@@ -122,11 +122,20 @@ class RedisLane:
         self._left_at = float("-inf")
 
     async def execute_command(self, *command: str | bytes | float) -> Any:
-        """The server's answer, bytes undecoded. Raises RedisError: its own, or that it could not be asked."""
+        """The server's answer, bytes undecoded. Raises RedisError: its own, or that it could not be asked.
+
+        A write that a replica refused was not done: where that made the lane leave the connection, it is sent once
+        more, to whom the name means now.
+        """
         wire = self._wire
         if wire is None or not wire.taking:
             wire = await self._connected()
-        return await wire.ask(command)
+        try:
+            return await wire.ask(command)
+        except ReadOnlyError:
+            if wire.taking:
+                raise
+            return await (await self._connected()).ask(command)
 
     def get(self, key: str) -> Awaitable[bytes | None]:
         """GET. Not a coroutine while connected: it is in the way of every request."""

@@ -60,7 +60,7 @@ async def outcome(asked: Any) -> object:
     return (await asyncio.gather(asked, return_exceptions=True))[0]
 
 
-async def test_after_a_failover_by_name_one_write_is_refused_and_the_next_finds_the_new_primary(pair: Pair) -> None:
+async def test_after_a_failover_by_name_a_write_finds_the_new_primary(pair: Pair) -> None:
     """redis-rb/redis-client#65, redis/redis-rb#543, alphagov/notifications-utils#1279: READONLY for ever."""
     told: list[str] = []
     async with Name(pair.primary.port) as name:
@@ -68,14 +68,14 @@ async def test_after_a_failover_by_name_one_write_is_refused_and_the_next_finds_
         await lane.execute_command("SET", "a", 1)
         pair.fail_over()
         name.points_to = pair.primary.port
-        with pytest.raises(ReadOnlyError):
-            await lane.execute_command("SET", "a", 2)
-        assert await lane.execute_command("SET", "a", 3) == b"OK"
+        assert await lane.execute_command("SET", "a", 2) == b"OK"
+        with pair.primary.client() as new:
+            assert new.get("a") == b"2"
         assert told == ["READONLY"]
         await lane.aclose()
 
 
-async def test_a_script_that_is_refused_by_a_demoted_server_is_read_only_too(pair: Pair) -> None:
+async def test_a_script_finds_the_new_primary_too(pair: Pair) -> None:
     """Redis 6 wraps the error of a script in one of its own, later servers do not."""
     put = Script("return redis.call('SET', KEYS[1], ARGV[1])")
     async with Name(pair.primary.port) as name:
@@ -83,9 +83,19 @@ async def test_a_script_that_is_refused_by_a_demoted_server_is_read_only_too(pai
         await put.run(lane, ["a"], 1)
         pair.fail_over()
         name.points_to = pair.primary.port
+        assert await put.run(lane, ["a"], 2) == b"OK"
+        await lane.aclose()
+
+
+async def test_a_write_is_sent_again_once_and_told_the_truth_while_the_name_lags(pair: Pair) -> None:
+    """The name may lead to the demoted one for some seconds still: then READONLY is the answer, and not a loop."""
+    async with Name(pair.primary.port) as name:
+        lane = lane_to(name.endpoint)
+        await lane.execute_command("SET", "a", 1)
+        pair.fail_over()
         with pytest.raises(ReadOnlyError):
-            await put.run(lane, ["a"], 2)
-        assert await put.run(lane, ["a"], 3) == b"OK"
+            await lane.execute_command("SET", "a", 2)
+        assert name.accepted == 2
         await lane.aclose()
 
 
@@ -99,8 +109,7 @@ async def test_who_is_on_the_line_when_it_is_given_up_still_gets_an_answer(pair:
         answers = await asyncio.gather(
             lane.get("a"), lane.execute_command("SET", "a", 2), lane.get("a"), return_exceptions=True
         )
-        assert [answers[0], answers[2]] == [b"1", b"1"]
-        assert isinstance(answers[1], ReadOnlyError)
+        assert answers == [b"1", b"OK", b"1"]
         await lane.aclose()
 
 
