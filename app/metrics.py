@@ -58,6 +58,7 @@ class CacheSample(msgspec.Struct, frozen=True):
     l1_hits: int
     l2_hits: int
     misses: int
+    unreadable: int = 0
 
 
 class BreakerSample(msgspec.Struct, frozen=True):
@@ -195,6 +196,11 @@ class _Sources(Collector):
         levels.add_metric(["l1"], cache.l1_hits)
         levels.add_metric(["l2"], cache.l2_hits)
         yield levels
+        yield CounterMetricFamily(
+            "hal9_cache_unreadable",
+            "Records in L2 that could not be read, and were a miss: of another version of the app, or broken.",
+            value=cache.unreadable,
+        )
 
 
 class Metrics:

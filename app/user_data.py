@@ -9,21 +9,24 @@ elsewhere reads past the cache for as long as the cache could hold the old value
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import functools
 import hashlib
 import itertools
 import time
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from uuid import UUID
 
 import msgspec
 
 from app.cache.cache import DistributedCache, required_floors
-from app.databases.databases import Databases
+from app.databases.databases import CommitUnknown, Databases
 from app.databases.floor import UNKNOWN, Floor
+from app.databases.sharding import slot_of
 from app.deployment import LimitConfig
-from app.items import Deleted, Item, ItemRepository, Page, Written, check_key
+from app.items import Deleted, Item, ItemRepository, Page, PreconditionFailed, Written, check_key
 from app.users import User, UserRepository
 
 
@@ -90,7 +93,9 @@ class UserData:
         The same `key` gives the same user: the id is drawn from it. Slots that moved to another region in between
         could give another one; the identity provider keeps the first answer.
         """
-        user, floor = await self._users.register(region, self._draw(region, key or uuid.uuid4().hex))
+        user_id = self._draw(region, key or uuid.uuid4().hex)
+        async with self._forgetting(user_id, f"user:{user_id}"):
+            user, floor = await self._users.register(region, user_id)
         await self._cache.invalidate(f"user:{user.id}", floors=_floors(floor))
         return user
 
@@ -118,15 +123,31 @@ class UserData:
         idempotency_key: str | None,
     ) -> tuple[Written, Footprint]:
         """Write an item; the footprint is for the user's session."""
-        written = await self._items.put(user_id, key, value, content_type, expected, idempotency_key)
+        async with self._forgetting(user_id, _item_key(user_id, key)):
+            written = await self._items.put(user_id, key, value, content_type, expected, idempotency_key)
         return written, await self._after(user_id, key, written.floor)
 
     async def delete(
         self, user_id: UUID, key: str, expected: Collection[int] | None, idempotency_key: str | None
     ) -> tuple[Deleted, Footprint]:
         """Delete an item; the footprint is for the user's session."""
-        deleted = await self._items.delete(user_id, key, expected, idempotency_key)
+        async with self._forgetting(user_id, _item_key(user_id, key)):
+            deleted = await self._items.delete(user_id, key, expected, idempotency_key)
         return deleted, await self._after(user_id, key, deleted.floor)
+
+    @contextlib.asynccontextmanager
+    async def _forgetting(self, user_id: UUID, cached: str) -> AsyncIterator[None]:
+        """A write that ends without an answer may have been done, and one that failed for its version shows that what is
+        cached may be old: the caches forget `cached`, and who loads it next asks the primary."""
+        floors = _floors(self._newest(user_id))
+        try:
+            yield
+        except (CommitUnknown, PreconditionFailed):
+            await self._cache.invalidate(cached, floors=floors)
+            raise
+        except asyncio.CancelledError:
+            self._cache.invalidate_soon(cached, floors=floors)
+            raise
 
     async def _after(self, user_id: UUID, key: str, floor: Floor) -> Footprint:
         await self._cache.invalidate(_item_key(user_id, key), floors=_floors(floor))
@@ -149,8 +170,9 @@ class UserData:
         raise AssertionError("unreachable")
 
     def _newest(self, user_id: UUID) -> Floor:
-        shard = self._databases.map.get_shard_for_user(user_id)
-        return Floor(shard, self._databases.map.epoch, UNKNOWN)
+        """The floor that the primary alone reaches."""
+        slot, known = slot_of(user_id), self._databases.map
+        return Floor(known.owner(slot), known.epoch_of(slot), UNKNOWN)
 
 
 def _item_key(user_id: UUID, key: str) -> str:

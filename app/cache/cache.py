@@ -1,6 +1,6 @@
 """`DistributedCache`: L1, L2, single flight, invalidation.
 
-Here are its hit path and its life; reading and keeping is in levels.py, loading in loads.py, changing in changes.py.
+Here are its hit path and its life; it holds levels.py (reading and keeping), loads.py and changes.py.
 
 What is guaranteed, once `invalidate` has returned to the writer (who called it after its commit):
 
@@ -21,22 +21,27 @@ What is guaranteed, once `invalidate` has returned to the writer (who called it 
 
 from __future__ import annotations
 
-import functools
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import ParamSpec, TypeVar, cast
+from typing import TypeVar, cast
 
 import msgspec
 
 from app.cache.changes import Changes, Invalidation
-from app.cache.keys import key_maker
-from app.cache.loads import Loads, required_floors
+from app.cache.flights import Flights
+from app.cache.levels import Levels
+from app.cache.loads import Loads, Unavailable, required_floors
+from app.cache.records import Floors
+from app.deployment import CacheConfig
 from app.metrics import CacheSample
+from app.redis.away import BreakerOpen
+from app.redis.breakers import Breakers
+from app.redis.clients import RedisClients
 
 __all__ = ["CacheStats", "DistributedCache", "Invalidation", "required_floors"]
 
 T = TypeVar("T")
-P = ParamSpec("P")
 
 
 class CacheStats(msgspec.Struct, frozen=True):
@@ -48,13 +53,14 @@ class CacheStats(msgspec.Struct, frozen=True):
     loads: int
     stale: int
     fills_refused: int
+    unreadable: int
     evictions: int
     l1_bytes: int
     l1_entries: int
     undelivered: int
 
 
-class DistributedCache(Loads, Changes):
+class DistributedCache:
     """Two cache levels for values of any msgspec type. Values that come out are shared: treat them as immutable.
 
     `None` is an absence, kept for `negative_ttl_seconds`. `unavailable` are a loader's errors that mean that the
@@ -62,16 +68,26 @@ class DistributedCache(Loads, Changes):
     `start` L1 is not trusted and everything is read from L2.
     """
 
-    # The hit path. Everything here is counted in nanoseconds; `make bench-app` compares it with an empty coroutine.
+    def __init__(
+        self,
+        clients: RedisClients,
+        config: CacheConfig | None = None,
+        breakers: Breakers | None = None,
+        *,
+        unavailable: Unavailable = (OSError, TimeoutError, BreakerOpen),
+    ) -> None:
+        self.config = config or clients.deployment.cache
+        self._levels = Levels(clients, self.config, breakers or Breakers())
+        self._loads = Loads(self._levels, unavailable)
+        self._changes = Changes(self._levels)
+        self._flights = Flights(self._levels.sequence)
+        self._coherence = self._levels.coherence
+        self._coherence.on_trust = self._set_trust
+        self._entries = self._levels.local.entries
+        self._trusted_until = 0.0
+        self._l1_hits = self._l2_hits = self._misses = 0
 
-    async def get(self, key: str, type: type[T], _now: Callable[[], float] = time.monotonic) -> T | None:
-        """The value of `key`, or None where neither level has it (or has it as an absence)."""
-        entry = self._entries.get(key)
-        if entry is not None and entry.type is type and entry.expires > (now := _now()) and now < self._trusted_until:
-            self._l1_hits += 1
-            entry.visited = True
-            return entry.value  # type: ignore[no-any-return]
-        return cast("T | None", await self._from_l2(key, type))
+    # The hit path. Everything here is counted in nanoseconds; `make bench-app` compares it with an empty coroutine.
 
     async def get_or_load(
         self,
@@ -94,7 +110,7 @@ class DistributedCache(Loads, Changes):
             return entry.value  # type: ignore[no-any-return]
         informed = _now() < self._trusted_until
         value, level = await self._flights.join(
-            key, type, lambda: self._fill(key, loader, type, ttl), informed=informed
+            key, type, lambda: self._loads.fill(key, loader, type, ttl), informed=informed
         )
         if level == 2:
             self._l2_hits += 1
@@ -102,35 +118,29 @@ class DistributedCache(Loads, Changes):
             self._misses += 1
         return cast("T | None", value)
 
-    def cached(
-        self, template: str, type: type[T], *, ttl: float | None = None
-    ) -> Callable[[Callable[P, Awaitable[T | None]]], Callable[P, Awaitable[T | None]]]:
-        """Decorate an async function: `@cache.cached("item:{user}:{name}", Item)` keys it by its arguments' values."""
+    async def invalidate(self, key: str, *, floors: Floors | None = None) -> Invalidation:
+        """Make `key`'s old value unreadable, everywhere. Call it after the commit and before acknowledging.
 
-        def decorate(function: Callable[P, Awaitable[T | None]]) -> Callable[P, Awaitable[T | None]]:
-            key_of = key_maker(template, function)
-            now_of, entries = time.monotonic, self._entries
+        `floors`: by shard the epoch and LSN of the commit, for the loads that follow (`required_floors`).
+        It goes on when the caller is cancelled. A cache that is away raises nothing: `Invalidation` says what was
+        reached. One that answers with an error raises it, once nobody can read the old value from an L1.
+        """
+        return await asyncio.shield(self._changes.begin(key, floors))
 
-            @functools.wraps(function)
-            async def read(*args: P.args, **kwargs: P.kwargs) -> T | None:
-                key = key_of(*args, **kwargs)
-                entry = entries.get(key)
-                if (
-                    entry is not None
-                    and entry.type is type
-                    and entry.expires > (now := now_of())
-                    and now < self._trusted_until
-                ):
-                    self._l1_hits += 1
-                    entry.visited = True
-                    return entry.value  # type: ignore[no-any-return]
-                return await self.get_or_load(key, lambda: function(*args, **kwargs), type, ttl=ttl)
-
-            return read
-
-        return decorate
+    def invalidate_soon(self, key: str, *, floors: Floors | None = None) -> None:
+        """As `invalidate`, for who cannot wait; in this process it holds at once."""
+        self._changes.begin(key, floors)
+        self._levels.forget(key)
 
     # Life
+
+    @property
+    def trusted(self) -> bool:
+        """Whether L1 may answer now."""
+        return time.monotonic() < self._trusted_until
+
+    def _set_trust(self, until: float) -> None:
+        self._trusted_until = until
 
     async def start(self) -> None:
         """Subscribe to invalidations. Returns within a second also where Redis is away."""
@@ -139,17 +149,28 @@ class DistributedCache(Loads, Changes):
     async def close(self) -> None:
         """Stop loads, deliveries and subscriptions. The clients stay open: they are the caller's."""
         await self._flights.close()
-        await self._delivery.close()
+        await self._changes.close()
+        await self._levels.delivery.close()
         await self._coherence.close()
 
     @property
     def stats(self) -> CacheStats:
         """The counts so far."""
+        levels, loads = self._levels, self._loads
         return CacheStats(
-            self._l1_hits, self._l2_hits, self._misses, self._loads, self._stale, self._refused,
-            self._local.evictions, self._local.bytes, len(self._local), self._delivery.waiting,
-        )  # fmt: skip
+            l1_hits=self._l1_hits,
+            l2_hits=self._l2_hits,
+            misses=self._misses,
+            loads=loads.loads,
+            stale=loads.stale,
+            fills_refused=loads.refused,
+            unreadable=levels.unreadable,
+            evictions=levels.local.evictions,
+            l1_bytes=levels.local.bytes,
+            l1_entries=len(levels.local),
+            undelivered=levels.delivery.waiting,
+        )
 
     def sample(self) -> CacheSample:
         """The counts of the specification's metrics: give this method to `Metrics.cache`."""
-        return CacheSample(self._l1_hits, self._l2_hits, self._misses)
+        return CacheSample(self._l1_hits, self._l2_hits, self._misses, self._levels.unreadable)

@@ -1,10 +1,9 @@
-"""`Changes`: a value set or invalidated, in this process, in the region's L2 and its other processes, in the other regions."""
+"""`Changes`: a value invalidated, in this process, in the region's L2 and its other processes, in the other regions."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any
 
 import msgspec
 
@@ -17,54 +16,54 @@ log = logging.getLogger(__name__)
 
 
 class Invalidation(msgspec.Struct, frozen=True):
-    """What an invalidation reached when it returned. `here`: see above. `pending`: regions still being told."""
+    """What an invalidation reached when it returned. `here`: this region's L2 took it (app/cache/cache.py says what
+    holds where it did not). `pending`: regions still being told."""
 
     here: bool
     pending: tuple[str, ...]
 
 
-class Changes(Levels):
-    """The part of `DistributedCache` that changes and invalidates."""
+class Changes:
+    """Makes old values unreadable."""
 
-    async def set(self, key: str, value: Any, *, ttl: float | None = None) -> Invalidation:
-        """Put `value` (None: an absence) under `key` in this region and invalidate it in the others.
+    def __init__(self, levels: Levels) -> None:
+        self._levels = levels
+        self._tasks: set[asyncio.Task[Invalidation]] = set()
 
-        Whoever sets must know that the value is current: two writers at once are not put in order. For what comes
-        from a database, `invalidate` after the commit and let the next reader load.
-        """
-        kind, payload, fresh = self._record(value, ttl)
-        keep = self._keep_ms(fresh)
-        return await self._change(key, None, records.REPLACE, (kind, payload, int(fresh * 1000), keep))
+    def begin(self, key: str, floors: Floors | None) -> asyncio.Task[Invalidation]:
+        """Invalidate `key` in a task of its own, which goes on whoever waits for it."""
+        task = asyncio.create_task(self._everywhere(key, records.encode_floors(floors)), name=f"invalidate {key}")
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
 
-    async def invalidate(self, key: str, *, floors: Floors | None = None) -> Invalidation:
-        """Make `key`'s old value unreadable, everywhere. Call it after the commit and before acknowledging.
+    async def close(self) -> None:
+        """Wait for those under way: each ends within the time of the trust."""
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
-        `floors`: by shard the epoch and LSN of the commit, for the loads that follow (`required_floors`).
-        It goes on when the caller is cancelled. A cache that is away raises nothing: `Invalidation` says what was
-        reached. One that answers with an error raises it, once nobody can read the old value from an L1.
-        """
-        encoded = records.encode_floors(floors)
-        return await self._change(key, encoded, records.INVALIDATE, (records.new_generation(), encoded, self.keep_ms))
+    def _ended(self, task: asyncio.Task[Invalidation]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen: its caller may have left
 
-    async def _change(self, key: str, floors: bytes | None, script: Any, args: tuple[Any, ...]) -> Invalidation:
-        task = asyncio.create_task(self._change_everywhere(key, floors or b"", script, args), name=f"invalidate {key}")
-        return await asyncio.shield(task)
-
-    async def _change_everywhere(self, key: str, floors: bytes, script: Any, args: tuple[Any, ...]) -> Invalidation:
-        self._forget(key)
-        for region in self._clients.other_regions:
-            self._delivery.tell(region, key, floors)
-        number, message = self._coherence.message(key)
+    async def _everywhere(self, key: str, floors: bytes) -> Invalidation:
+        levels = self._levels
+        levels.forget(key)
+        for region in levels.clients.other_regions:
+            levels.delivery.tell(region, key, floors)
+        number, message = levels.coherence.message(key)
         subscribers, node, problem = None, "", None
         try:
-            count, name = await self._script(script, key, *args, message)
+            count, name = await levels.run(
+                records.INVALIDATE, key, records.new_generation(), floors, levels.keep_ms, message
+            )
             subscribers, node = int(count), name.decode()
         except FAILURES as error:
             log.warning("the cache was not told of an invalidation, which goes on: %s", error)
             problem = error
-            self._delivery.tell(self._clients.region, key, floors)
-        await self._coherence.settle(number, subscribers, node)
-        self._forget(key)
+            levels.delivery.tell(levels.region, key, floors)
+        await levels.coherence.settle(number, subscribers, node)
+        levels.forget(key)
         if problem is not None and not is_away(problem):
             raise problem
-        return Invalidation(problem is None, tuple(self._delivery.regions_owed(key)))
+        return Invalidation(problem is None, tuple(levels.delivery.regions_owed(key)))

@@ -257,7 +257,13 @@ class _Feed:
             number, _, subscriber = data.decode().partition(":")
             self._owner.applied(number, subscriber)
             return
-        writer, number, key = data.decode().split(":", 2)
+        try:
+            writer, number, key = data.decode().split(":", 2)
+        except ValueError:
+            # Of another version of the app, perhaps: what it invalidates cannot be known.
+            log.warning("an invalidation cannot be read; L1 is emptied")
+            self._owner.gap()
+            return
         self._owner.key(key)
         if writer == self._owner.process:
             self._owner.applied(number, self._name)

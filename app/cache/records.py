@@ -1,6 +1,6 @@
 """L2: what stands in Redis under `cache:<key>`, and the scripts that change it. One key, one record, one atom.
 
-    V <fresh until, ms: 8 bytes> <msgpack>                       a value
+    V <fresh until, ms: 8 bytes> <schema: 4 bytes> <msgpack>     a value
     N <fresh until, ms: 8 bytes>                                 a cached absence
     F <generation: 16 bytes> <lease until, ms: 8 bytes> <floors: 2-byte length, msgpack> <stale V record or nothing>
                                                                  somebody is loading
@@ -9,14 +9,18 @@
 The generation is random and new with every load and every invalidation. A loader's value is stored only where its
 own generation still stands: an invalidation, another loader after the lease, a lost or evicted record all refuse
 it. A counter could not do that: an evicted counter begins again at 0, and an old loader would match.
+The schema is a digest of what the value's type looks like in the version of the app that wrote it. To another version the
+value is none: both go on under one key, whose invalidations reach both, and each writes over what it cannot read.
 Times are Redis's own (TIME), so pods' clocks do not matter among writers.
 """
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import time
 from collections.abc import Mapping
+from typing import Any, NewType
 
 import msgspec
 
@@ -28,6 +32,23 @@ LEASE_SECONDS = 5.0
 """A loader's right to a key. If its process dies, the next reader of any process takes over after this time."""
 CHANNEL = "cache-invalidations:"
 """Followed by the id of the cluster's node, as each node tells its own subscribers (records.py's scripts)."""
+
+SCHEMA_BYTES = 4
+VALUE_AT = 9 + SCHEMA_BYTES
+
+Schema = NewType("Schema", bytes)
+
+NO_SCHEMA = Schema(bytes(SCHEMA_BYTES))
+"""A schema that no record has: who claims with it claims a fresh value too."""
+
+
+class Unreadable(ValueError):
+    """What stands in L2 cannot be read: a miss."""
+
+
+class OtherVersion(Unreadable):
+    """It was written by another version of the app."""
+
 
 Floors = Mapping[int, tuple[int, int]]
 """By shard: the epoch and LSN that a read must have reached to have seen a write."""
@@ -47,23 +68,43 @@ def encode_floors(floors: Floors | None) -> bytes:
 
 
 def decode_floors(raw: bytes) -> dict[int, tuple[int, int]]:
-    """The inverse of `encode_floors`."""
-    return _floors_decoder.decode(raw) if raw else {}
+    """The inverse of `encode_floors`. Raises Unreadable."""
+    try:
+        return _floors_decoder.decode(raw) if raw else {}
+    except msgspec.MsgspecError as error:
+        raise Unreadable(str(error)) from None
 
 
-def fresh_payload(record: bytes | None) -> bytes | None:
-    """The msgpack of a fresh value record, b"" of a fresh absence, None of everything else."""
-    if record is None:
+def schema_of(type: Any) -> Schema:
+    """A digest of what msgspec says that `type` looks like."""
+    described = msgspec.json.encode(msgspec.json.schema_components([type]), order="sorted")
+    return Schema(hashlib.sha256(described).digest()[:SCHEMA_BYTES])
+
+
+def head(kind: bytes, schema: Schema) -> tuple[bytes, bytes]:
+    """What stands before a record's lifetime, and behind it before the payload."""
+    return kind, schema if kind == b"V" else b""
+
+
+def payload_of(record: bytes) -> bytes:
+    """The msgpack of a value record; b"" of an absence."""
+    return record[VALUE_AT:] if record[:1] == b"V" else b""
+
+
+def fresh_payload(record: bytes | None, schema: Schema) -> bytes | None:
+    """The msgpack of a fresh value record, b"" of a fresh absence, None where neither is there. Raises OtherVersion."""
+    if record is None or int.from_bytes(record[1:9], "big") <= time.time() * 1000:
         return None
-    kind = record[:1]
-    if kind in (b"V", b"N") and int.from_bytes(record[1:9], "big") > time.time() * 1000:
-        return record[9:]
-    return None
+    if record[:1] == b"V":
+        if record[9:VALUE_AT] != schema:
+            raise OtherVersion("it was written by another version of the app")
+        return record[VALUE_AT:]
+    return b"" if record[:1] == b"N" else None
 
 
-def stale_payload(record: bytes) -> bytes:
-    """The msgpack of a value record, fresh or not; b"" where there is none."""
-    return record[9:] if record[:1] == b"V" else b""
+def stale_payload(record: bytes, schema: Schema) -> bytes:
+    """The msgpack of a value record of this schema, fresh or not; b"" where there is none."""
+    return record[VALUE_AT:] if record[:1] == b"V" and record[9:VALUE_AT] == schema else b""
 
 
 _LUA = """
@@ -87,21 +128,22 @@ local function tell(message) return redis.call('PUBLISH', 'cache-invalidations:'
 CLAIM = Script(
     _LUA
     + """
--- KEYS key; ARGV generation, lease ms, keep ms.
+-- KEYS key; ARGV generation, lease ms, keep ms, schema.
 -- -> {'value', record} | {'claimed', floors, stale record} | {'busy', ms until the lease ends}
 local record, now = redis.call('GET', KEYS[1]), now_ms()
 local floors, stale = '', ''
 if record then
   local kind = string.sub(record, 1, 1)
   if kind == 'V' or kind == 'N' then
-    if read_u64(record, 2) > now then return {'value', record} end
+    local ours = kind == 'N' or string.sub(record, 10, 13) == ARGV[4]
+    if ours and read_u64(record, 2) > now then return {'value', record} end
     if kind == 'V' then stale = record end
   elseif kind == 'F' then
     local left = read_u64(record, 18) - now
     if left > 0 then return {'busy', left} end
     local length = struct.unpack('>I2', record, 26)
     floors, stale = string.sub(record, 28, 27 + length), string.sub(record, 28 + length)
-  else
+  elseif kind == 'I' then
     local length = struct.unpack('>I2', record, 18)
     floors = string.sub(record, 20, 19 + length)
   end
@@ -115,10 +157,10 @@ return {'claimed', floors, stale}
 STORE = Script(
     _LUA
     + """
--- KEYS key; ARGV generation, kind, payload, fresh ms, keep ms -> 1 stored, 0 the generation has changed
+-- KEYS key; ARGV generation, kind, schema, payload, fresh ms, keep ms -> 1 stored, 0 the generation has changed
 local record = redis.call('GET', KEYS[1])
 if not record or string.sub(record, 1, 17) ~= 'F' .. ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[2] .. u64(now_ms() + ARGV[4]) .. ARGV[3], 'PX', ARGV[5])
+redis.call('SET', KEYS[1], ARGV[2] .. u64(now_ms() + ARGV[5]) .. ARGV[3] .. ARGV[4], 'PX', ARGV[6])
 return 1
 """
 )
@@ -145,14 +187,5 @@ INVALIDATE = Script(
 -- KEYS key; ARGV generation, floors, keep ms, message -> {subscribers told, the node's id}
 redis.call('SET', KEYS[1], 'I' .. ARGV[1] .. struct.pack('>I2', #ARGV[2]) .. ARGV[2], 'PX', ARGV[3])
 return {tell(ARGV[4]), node()}
-"""
-)
-
-REPLACE = Script(
-    _LUA
-    + """
--- KEYS key; ARGV kind, payload, fresh ms, keep ms, message -> {subscribers told, the node's id}
-redis.call('SET', KEYS[1], ARGV[1] .. u64(now_ms() + ARGV[3]) .. ARGV[2], 'PX', ARGV[4])
-return {tell(ARGV[5]), node()}
 """
 )

@@ -13,13 +13,16 @@ import asyncpg
 
 from app.databases.floor import Floor
 from app.databases.pools import DatabaseUnavailable, FloorNotReached, InstancePool, PoolExhausted, connection_lost
-from app.databases.sharding import Ownership, slot_of
+from app.databases.sharding import slot_of
 from app.databases.shards import READABLE, Shards, WrongEpoch
 from app.deadlines import remaining
 from app.deployment import ReadPreference
 
 SEEK_WAITS = (0.05, 0.5)
 """Seconds between looks for a primary while no replica has reached the floor: the first, doubled up to the second."""
+
+HINT_SECONDS = 1.0
+"""Floors that speak of epochs nobody here knows have the map asked for this often at most; their reads go to the primary."""
 
 T = TypeVar("T")
 
@@ -144,9 +147,9 @@ class Reads(Shards):
 
     async def _judge(self, slot: int, preference: ReadPreference | None, floor: Floor) -> ReadPreference | None:
         """The preference for a read of `slot` at a `floor` of another shard or epoch than this process knows."""
-        if floor.epoch > self.map.epoch_of(slot):
-            # The floor knows of a move that this process has not heard of.
-            self.map = self.map.with_owners([Ownership(slot, floor.shard, floor.epoch)])
+        if floor.epoch > self.map.epoch_of(slot) and time.monotonic() >= self._hint_taken + HINT_SECONDS:
+            # The floor may know of a move that this process has not heard of. That is a hint: Postgres is asked.
+            self._hint_taken = time.monotonic()
             await self.refresh("floor")
         if floor[:2] == (self.map.owner(slot), self.map.epoch_of(slot)):
             return preference

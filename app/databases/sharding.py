@@ -11,7 +11,7 @@ The map an app process starts with is the deployment document's. Postgres has th
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 from uuid import UUID
 
@@ -94,11 +94,11 @@ class ShardMap:
     """Which shard owns each slot, and since which epoch. Immutable: a refresh makes a new one.
 
     A new map is the document's word, at epoch 0 for each slot; any answer of Postgres (`with_owners`) outranks it.
-    `epoch` is the newest of all slots'. Raises ShardingError, with every mistake, unless each slot of `config`
+    Raises ShardingError, with every mistake, unless each slot of `config`
     has exactly one owner.
     """
 
-    __slots__ = ("_epochs", "_owners", "_shards", "config", "epoch")
+    __slots__ = ("_epochs", "_owners", "_shards", "config")
 
     def __init__(self, config: ShardingConfig) -> None:
         wrong = list(mistakes(config))
@@ -113,18 +113,23 @@ class ShardMap:
 
     def _assign(self, config: ShardingConfig, owners: tuple[int, ...], epochs: tuple[int, ...]) -> None:
         self.config = config
-        self.epoch = max(epochs)
         self._owners = owners
         self._epochs = epochs
         self._shards: Mapping[int, ShardConfig] = {shard.id: shard for shard in config.shards}
 
-    def with_owners(self, rows: Iterable[Ownership]) -> ShardMap:
+    def with_owners(self, rows: Iterable[Ownership], primaries: Collection[int] = ()) -> ShardMap:
         """A map with each row applied whose epoch is newer than what is known of its slot.
 
         Of two claims the one with the newer epoch wins, so a stale answer (of a lagging replica, or of a shard
         that gave the slot away) changes nothing. A shard that the document does not name is left out.
+        `primaries`: the shards whose primary itself answered. What this map holds newer of their slots is not so: such
+        a shard was restored to an earlier time, and its own word counts.
         """
         owners, epochs = list(self._owners), list(self._epochs)
+        rows = list(rows)
+        for row in rows:
+            if row.shard in primaries and owners[row.slot] == row.shard:
+                epochs[row.slot] = min(epochs[row.slot], row.epoch)
         for row in rows:
             if row.epoch > epochs[row.slot] and row.shard in self._shards:
                 owners[row.slot], epochs[row.slot] = row.shard, row.epoch

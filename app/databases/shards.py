@@ -10,7 +10,7 @@ from typing import Self
 import asyncpg
 
 from app.databases import primaries
-from app.databases.pools import DatabaseError, DatabaseUnavailable, OptimizedConnectionPool
+from app.databases.pools import DatabaseError, DatabaseUnavailable, InstancePool, OptimizedConnectionPool
 from app.databases.sharding import Ownership, ShardMap
 from app.deployment import Deployment
 from app.metrics import LagSample, Metrics, PoolSample
@@ -39,6 +39,7 @@ class Shards:
         self._timeout = deployment.server.request_timeout_seconds
         self._refreshing: asyncio.Task[None] | None = None
         self._seeking: dict[int, asyncio.Task[None]] = {}
+        self._hint_taken = float("-inf")
 
     async def __aenter__(self) -> Self:
         """Make the pools, and ask Postgres for primaries and the map as far as it answers."""
@@ -106,11 +107,18 @@ class Shards:
         await asyncio.shield(self._refreshing)
 
     async def _refresh(self) -> None:
-        answers = await asyncio.gather(*(self._owned(pool) for pool in list(self.pools.values())))
-        self.map = self.map.with_owners(row for rows in answers for row in rows)
+        before = self.map
+        answers = await asyncio.gather(*(self._owned(pools) for pools in self.pools.values()))
+        primaries_said = {
+            pools.shard.id
+            for pools, (teller, _) in zip(self.pools.values(), answers, strict=True)
+            if teller is pools.primary_pool
+        }
+        rows = [row for _, rows in answers for row in rows]
+        self.map = before.with_owners(rows, primaries_said)
 
-    async def _owned(self, pools: OptimizedConnectionPool) -> list[Ownership]:
-        """What a shard owns, by its primary, or by a replica when that is away. An old answer does no harm."""
+    async def _owned(self, pools: OptimizedConnectionPool) -> tuple[InstancePool | None, list[Ownership]]:
+        """What a shard owns, and who said so: its primary, or a replica when that is away. An old answer does no harm."""
         for pool in pools:
             try:
                 connection = await pool.acquire(primaries.PROBE_SECONDS)
@@ -118,12 +126,12 @@ class Shards:
                 continue
             try:
                 rows = await connection.fetch(OWNED)
-                return [Ownership(row["slot"], pools.shard.id, row["epoch"]) for row in rows]
+                return pool, [Ownership(row["slot"], pools.shard.id, row["epoch"]) for row in rows]
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
                 log.warning("%s did not say what it owns: %s", pool, error)
             finally:
                 pool.release(connection)
-        return []
+        return None, []
 
     def pool_samples(self) -> Iterator[PoolSample]:
         """Every pool's use, for the metrics."""

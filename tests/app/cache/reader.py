@@ -15,16 +15,17 @@ import msgspec
 from app.cache import DistributedCache
 from app.deployment import Deployment
 from app.redis.clients import RedisClients
+from tests.app.cache.source import peek
 
 
 async def main(document: str, key: str) -> None:
     clients = RedisClients(msgspec.json.decode(Path(document).read_bytes(), type=Deployment))
     cache = DistributedCache(clients)
     await cache.start()
-    await cache.get(key, str)  # from L2 into L1
+    await peek(cache, key, str)  # from L2 into L1
     while True:
         hits = cache.stats.l1_hits
-        value = await cache.get(key, str)
+        value = await peek(cache, key, str)
         print(msgspec.json.encode({"value": value, "l1": cache.stats.l1_hits > hits}).decode(), flush=True)
         if not await asyncio.to_thread(sys.stdin.readline):
             break

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 
+from app.cache import DistributedCache
+
 
 class User(msgspec.Struct, frozen=True):
     id: int
@@ -38,3 +40,25 @@ async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
     while not condition():
         assert time.monotonic() < give_up
         await asyncio.sleep(0.005)
+
+
+class _Nowhere(Exception):
+    """Neither level has it."""
+
+
+async def peek(cache: DistributedCache, key: str, type: Any) -> Any:
+    """What the two levels have under `key`; None where they have nothing, or an absence."""
+
+    async def load() -> Any:
+        raise _Nowhere
+
+    try:
+        return await cache.get_or_load(key, load, type)
+    except _Nowhere:
+        return None
+
+
+async def put(cache: DistributedCache, key: str, value: Any) -> None:
+    """Have `key` loaded as `value`, in place of what was there."""
+    await cache.invalidate(key)
+    assert await cache.get_or_load(key, Source(value).load, type(value)) == value

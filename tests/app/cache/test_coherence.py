@@ -17,6 +17,7 @@ import pytest
 
 from app.cache import coherence
 from tests.app.cache.conftest import MakeCache
+from tests.app.cache.source import put
 from tests.app.fixtures_redis import Document
 
 KEY = "user:1"
@@ -81,7 +82,7 @@ async def test_a_writer_returns_when_every_other_process_has_applied_the_invalid
     # The writer's other way out, the end of the silent ones' trust, is put out of reach: what ends the wait is the answers.
     monkeypatch.setattr(coherence, "TRUST_SECONDS", 10 * ENOUGH_SECONDS)
     writer = await make_cache()
-    await writer.set(KEY, "old")
+    await put(writer, KEY, "old")
     readers = [start_reader() for _ in range(2)]
     for reader in readers:
         assert await reader.said() == {"value": "old", "l1": True}
@@ -98,7 +99,7 @@ async def test_a_writer_waits_for_a_process_that_never_answers_until_it_trusts_i
     make_cache: MakeCache, start_reader: Callable[[], Reader]
 ) -> None:
     writer = await make_cache()
-    await writer.set(KEY, "old")
+    await put(writer, KEY, "old")
     reader = start_reader()
     assert await reader.said() == {"value": "old", "l1": True}
     reader.freeze()

@@ -14,7 +14,7 @@ from app import deadlines
 from app.cache import required_floors
 from app.cache.records import LEASE_SECONDS
 from tests.app.cache.conftest import MakeCache
-from tests.app.cache.source import Source, User, until
+from tests.app.cache.source import Source, User, peek, until
 from tests.app.cache.workers import go, said, start_worker
 from tests.app.fixtures_redis import Document, RedisRegions
 
@@ -81,7 +81,7 @@ async def test_a_load_whose_waiters_all_left_still_fills_the_cache(make_cache: M
     await asyncio.sleep(0.05)
     waiter.cancel()
     await asyncio.sleep(0.2)
-    assert await cache.get("user:1", User) == User(1)
+    assert await peek(cache, "user:1", User) == User(1)
 
 
 async def test_the_first_waiter_s_deadline_is_not_the_others(make_cache: MakeCache) -> None:

@@ -16,14 +16,14 @@ BROKEN = Script("this is no lua")
 
 
 def wrong_answers(cache: DistributedCache) -> int:
-    return sum(sample.wrong for sample in cache._breakers.samples())
+    return sum(sample.wrong for sample in (cache._levels._reading, cache._levels._writing))
 
 
 async def told(cache: DistributedCache, caplog: pytest.LogCaptureFixture) -> None:
     """It was logged as an error and counted, and the breaker is closed: the server is well."""
     assert [record for record in caplog.records if record.levelno == logging.ERROR]
     assert wrong_answers(cache) > 0
-    assert all(sample.state == 0 for sample in cache._breakers.samples())
+    assert all(sample.state == 0 for sample in (cache._levels._reading, cache._levels._writing))
 
 
 @pytest.mark.parametrize("script", ["CLAIM", "STORE"])
@@ -62,4 +62,4 @@ async def test_an_invalidation_whose_script_is_broken_says_so_and_is_tried_on(
             await cache.invalidate("user:1")
         assert await cache.get_or_load("user:1", source.load, User) == User(1, "new")
         await told(cache, caplog)
-    assert await cache._delivery.drain(10)
+    assert await cache._levels.delivery.drain(10)
