@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from app import console
+
+if __name__ == "__main__":
+    console.prepare()  # before the other imports, which take a while and may be interrupted too
+
 import argparse
 import gc
 import sys
@@ -85,4 +90,4 @@ def _instant(given: str) -> datetime:
 
 if __name__ == "__main__":
     gc.disable()  # a short life: what it makes goes with it
-    sys.exit(main())
+    console.run(main)

@@ -11,7 +11,7 @@ import pytest
 
 from plan.program import REPOSITORY
 
-ROOMS = ("app", "bench", "facts", "lab", "plan", "policies", "tools")
+ROOMS = sorted({file.relative_to(REPOSITORY).parts[0] for file in REPOSITORY.glob("*/*.py")} - {"tests"})
 STARTED_BY_OTHERS = {"lab.links", "bench.app.echo", "policies.__main__"}
 """Processes of the lab and of the benches, which nobody types, and the pack that Pulumi starts."""
 

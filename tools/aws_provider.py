@@ -9,6 +9,11 @@ Where the plugin is installed (`HAL9_AWS_PLUGIN`, or Terraform's own folders) a 
 
 from __future__ import annotations
 
+from app import console
+
+if __name__ == "__main__":
+    console.prepare()  # before the other imports, which take a while and may be interrupted too
+
 import argparse
 import json
 import os
@@ -360,4 +365,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

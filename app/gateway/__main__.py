@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from app import console
+
+if __name__ == "__main__":
+    console.prepare()  # before the other imports, which take a while and may be interrupted too
+
 import argparse
 import contextlib
 import signal
@@ -41,4 +46,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)
