@@ -143,7 +143,7 @@ def _pair(before: Resource, after: Resource) -> _Pair:
     pair = _Pair(before, after)
     ignored = after.ignore_changes
     pair.changed = {
-        path for path in _differences(before.inputs, after.inputs) if not any(_within(path, one) for one in ignored)
+        path for path in differences(before.inputs, after.inputs) if not any(_within(path, one) for one in ignored)
     }
     for name in before.property_dependencies.keys() | after.property_dependencies.keys():
         sources = before.property_dependencies.get(name, ()), after.property_dependencies.get(name, ())
@@ -233,7 +233,7 @@ def _lost(resource: Resource) -> str:
     return what
 
 
-def _differences(before: Any, after: Any, path: str = "") -> Iterator[str]:
+def differences(before: Any, after: Any, path: str = "") -> Iterator[str]:
     """The paths at which two values differ; a list that has grown or shrunk, and an unknown, is one."""
     if is_unknown(before) and is_unknown(after):
         return
@@ -241,12 +241,12 @@ def _differences(before: Any, after: Any, path: str = "") -> Iterator[str]:
         for name in before.keys() | after.keys():
             inner = f"{path}.{name}" if path else name
             if name in before and name in after:
-                yield from _differences(before[name], after[name], inner)
+                yield from differences(before[name], after[name], inner)
             else:
                 yield inner
     elif isinstance(before, (list, tuple)) and isinstance(after, (list, tuple)) and len(before) == len(after):
         for index, (one, other) in enumerate(zip(before, after, strict=True)):
-            yield from _differences(one, other, f"{path}[{index}]")
+            yield from differences(one, other, f"{path}[{index}]")
     elif before != after:
         yield path
 

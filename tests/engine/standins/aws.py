@@ -8,35 +8,12 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from facts import replacements
+from facts.replacements import PHYSICAL_NAMES
 from tests.engine.standins.outputs import Identity, completed
 from tests.engine.standins.package import Made, Values
 
 ACCOUNT = "123456789012"
-
-PHYSICAL_NAMES = {
-    "aws:cloudwatch/logGroup:LogGroup": "name",
-    "aws:cloudwatch/metricAlarm:MetricAlarm": "name",
-    "aws:ecr/repository:Repository": "name",
-    "aws:eks/cluster:Cluster": "name",
-    "aws:elasticache/parameterGroup:ParameterGroup": "name",
-    "aws:elasticache/replicationGroup:ReplicationGroup": "replicationGroupId",
-    "aws:elasticache/subnetGroup:SubnetGroup": "name",
-    "aws:iam/instanceProfile:InstanceProfile": "name",
-    "aws:iam/policy:Policy": "name",
-    "aws:iam/role:Role": "name",
-    "aws:kms/alias:Alias": "name",
-    "aws:lb/loadBalancer:LoadBalancer": "name",
-    "aws:lb/targetGroup:TargetGroup": "name",
-    "aws:rds/instance:Instance": "identifier",
-    "aws:rds/parameterGroup:ParameterGroup": "name",
-    "aws:rds/subnetGroup:SubnetGroup": "name",
-    "aws:s3/bucket:Bucket": "bucket",
-    "aws:secretsmanager/secret:Secret": "name",
-    "aws:sns/topic:Topic": "name",
-    "aws:sqs/queue:Queue": "name",
-    "aws:wafv2/webAcl:WebAcl": "name",
-}
-"""The input that names a resource in AWS itself; AWS refuses a second of that name in the same account and region."""
 
 GLOBAL_SERVICES = frozenset({"iam", "route53", "cloudfront", "shield", "s3", "globalaccelerator"})
 """Services whose names are taken in all regions at once (S3's bucket names too)."""
@@ -74,8 +51,8 @@ class Aws:
         return {**before, **inputs}
 
     def replaces(self, token: str, changed: set[str]) -> set[str]:
-        """A resource cannot be renamed or moved."""
-        return changed & {PHYSICAL_NAMES.get(token, ""), "region", "cidrBlock", "availabilityZone", "vpcId"}
+        """What AWS's own provider said (facts/replacements.py)."""
+        return replacements.replacing(token, changed)
 
     def functions(self) -> Mapping[str, Callable[[Values, Values], dict[str, Any]]]:
         """See `Package.functions`."""

@@ -57,6 +57,8 @@ class Cloud:
 
     live: dict[tuple[str, str, str], Live] = field(default_factory=dict, repr=False)
     """By type, scope and id."""
+    reserved: set[tuple[str, str, str]] = field(default_factory=set)
+    """Names that stay taken after a delete: type, scope, name."""
     operations: list[Operation] = field(default_factory=list)
     invoked: Counter[str] = field(default_factory=Counter)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -86,6 +88,8 @@ class Cloud:
     def add(self, resource: Live) -> None:
         """A resource comes to be. Refused where its physical name is taken in its scope, as the cloud would."""
         with self._lock:
+            if (resource.token, resource.scope, resource.physical_name) in self.reserved:
+                raise Refused(f"{resource.token} {resource.physical_name!r} is already scheduled for deletion")
             if resource.physical_name:
                 for other in self.live.values():
                     if (other.token, other.scope, other.physical_name) == (
@@ -109,10 +113,12 @@ class Cloud:
                 raise Refused(f"{token} {identifier!r} does not exist in {scope}")
             self.live[key] = replace(self.live[key], inputs=inputs, outputs=outputs)
 
-    def remove(self, token: str, scope: str, identifier: str) -> None:
-        """A delete; of what is gone already it is none the less done."""
+    def remove(self, token: str, scope: str, identifier: str, *, name_stays: bool = False) -> None:
+        """A delete; of what is gone already it is none the less done. `name_stays`: nothing else may have its name yet."""
         with self._lock:
-            self.live.pop((token, scope, identifier), None)
+            gone = self.live.pop((token, scope, identifier), None)
+            if gone is not None and name_stays:
+                self.reserved.add((token, scope, gone.physical_name))
 
     def hold_after(self, creates: int) -> None:
         """From now on lets so many creates through and holds the later ones half-way, until `release`."""

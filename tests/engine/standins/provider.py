@@ -19,7 +19,10 @@ from google.protobuf import empty_pb2, struct_pb2
 from google.protobuf.json_format import MessageToDict, ParseDict
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
+from diff.comparison import differences
+from facts import replacements
 from plan import foresight, schema
+from tests.engine.standins import refusals
 from tests.engine.standins.cloud import Cloud, Live, Refused
 from tests.engine.standins.package import Package
 
@@ -64,9 +67,12 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
 
     def Diff(self, request: Any, context: Any) -> Any:
         token = _token(request.urn)
-        changed = _changed(_plain(request.old_inputs), _plain(request.news))
-        changed -= {name.split(".")[0].split("[")[0] for name in request.ignoreChanges}
-        return _difference(changed, self._package.replaces(token, changed))
+        before, after = _plain(request.old_inputs), _plain(request.news)
+        ignored = {name.split(".")[0].split("[")[0] for name in request.ignoreChanges}
+        paths = {path for path in differences(before, after) if _top(path) not in ignored}
+        replaces = self._package.replaces(token, paths)
+        first = bool(replaces) and replacements.name_kept(token, before, after) and self._package.name == "aws"
+        return _difference(set(map(_top, paths)), set(map(_top, replaces)), first)
 
     def Create(self, request: Any, context: Any) -> Any:
         token, inputs = _token(request.urn), _plain(request.properties)
@@ -95,16 +101,26 @@ class StandIn(provider_pb2_grpc.ResourceProviderServicer):
         outputs = self._package.update(token, _plain(request.olds), inputs)
         if request.preview:
             return provider_pb2.UpdateResponse(properties=_struct(outputs))
+        scope = self._scope(request.urn, request.news)
         try:
             with self._cloud.operation("update", self._package.name, request.urn):
-                self._cloud.update(token, self._scope(request.urn, request.news), request.id, inputs, outputs)
+                before, live = _plain(request.old_inputs), self._cloud.find(token, scope, request.id)
+                refusals.of_update(token, before, inputs, live.inputs if live else {})
+                has = refusals.settled(token, live.inputs if live else {}, inputs)
+                self._cloud.update(token, scope, request.id, has, outputs)
         except Refused as refusal:
             context.abort(grpc.StatusCode.NOT_FOUND, str(refusal))
         return provider_pb2.UpdateResponse(properties=_struct(outputs))
 
     def Delete(self, request: Any, context: Any) -> Any:
-        with self._cloud.operation("delete", self._package.name, request.urn):
-            self._cloud.remove(_token(request.urn), self._scope(request.urn, request.old_inputs), request.id)
+        token, scope = _token(request.urn), self._scope(request.urn, request.old_inputs)
+        try:
+            with self._cloud.operation("delete", self._package.name, request.urn):
+                inputs = _plain(request.old_inputs)
+                refusals.of_delete(token, inputs)
+                self._cloud.remove(token, scope, request.id, name_stays=refusals.name_kept_after(token, inputs))
+        except Refused as refusal:
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(refusal))
         return empty_pb2.Empty()
 
     def Invoke(self, request: Any, context: Any) -> Any:
@@ -145,6 +161,13 @@ def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[str]:
     return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
 
 
-def _difference(changed: set[str], replaces: set[str]) -> Any:
+def _top(path: str) -> str:
+    return path.partition(".")[0].partition("[")[0]
+
+
+def _difference(changed: set[str], replaces: set[str], first: bool = False) -> Any:
+    """The engine's answer; `first`: the old one goes before the new one is made, as they have one name."""
     some = provider_pb2.DiffResponse.DIFF_SOME if changed else provider_pb2.DiffResponse.DIFF_NONE
-    return provider_pb2.DiffResponse(changes=some, diffs=sorted(changed), replaces=sorted(replaces))
+    return provider_pb2.DiffResponse(
+        changes=some, diffs=sorted(changed), replaces=sorted(replaces), deleteBeforeReplace=first
+    )
