@@ -30,6 +30,7 @@ DESTROY = ("destroy", "--yes", "--skip-preview")
 UP = ("up", "--yes", "--skip-preview")
 STACKS = ("dev", "prod")
 LISTS = {
+    "hal9:document:DeploymentDocument",
     "kubernetes:core/v1:ConfigMap",
     "kubernetes:apps/v1:Deployment",
     "kubernetes:helm.sh/v3:Release",
