@@ -15,8 +15,9 @@ FINDERS: list[Callable[[], Path]] = [programs.redis_server, programs.nginx, prog
 
 
 @pytest.fixture(autouse=True)
-def asked_anew() -> Iterator[None]:
-    """What was found is forgotten before and after each test."""
+def asked_anew(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing is asked for, and what was found is forgotten before and after each test."""
+    monkeypatch.delenv(programs.VARIABLE, raising=False)
 
     def forget() -> None:
         programs.redis_server.cache_clear()
