@@ -4,7 +4,7 @@ TAG    ?= $(shell git rev-parse --short=12 HEAD)
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help test-system test-fresh preview policy checkov policies-doc manifests test test-rules test-cluster test-control test-mesh test-image lint image bench clean bench-app run-app fuzz map lab lab-status lab-down load fault capacity test-lab test-reshard test-engine diff preflight facts
+.PHONY: help init test-system test-fresh preview policy checkov policies-doc manifests test test-rules test-cluster test-control test-mesh test-image lint image bench clean bench-app run-app fuzz map lab lab-status lab-down load fault capacity test-lab test-reshard test-engine diff preflight facts
 
 help:  ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,8 +44,12 @@ checkov: .venv/program .venv-checkov/ready  ## checkov on prod's plan and manife
 map: .venv/dev  ## docs/architecture.md's map, drawn from the tree and docs/architecture.toml; what does not fit is told
 	@.venv/bin/python -m tools.house --write
 
-policies-doc: .venv/program  ## writes docs/policies.md from the policies
+init: .venv/program  ## a new stack's file: INIT="--stack staging --account ... --regions us-west-2", or questions
+	@.venv/bin/python -m topology.new $(INIT)
+
+policies-doc: .venv/program  ## writes docs/policies.md from the policies, and the stack file's schema from the model
 	@.venv/bin/python -m policies.document
+	@.venv/bin/python -m topology.schema
 
 manifests: .venv/program  ## each cluster's Kubernetes objects, into out/manifests/STACK
 	@.venv/bin/python -m plan preview --stack $(STACK) --manifests out/manifests/$(STACK) --quiet
@@ -137,8 +141,8 @@ test-reshard: .venv/dev  ## slots moved between shards under load, killed at eve
 	@.venv/bin/python -m pytest -n auto -m reshard tests/app
 
 test-engine: .venv/dev  ## both stacks in the real Pulumi engine: up, again, grow, killed half-way, destroy
-	@.venv/bin/python -m tools.build --lane engine pulumi pulumi-language-python pulumi-analyzer-policy-python
-	@.venv/bin/python -m pytest -m engine -rs tests/engine
+	@.venv/bin/python -m tools.build --lane engine pulumi pulumi-language-python pulumi-analyzer-policy-python config-reader
+	@.venv/bin/python -m pytest -m engine -rs tests/engine tests/plan
 
 clean:  ## what was made here, apart from .venv
 	@rm -rf out .build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -12,6 +12,7 @@ from components.iam import PodRole, service_trust
 from components.keys import RegionKeys
 from components.network import ANYWHERE, RegionNetwork
 from components.nodes import NodeGroups
+from topology import addressing
 from topology.addressing import Tier
 from topology.settings import Region
 from topology.topology import Topology
@@ -159,6 +160,9 @@ class RegionCluster(pulumi.ComponentResource):
                 endpoint_public_access=bool(public),
                 public_access_cidrs=public or None,
             ),
+            kubernetes_network_config=aws.eks.ClusterKubernetesNetworkConfigArgs(
+                service_ipv4_cidr=str(addressing.SERVICES)  # said, so that no VPC's block decides it
+            ),
             access_config=aws.eks.ClusterAccessConfigArgs(
                 authentication_mode="API", bootstrap_cluster_creator_admin_permissions=False
             ),
@@ -239,7 +243,7 @@ class RegionCluster(pulumi.ComponentResource):
         versions = self._settings.add_ons
         version = {
             "vpc-cni": versions.vpc_cni,
-            "kube-proxy": versions.kube_proxy,
+            "kube-proxy": self._settings.kube_proxy,
             "coredns": versions.coredns,
             "eks-pod-identity-agent": versions.pod_identity_agent,
             "aws-ebs-csi-driver": versions.ebs_csi_driver,

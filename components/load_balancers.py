@@ -144,7 +144,7 @@ class RegionLoadBalancers(pulumi.ComponentResource):
     def _balancer(self, role: str, group: aws.ec2.SecurityGroup, *, internal: bool, tier: Tier) -> aws.lb.LoadBalancer:
         return aws.lb.LoadBalancer(
             f"{self._region.name}-{role}",
-            name=self._names.of(self._region.name, role),
+            name=self._names.of_balancer(self._region.name, role),
             load_balancer_type="network",
             internal=internal,
             subnets=self._network.subnet_ids[tier],
@@ -158,7 +158,7 @@ class RegionLoadBalancers(pulumi.ComponentResource):
     def _target_group(self, role: str, port: Port, protocol: str) -> aws.lb.TargetGroup:
         group = self.target_groups[role] = aws.lb.TargetGroup(
             f"{self._region.name}-{role}",
-            name=self._names.of(self._region.name, role),
+            name=self._names.of_balancer(self._region.name, role),
             vpc_id=self._network.vpc_id,
             target_type="ip",
             port=port.target,

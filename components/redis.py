@@ -117,7 +117,7 @@ class RegionCache(pulumi.ComponentResource):
         token = _token(f"cache-{cell.region.name}", self, topology, vaults)
         group = aws.elasticache.ReplicationGroup(
             name,
-            replication_group_id=topology.names.of(cell.region.name, "cache"),
+            replication_group_id=topology.names.of_redis(cell.region.name, "cache"),
             description=f"HAL9's cache in {cell.region.name}",
             engine="redis",
             engine_version=topology.redis.engine_version,
@@ -205,7 +205,7 @@ class RegionSessions(pulumi.ComponentResource):
         if elsewhere:
             datastore = aws.elasticache.GlobalReplicationGroup(
                 name,
-                global_replication_group_id_suffix=topology.names.of(region.name, "sessions"),
+                global_replication_group_id_suffix=topology.names.of_redis(region.name, "sessions"),
                 global_replication_group_description=f"HAL9's sessions of {region.name}",
                 primary_replication_group_id=primary.id,
                 cache_node_type=settings.node_type,
@@ -259,7 +259,7 @@ def _member(region: Region, place: str, topology: Topology) -> tuple[str, str]:
     generation = region.session_generations.get(place, 1)
     suffix = (f"g{generation}",) if generation > 1 else ()
     parts = (region.name, "sessions", "in", place, *suffix)
-    return "-".join(parts), topology.names.of(region.name, "in", place, *suffix)
+    return "-".join(parts), topology.names.of_redis(region.name, "in", place, *suffix)
 
 
 def _token(name: str, parent: pulumi.Resource, topology: Topology, vaults: Mapping[str, Vault]) -> pulumi.Output[str]:

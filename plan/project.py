@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from plan.errors import ProjectError
+from plan.reader import read_yaml
 
 SECURE = "[secret]"
 """What the program gets for a `secure:` value: only the CLI has the key that opens it."""
@@ -36,62 +35,15 @@ class Project:
         return frozenset(json.loads(self.config.get(NO_DEFAULTS, "[]")))
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML as the CLI reads it: `no`, `on` and `12:30` are text, a key twice in one map is refused; and keys are text."""
-
-
-_Loader.yaml_implicit_resolvers = {}
-for _tag, _pattern, _first in (
-    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    ("int", r"[-+]?(0|[1-9][0-9]*)|0o[0-7]+|0x[0-9a-fA-F]+", list("-+0123456789")),
-    ("float", r"[-+]?(\.[0-9]+|[0-9]+\.[0-9]*)([eE][-+]?[0-9]+)?|[-+]?[0-9]+[eE][-+]?[0-9]+", list("-+.0123456789")),
-    ("merge", r"<<", ["<"]),
-):  # fmt: skip
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
-
-
-def _mapping(loader: _Loader, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[str] = set()
-    for key, _ in node.value:
-        if isinstance(key, yaml.ScalarNode) and key.value in seen:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {key.value} is there twice", key.start_mark)
-        seen.add(str(key.value))
-    loader.flatten_mapping(node)
-    return {loader.construct_scalar(k): loader.construct_object(v, deep=True) for k, v in node.value}
-
-
-def _integer(_loader: _Loader, node: yaml.ScalarNode) -> int:
-    text = str(node.value)
-    return int(text, 0) if re.match(r"0[ox]", text) else int(text)
-
-
-_Loader.add_constructor("tag:yaml.org,2002:map", _mapping)
-_Loader.add_constructor("tag:yaml.org,2002:int", _integer)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A YAML file whose top is a map. ProjectError, with file and line, where it is none."""
-    try:
-        data = yaml.load(path.read_text("utf-8"), _Loader)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
-        raise ProjectError(f"{path.name}{where} is not YAML: {error.problem or error.context}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ProjectError(f"{path.name} is not YAML: {error}") from None
-    except OSError as error:
-        raise ProjectError(f"{path} cannot be read: {error.strerror}") from None
-    if data is None:
-        return {}
-    if not isinstance(data, dict):
-        raise ProjectError(f"{path.name} must be a map at its top")
-    return data
-
-
 def stacks(directory: Path) -> list[str]:
     """The stacks that have a file in a project."""
     return sorted(path.name.split(".")[1] for path in directory.glob("Pulumi.*.yaml"))
+
+
+def own_name(stack: str) -> str:
+    """A stack's own name: `prod` of `acme/prod` and `acme/hal9/prod`, as the CLI takes them."""
+    found = re.fullmatch(r"[A-Za-z0-9][\w.-]*/(?:[A-Za-z0-9][\w.-]*/)?([^/]+)", stack)
+    return found[1] if found else stack
 
 
 def stack_file(directory: Path, stack: str) -> Path:
@@ -105,7 +57,7 @@ def stack_file(directory: Path, stack: str) -> Path:
 
 def read_project(directory: Path, stack: str, source: Path | Mapping[str, Any] | None = None) -> Project:
     """The project in `directory` with one stack's configuration: from its own file, another one, or a map like a file's."""
-    directory = directory.resolve()
+    directory, stack = directory.resolve(), own_name(stack)
     if not (directory / "Pulumi.yaml").is_file():
         raise ProjectError(f"There is no Pulumi.yaml in {directory.name}/: it is no Pulumi project.")
     settings = read_yaml(directory / "Pulumi.yaml")
@@ -116,8 +68,9 @@ def read_project(directory: Path, stack: str, source: Path | Mapping[str, Any] |
         default = value.get("value", value.get("default")) if isinstance(value, dict) else value
         if default is not None:
             values[key] = default
-    values.update(data.get("config") or {})
-    full = {key if ":" in key else f"{name}:{key}": value for key, value in values.items() if value is not None}
+    where = source.name if isinstance(source, Path) else f"Pulumi.{stack}.yaml"
+    full = {key if ":" in key else f"{name}:{key}": value for key, value in values.items()}
+    full.update(_settings(where, name, data.get("config")))
     if not isinstance(full.get(NO_DEFAULTS, []), list):
         raise ProjectError(f"{NO_DEFAULTS} must be a list of packages, such as [aws, kubernetes]")
     main = directory / str(settings.get("main") or ".")
@@ -131,9 +84,24 @@ def read_project(directory: Path, stack: str, source: Path | Mapping[str, Any] |
     )
 
 
+def _settings(where: str, project: str, config: Any) -> dict[str, Any]:
+    """A stack file's settings by full key; one that has no value is empty text, as the CLI hands it over."""
+    if config is None:
+        return {}
+    if not isinstance(config, Mapping):
+        raise ProjectError(f"{where}: config must be a map of settings, such as {project}:owner: platform")
+    for key in config:
+        namespace, _, name = key.partition(":")
+        if not (namespace and name) or ":" in name:
+            right = key.rpartition(":")[2] or "owner"
+            raise ProjectError(f"{where}: config.{key} is no full key such as {project}:{right}")
+    return {key: "" if value is None else value for key, value in config.items()}
+
+
 def _opened(value: Any) -> Any:
     if isinstance(value, dict):
-        return SECURE if set(value) == {"secure"} else {key: _opened(inner) for key, inner in value.items()}
+        secret = set(value) == {"secure"} and isinstance(value["secure"], str)
+        return SECURE if secret else {key: _opened(inner) for key, inner in value.items()}
     return [_opened(inner) for inner in value] if isinstance(value, list) else value
 
 

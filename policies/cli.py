@@ -17,7 +17,7 @@ from pathlib import Path
 
 from plan import Plan, PlanError, files, run
 from plan.program import REPOSITORY
-from plan.project import read_project
+from plan.project import own_name, read_project
 from policies import configuration
 from policies.exceptions import exceptions_of
 from policies.judge import Judgement, judge
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Plans and judges a stack; 0 where it may be deployed, 1 where not."""
     options = _parser().parse_args(arguments)
     try:
-        configured = configuration.read(options.settings or configuration.file_of(options.stack), POLICIES)
+        configured = configuration.read(options.settings or configuration.file_of(own_name(options.stack)), POLICIES)
         plan = run(options.stack, stack_file=options.config)
         begun = time.perf_counter()
         config = read_project(REPOSITORY, options.stack, options.config).config
@@ -39,6 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             files.write(options.junit, junit(judgement))
     except (PlanError, configuration.ConfigurationError) as error:
         print(error, file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
         return 1
     except Exception as error:
         if type(error).__name__ != "StackFileError":  # the program's own: its text is the whole message

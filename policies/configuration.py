@@ -40,18 +40,25 @@ class Configured:
 
 
 def file_of(stack: str) -> Path:
-    """Where a stack's file is. A stack without one has every default."""
+    """Where a stack's file is."""
     return Path(__file__).with_name(f"config.{stack}.json")
 
 
 def read(path: Path, policies: Mapping[str, Policy]) -> dict[str, Configured]:
-    """Every policy as a file sets it. ConfigurationError with all mistakes; no file is every default."""
-    data: Any = {}
-    if path.exists():
-        try:
-            data = json.loads(path.read_text("utf-8"))
-        except ValueError as error:
-            raise ConfigurationError(f"{path.name} is not JSON: {error}") from None
+    """Every policy as a file sets it. ConfigurationError with all mistakes, or where there is no file.
+
+    A file that is not there must not be every default in silence: prod's thresholds are not another stack's.
+    """
+    try:
+        data: Any = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"There is no {path}: a stack's levels and thresholds are said in a file of its own; {{}} takes every default."
+        ) from None
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigurationError(f"{path.name} is not JSON: {error}") from None
     if not isinstance(data, dict):
         raise ConfigurationError(f"{path.name} must be an object of policies")
     problems = [f"{name}: is no policy" for name in data if name not in policies]

@@ -76,6 +76,11 @@ AREAS = {
     "iam": "Identity, protection, parity",
     "cluster": "In the clusters",
     "mesh": "Between pods",
+    "sources": "Where packets come from and go to",
+    "principals": "Whose rights they are",
+    "charts": "What charts bring",
+    "must_exist": "What must be there",
+    "known": "What no policy has looked at",
 }
 
 

@@ -3,10 +3,38 @@
 from __future__ import annotations
 
 from policies.policy import Policy
-from policies.rules import cluster, compute, data, edge, encryption, iam, mesh, network
+from policies.rules import (
+    charts,
+    cluster,
+    compute,
+    data,
+    edge,
+    encryption,
+    iam,
+    known,
+    mesh,
+    must_exist,
+    network,
+    principals,
+    sources,
+)
 
 POLICIES: dict[str, Policy] = {
     policy.name: policy
-    for module in (network, data, encryption, compute, edge, iam, cluster, mesh)
+    for module in (
+        network,
+        sources,
+        data,
+        encryption,
+        compute,
+        edge,
+        iam,
+        principals,
+        cluster,
+        charts,
+        mesh,
+        must_exist,
+        known,
+    )
     for policy in module.POLICIES
 }

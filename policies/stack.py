@@ -23,6 +23,11 @@ class Stack:
     config: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
+    def name(self) -> str:
+        """The stack's own name, as its resources' URNs have it."""
+        return self.resources[0].urn.split("::")[0].rpartition(":")[2] if self.resources else ""
+
+    @cached_property
     def by_urn(self) -> dict[str, Resource]:
         """Every resource by its URN."""
         return {resource.urn: resource for resource in self.resources}

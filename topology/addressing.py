@@ -12,6 +12,10 @@ from ipaddress import IPv4Network
 
 AWS_RESERVED_ADDRESSES = 5
 """Addresses of each subnet that AWS keeps (VPC User Guide, "Subnet sizing")."""
+SERVICES = IPv4Network("172.20.0.0/16")
+"""The addresses of every cluster's Services: no VPC's, so that the pods of one region reach another's databases."""
+EKS_SERVICES = (SERVICES, IPv4Network("10.100.0.0/16"))
+"""What EKS takes them from where nothing is said (EKS API Reference, KubernetesNetworkConfigRequest)."""
 MAX_ZONES = 6
 SMALLEST_SUBNET_PREFIX = 28
 _PRIVATE_BLOCK = IPv4Network("10.0.0.0/8")

@@ -7,6 +7,7 @@ in a table is refused with a message that says so. Tables with a source and a da
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 from facts import instances
@@ -60,6 +61,12 @@ def cache_size(node_type: str) -> InstanceSize | None:
 
 def _size_of(name: str, prefix: str, families: frozenset[str]) -> InstanceSize | None:
     instance_type = name.removeprefix(prefix)
+    if (
+        prefix == "cache."
+        and instance_type.startswith("t")
+        and not instance_type.endswith((".micro", ".small", ".medium"))
+    ):
+        return None  # ElastiCache's burstable nodes end there
     known = name.startswith(prefix) and instance_type.partition(".")[0] in families
     return instance_size(instance_type) if known else None
 
@@ -126,3 +133,41 @@ CLUSTER_AUTOSCALERS: dict[str, str] = {
 }
 """The minor of cluster-autoscaler that each version of its chart brings, and has the rights for (kubernetes/autoscaler,
 `appVersion` of its charts, read 2026-11-28). With the rights of an older chart it waits for ever, Running and Ready."""
+
+
+_POSTGRES = {15: (2, 19), 16: (1, 15), 17: (1, 11), 18: (1, 5)}
+"""Minor versions of each major that RDS has had: from the first to the quarter's of 2026-11 (PostgreSQL, "Versioning policy")."""
+
+
+def postgres_version(text: str) -> str:
+    """A Postgres version of RDS, such as 16 or 16.4. ValueError with those that there are."""
+    found = re.fullmatch(r"([0-9]{1,3})(?:\.(0|[1-9][0-9]{0,2}))?", text)
+    major = int(found[1]) if found else 0
+    if not found or major not in _POSTGRES:
+        majors = ", ".join(map(str, _POSTGRES))
+        raise ValueError(
+            f"{text[:20]!r} is no Postgres version of RDS; there are {majors}, alone or with a minor such as 16.4"
+        )
+    first, last = _POSTGRES[major]
+    if found[2] and not first <= int(found[2]) <= last:
+        raise ValueError(
+            f"{text!r} is no Postgres version of RDS; of {major} there are {major}.{first} to {major}.{last}, or {major} alone"
+        )
+    return text
+
+
+NO_INSIGHTS = frozenset(("db.t3.micro", "db.t3.small", "db.t4g.micro", "db.t4g.small"))
+"""Classes for which RDS has no Performance Insights, without which no database of ours is (RDS User Guide)."""
+MOST_CACHE_NODES = 500
+"""Nodes of a Redis cluster (ElastiCache User Guide, "Quotas for ElastiCache")."""
+INTERFACE_ENDPOINTS = frozenset(
+    "access-analyzer acm-pca application-autoscaling appmesh aps-workspaces athena autoscaling autoscaling-plans backup "
+    "cloudformation cloudtrail codebuild config dms ds ebs ec2 ec2messages ecr.api ecr.dkr ecs ecs-agent ecs-telemetry eks "
+    "eks-auth elasticache elasticfilesystem elasticloadbalancing email-smtp events evidently execute-api fis guardduty-data "
+    "inspector2 kinesis-firehose kinesis-streams kms lambda logs monitoring organizations rds rds-data redshift s3 "
+    "secretsmanager securityhub servicecatalog servicediscovery sns sqs ssm ssm-contacts ssm-incidents ssmmessages states "
+    "sts synthetics tagging transfer wafv2 xray".split()
+)
+"""AWS services with an interface endpoint, by the end of `com.amazonaws.REGION.` (PrivateLink Guide)."""
+MEANT_COUNTRIES = {"UK": "GB", "EL": "GR", "EN": "GB", "SF": "FI", "XK": "RS", "SU": "RU", "UAE": "AE", "USA": "US"}
+"""What is often written for a country's code."""

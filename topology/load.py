@@ -8,8 +8,8 @@ from typing import Any
 
 import pydantic
 
-from topology import rules
-from topology.stackfile import StackFileError, mistakes_of, repaired, secrets_of, structure, touches
+from topology import rules, switches
+from topology.stackfile import Mistake, StackFileError, by_cause, mistakes_of, repaired, secrets_of, structure, touches
 from topology.topology import Topology
 
 
@@ -19,20 +19,27 @@ def load() -> Topology:
 
     config = pulumi.runtime.config.CONFIG.get()
     encrypted = [key for key in config if pulumi.runtime.config.is_config_secret(key)]
-    return parse(pulumi.get_stack(), structure(Topology, config), encrypted)
+    return of_config(pulumi.get_stack(), config, encrypted)
 
 
-def parse(stack: str, data: Mapping[str, Any], encrypted: Iterable[str] = ()) -> Topology:
+def of_config(stack: str, config: Mapping[str, str], encrypted: Iterable[str] = ()) -> Topology:
+    """The topology of a stack's flat configuration, as Pulumi hands it over. StackFileError with every mistake."""
+    return parse(stack, structure(Topology, config), encrypted, switches.mistakes(config))
+
+
+def parse(
+    stack: str, data: Mapping[str, Any], encrypted: Iterable[str] = (), beside: Iterable[Mistake] = ()
+) -> Topology:
     """A topology from a stack file's nested data (the keys below `hal9:`). StackFileError with every mistake.
 
-    `encrypted`: full keys set with `--secret`. No setting is a secret, and a mistake shows what was set.
+    `encrypted`: full keys set with `--secret`. No setting is a secret, and a mistake shows what was set. `beside`: mistakes
+    of what is no setting of this project.
     """
 
     def validate(values: Mapping[str, Any]) -> Topology:
         return Topology.model_validate_json(json.dumps(_named(values, stack)))
 
-    secret = secrets_of(encrypted)
-    data = {key: value for key, value in data.items() if key not in {mistake.path for mistake in secret}}
+    secret, data = secrets_of(encrypted, data, Topology)
     model: Topology | None
     try:
         model, refused = validate(data), secret
@@ -40,8 +47,9 @@ def parse(stack: str, data: Mapping[str, Any], encrypted: Iterable[str] = ()) ->
         refused = secret + [mistake for mistake in mistakes_of(error, Topology) if not touches(mistake, secret)]
         model = repaired(data, error, Topology, validate)
     between = [m for m in rules.mistakes(model) if not touches(m, refused)] if model else []
-    if model is None or refused or between:
-        raise StackFileError(stack, sorted({*refused, *between}))
+    found = {*refused, *between, *beside}
+    if model is None or found:
+        raise StackFileError(stack, by_cause(found))
     return model
 
 

@@ -7,15 +7,21 @@ import json
 import re
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import pydantic
 from pulumi import RunError
 from pydantic.fields import FieldInfo
 
+from topology import forms
+
 NAMESPACE = "hal9"
+STACK = "$stack"
+"""The path of the stack's own name."""
+WITHHELD = "[secret]"
+"""What the embedded engine hands over for an encrypted value (plan.project.SECURE)."""
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 
@@ -23,12 +29,14 @@ Model = TypeVar("Model", bound=pydantic.BaseModel)
 class Mistake:
     """One mistake: the path below `hal9:` in the stack file, and a sentence that says what is wrong and what would be right.
 
-    `rests_on`: paths of the other settings that it was judged by.
+    `rests_on`: paths of the other settings that it was judged by. `cause`: what it has in common with others that one
+    change would mend; of those, one is told, with the paths of the rest.
     """
 
     path: str
     message: str
     rests_on: tuple[str, ...] = field(default=(), compare=False)
+    cause: str = field(default="", compare=False)
 
 
 class StackFileError(RunError):
@@ -39,7 +47,7 @@ class StackFileError(RunError):
 
     def __init__(self, stack: str, mistakes: Sequence[Mistake]) -> None:
         self.mistakes = tuple(mistakes)
-        paths = [f"{NAMESPACE}:{m.path}" for m in self.mistakes]
+        paths = [_full(m.path) for m in self.mistakes]
         width = min(max(map(len, paths)), 48)
         count = "1 mistake" if len(paths) == 1 else f"{len(paths)} mistakes"
         lines = [f"  {path:<{width}}  {m.message}" for path, m in zip(paths, self.mistakes, strict=True)]
@@ -75,13 +83,53 @@ def mistakes_of(error: pydantic.ValidationError, model: type[pydantic.BaseModel]
     return sorted({Mistake(_path(e["loc"]), _sentence(e, model)) for e in counted})
 
 
-def secrets_of(encrypted: Iterable[str]) -> list[Mistake]:
-    """A mistake for each of this project's keys that was set with `--secret`; its value is not shown."""
-    return [
-        Mistake(key.removeprefix(f"{NAMESPACE}:"), "is encrypted, and no setting is a secret; set it with --plaintext")
-        for key in encrypted
-        if key.startswith(f"{NAMESPACE}:")
-    ]
+def secrets_of(
+    encrypted: Iterable[str], data: Mapping[str, Any], model: type[pydantic.BaseModel]
+) -> tuple[list[Mistake], dict[str, Any]]:
+    """A mistake for each setting that was set with `--secret`, and the data without them; no value is shown.
+
+    What the embedded engine withholds is told by its own path; from the CLI only the key is known.
+    """
+    found, left = [], json.loads(json.dumps(data))
+    for key in sorted(name.removeprefix(f"{NAMESPACE}:") for name in encrypted if name.startswith(f"{NAMESPACE}:")):
+        paths = list(_withheld(left.get(key), (key,))) or [(key,)]
+        for location in paths:
+            holder = left
+            for part in location[:-1]:
+                holder = holder[part]
+            if isinstance(holder, dict):
+                holder.pop(location[-1], None)
+            known = key in _keys_at(model, ())
+            right = "is encrypted, and no setting is a secret; set it with --plaintext"
+            found.append(Mistake(_path(location), right if known else _no_key(key, _keys_at(model, ()))))
+    return found, left
+
+
+def _withheld(value: Any, location: tuple[int | str, ...]) -> Iterator[tuple[int | str, ...]]:
+    """Where in a value the embedded engine has put `WITHHELD`."""
+    if value == WITHHELD:
+        yield location
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _withheld(inner, (*location, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _withheld(inner, (*location, index))
+
+
+def by_cause(mistakes: Iterable[Mistake]) -> list[Mistake]:
+    """The mistakes in order, those of one cause as one."""
+    told: dict[str, list[Mistake]] = {}
+    for mistake in sorted(mistakes):
+        told.setdefault(mistake.cause or f"{mistake.path}: {mistake.message}", []).append(mistake)
+    return [_joined(held) for held in told.values()]
+
+
+def _joined(held: list[Mistake]) -> Mistake:
+    first, *others = held
+    if not others:
+        return first
+    return replace(first, message=f"{first.message}; the same at {', '.join(dict.fromkeys(o.path for o in others))}")
 
 
 def repaired(
@@ -141,6 +189,34 @@ def unknown(name: str, kind: str, known: Sequence[str]) -> str:
     return f"{name!r} is no {kind}; there {'are' if len(known) > 1 else 'is'} {', '.join(known)}"
 
 
+_SECRET = re.compile(r"passw|secret|token|credential|private|api_?key", re.I)
+
+
+def _no_key(name: str, known: Sequence[str]) -> str:
+    """That a key is none of the `known`, and which was meant."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    if _SECRET.search(name) and not (near and _SECRET.search(near[0])):
+        return "is no known key; no setting is a secret: the program makes passwords and keys itself"
+    return (
+        f"is no known key; did you mean {near[0]}?" if near else f"is no known key; known are {listed(sorted(known))}"
+    )
+
+
+def _full(path: str) -> str:
+    """A path as it stands in the stack file; what a terminal would obey instead of showing it is escaped."""
+    if path == STACK:
+        return "the stack's name"
+    full = path if ":" in path.split(".", maxsplit=1)[0] else f"{NAMESPACE}:{path}"
+    return "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in full)
+
+
+def unknown_region(path: str, name: str, regions: Sequence[str]) -> Mistake:
+    """That a setting names a region that is not there. A region that was renamed or taken out is one mistake, wherever it is named."""
+    near = difflib.get_close_matches(name, regions, n=1, cutoff=0.9)
+    meant = f"; did you mean {near[0]}?" if near else ""
+    return Mistake(path, f"{unknown(name, 'region', regions)}{meant}", cause=f"region {name}", rests_on=("regions",))
+
+
 def _segments(path: str) -> list[str]:
     """`shards[1].home` as `shards`, `1]`, `home`."""
     return re.split(r"[.\[]", path)
@@ -157,17 +233,11 @@ def _sentence(error: Any, model: type[pydantic.BaseModel]) -> str:
         case "missing":
             return "is missing; it must be set"
         case "extra_forbidden":
-            name, known = str(error["loc"][-1]), _keys_at(model, error["loc"][:-1])
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            return (
-                f"is no known key; did you mean {near[0]}?"
-                if near
-                else f"is no known key; known are {listed(sorted(known))}"
-            )
+            return _no_key(str(error["loc"][-1]), _keys_at(model, error["loc"][:-1]))
         case "literal_error" | "enum":
             return f"{_shown(given)} is not {context['expected']}"
         case "greater_than_equal" | "greater_than":
-            return f"{_shown(given)} is too small; {'at least' if 'ge' in context else 'more than'} {context.get('ge', context.get('gt'))}"
+            return f"{_shown(given)} is too small; {'at least' if 'ge' in context else 'more than'} {context.get('ge', context.get('gt')):g}"
         case "less_than_equal" | "less_than":
             return f"{_shown(given)} is too large; {'at most' if 'le' in context else 'less than'} {context.get('le', context.get('lt'))}"
         case "value_error":
@@ -176,19 +246,22 @@ def _sentence(error: Any, model: type[pydantic.BaseModel]) -> str:
             least = context["min_length"]
             count = f"has only {context['actual_length']}" if context["actual_length"] else "is empty"
             return f"{count}; at least {least} {'entry' if least == 1 else 'entries'}"
+    if kind == "finite_number":
+        return f"{_shown(given)} is not a number"
     wanted = {
         "int_type": "a whole number", "int_from_float": "a whole number", "float_type": "a number", "string_type": "text",
         "bool_type": "true or false", "dict_type": "a map", "model_type": "a map", "model_attributes_type": "a map",
         "tuple_type": "a list", "list_type": "a list", "frozen_set_type": "a list", "ip_v4_network": "an IPv4 block such as 10.0.0.0/16",
     }.get(kind)  # fmt: skip
+    if wanted and wanted != "text" and given in ("", None):
+        return f"is empty; {wanted}, or leave the key out"
     if wanted == "text" and isinstance(given, bool | int | float):
         return f"{_shown(given)} is not text; quote it, as YAML reads some words (NO, on) and digits as something else"
     return f"{_shown(given)} is not {wanted}" if wanted else f"{_shown(given)}: {error['msg']}"
 
 
 def _shown(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, default=str)
-    return repr(text[:60]) if isinstance(value, str) else text[:60]
+    return forms.shown(value) if isinstance(value, str) else json.dumps(value, default=str)[:60]
 
 
 def _from_json(text: str) -> Any:

@@ -14,7 +14,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from facts import databases, instances
-from topology import catalog
+from topology import catalog, forms
 from topology.forms import Like
 from topology.instances import Instance
 from topology.naming import Names
@@ -41,24 +41,23 @@ from topology.settings import (
     Settings,
     Shard,
 )
+from topology.settings.base import Switch
 
 
 class Topology(Settings):
     """The whole stack. `regions` is ordered by address block, so that a region added behind the others changes no order."""
 
     stack: str = Field("", alias="$stack")
-    account_id: Annotated[str, AfterValidator(Like(r"[0-9]{12}", "an AWS account id of twelve digits"))] = Field(
-        examples=["123456789012"]
+    account_id: Annotated[str, AfterValidator(Like(r"(?!0{12})[0-9]{12}", "an AWS account id of twelve digits"))] = (
+        Field(examples=["123456789012"])
     )
-    owner: str = Field(examples=["platform"])
-    domain: Annotated[
-        str, AfterValidator(Like(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}", "a domain such as hal9.example.com"))
-    ] = Field(examples=["example.com"])
+    owner: Annotated[str, AfterValidator(forms.tag_value)] = Field(examples=["platform"])
+    domain: Annotated[str, AfterValidator(forms.domain)] = Field(examples=["example.com"])
     alarm_email: Annotated[str, AfterValidator(Like(r"[^@\s]+@[^@\s]+", "an e-mail address"))] = Field(
         examples=["oncall@example.com"]
     )
-    protect: bool = True
-    keep_backups: bool = True
+    protect: Switch = True
+    keep_backups: Switch = True
     """Whether what is deleted leaves its final snapshot, its automated backups and its secrets' time of grace behind."""
     quotas: dict[str, int] = Field({})
     """What the account was granted in each region, by the names of facts/data/quotas.json: `make preflight` compares."""

@@ -215,16 +215,18 @@ _COMPARED: dict[str, tuple[str, tuple[str, ...]]] = {
 """What must be alike in every region: by type, the input that says which counterpart is meant, and the inputs compared."""
 
 
-@stack_policy(*_COMPARED, regions=Setting(3, "regions that the stack must have", 1))
+@stack_policy(*_COMPARED, regions=Setting(2, "fewest regions that the stack must have", 1))
 def region_config_parity(stack: Stack, regions: int) -> Iterator[Finding]:
     """A region that is smaller or older than the others fails on the day that it must carry their users. (Well-Architected
     REL11-BP05; REL08-BP04)
 
-    Fix: hal9:regions; sizes and versions are set once for all regions.
+    Fix: hal9:regions; sizes and versions are set once for all regions, and the floor is `regions` of this policy in
+    policies/config.STACK.json.
     """
-    if len(stack.regions) != regions:
+    if len(stack.regions) < regions:
         first = next(iter(stack.regions.values()), None)
-        yield Violation(first, f"the stack has {len(stack.regions)} regions", f"{regions}")
+        count = f"{len(stack.regions)} region{'s'[: len(stack.regions) != 1]}"
+        yield Violation(first, f"the stack has {count}", f"at least {regions}")
     for kind, (role, paths) in _COMPARED.items():
         held: dict[str, dict[str, Resource]] = defaultdict(dict)
         for resource in stack.of(kind):

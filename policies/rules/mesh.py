@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import ip_network
 from typing import Any
 
 from plan.record import Resource
 from plan.values import is_unknown
 from policies import tokens
 from policies.expect import at, items, shown, wants
-from policies.policy import Finding, Violation, resource_policy, stack_policy
+from policies.policy import Finding, Setting, Violation, resource_policy, stack_policy
 from policies.rules import pods
 from policies.stack import Stack
 
@@ -45,6 +46,12 @@ def network_policy_names_peers(policy: Resource) -> Iterator[Finding]:
         for index, rule in enumerate(items(policy, f"spec.{way}")):
             if not items(rule, peer):
                 yield Violation(policy, f"spec.{way}[{index}].{peer} is anybody", "named peers")
+            for place, one in enumerate(items(rule, peer)):
+                block = at(one, "ipBlock.cidr")
+                if block is not None and way == "ingress" and _is_wide(block):
+                    yield Violation(policy, f"spec.{way}[{index}].{peer}[{place}] is {shown(block)}", "named peers")
+                if one == {}:
+                    yield Violation(policy, f"spec.{way}[{index}].{peer}[{place}] is anybody", "named peers")
             if not items(rule, "ports"):
                 yield Violation(policy, f"spec.{way}[{index}].ports is every port", "named ports")
 
@@ -84,10 +91,82 @@ def mesh_calls_with_mtls(rule: Resource) -> Iterator[Finding]:
         "spec.trafficPolicy",
         *(f"spec.subsets[{i}].trafficPolicy" for i, _ in enumerate(items(rule, "spec.subsets"))),
     ]
+    paths += [
+        f"{path}.portLevelSettings[{i}]"
+        for path in paths
+        for i, _ in enumerate(items(rule, f"{path}.portLevelSettings"))
+    ]
     for path in paths:
         mode = at(rule, f"{path}.tls.mode")
         if is_unknown(mode) or mode not in (None, "ISTIO_MUTUAL"):
             yield Violation(rule, f"{path}.tls.mode is {shown(mode)}", "ISTIO_MUTUAL")
+
+
+WIDEST = 8
+"""Prefix below which a block is the world, cut in parts or not."""
+
+
+def _is_wide(block: Any) -> bool:
+    try:
+        return ip_network(str(block)).prefixlen < WIDEST
+    except ValueError:
+        return True  # unknown, or none
+
+
+_AROUND = (
+    "excludeInboundPorts",
+    "excludeOutboundPorts",
+    "excludeOutboundIPRanges",
+    "includeInboundPorts",
+    "includeOutboundIPRanges",
+)
+_INJECT = "sidecar.istio.io/inject"
+
+
+@resource_policy(
+    *tokens.WORKLOADS,
+    tokens.NAMESPACE,
+    meshed=Setting(("hal9",), "namespaces whose pods are in the mesh"),
+    around=Setting(("5432", "6379", "9001", "9443"), "ports with a TLS of their own, or that only Prometheus asks"),
+    silent=Setting(("hal9-headroom",), "workloads that hold room for others: they send and answer nothing"),
+)
+def mesh_leaves_none_out(
+    resource: Resource, meshed: tuple[str, ...], around: tuple[str, ...], silent: tuple[str, ...]
+) -> Iterator[Finding]:
+    """A pod without its sidecar, or a port that goes around it, has no mutual TLS and no authorization, and looks like the others.
+    (Istio security best practices, traffic capture)
+
+    Fix: components/manifests/pods.py and components/manifests/server.py, no exclusion; the namespace's label istio-injection.
+    """
+    if resource.type == tokens.NAMESPACE:
+        labels = at(resource, "metadata.labels")
+        labels = labels if isinstance(labels, dict) else {}
+        if pods.name(resource) in meshed and (
+            labels.get("istio-injection", "enabled" if "istio.io/rev" in labels else None) != "enabled"
+            or labels.get("istio.io/dataplane-mode") == "none"
+        ):
+            yield Violation(resource, f"istio-injection is {shown(labels.get('istio-injection'))}", "enabled")
+        return
+    if pods.namespace(resource) not in meshed or pods.name(resource) in silent:
+        return
+    for kind in ("labels", "annotations"):
+        held = at(resource, f"{pods.template(resource)}metadata.{kind}")
+        for name, value in held.items() if isinstance(held, dict) else ():
+            if name == _INJECT and str(value).lower() != "true":
+                yield Violation(resource, f"{kind} {name} is {shown(value)}", "the sidecar")
+            elif (
+                name.startswith("traffic.sidecar.istio.io/")
+                and name.rpartition("/")[2] in _AROUND
+                and not _passes(name, value, around)
+            ):
+                yield Violation(resource, f"{kind} {name} is {shown(value)}", "every port through the sidecar")
+    if at(resource, f"{pods.template(resource)}spec.hostNetwork"):
+        yield Violation(resource, "hostNetwork has no sidecar", "the pod's own network")
+
+
+def _passes(name: str, value: Any, around: tuple[str, ...]) -> bool:
+    ports = [port.strip() for port in str(value).split(",") if port.strip()]
+    return not is_unknown(value) and name.endswith("Ports") and all(port in around for port in ports)
 
 
 @stack_policy(tokens.AUTHORIZATION)
@@ -120,8 +199,8 @@ def mesh_admits_named_callers(stack: Stack) -> Iterator[Finding]:
         for index, rule in enumerate(items(policy, "spec.rules")):
             sources = [at(one, "source") for one in items(rule, "from")]
             callers = [caller for source in sources for caller in items(source, "principals")]
-            if any(caller == "*" for caller in callers):
-                yield Violation(policy, f"spec.rules[{index}] admits any principal", "named principals")
+            if wide := [caller for caller in callers if "*" in str(caller)]:
+                yield Violation(policy, f"spec.rules[{index}] admits {shown(wide[0])}", "named principals")
             elif (not sources or not all(items(s, "principals") for s in sources)) and not _passes_through(
                 stack, policy
             ):
@@ -150,6 +229,7 @@ POLICIES = (
     network_policy_names_peers,
     mesh_mtls_strict,
     mesh_calls_with_mtls,
+    mesh_leaves_none_out,
     mesh_default_deny,
     mesh_admits_named_callers,
 )

@@ -26,9 +26,18 @@ def written(directory: Path, data: Any) -> Path:
     return path
 
 
-def test_without_a_file_everything_is_as_the_policies_say(tmp_path: Path) -> None:
-    configured = read(tmp_path / "none.json", POLICIES)
-    assert not any(one.changes for one in configured.values())
+def test_a_file_that_sets_nothing_leaves_everything_as_the_policies_say(tmp_path: Path) -> None:
+    assert not any(one.changes for one in read(written(tmp_path, {}), POLICIES).values())
+
+
+def test_a_file_that_is_not_there_is_told_and_not_taken_for_every_default(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"There is no .*none\.json"):
+        read(tmp_path / "none.json", POLICIES)
+
+
+def test_a_folder_for_a_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot be read: Is a directory"):
+        read(tmp_path, POLICIES)
 
 
 def test_prod_relaxes_nothing_and_sets_what_was_measured() -> None:

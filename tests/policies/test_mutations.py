@@ -13,6 +13,7 @@ from policies.stack import Stack
 from tests.conftest import PlanOf
 from tests.policies.conftest import Judge, StackOf, fired
 from tests.policies.edits import ABSENT, Change, edited, fields, find, gone, put, sources
+from tests.policies.escapes import ESCAPES, Escape
 from tests.policies.mutations import MUTATIONS, Mutation
 
 WIRING: dict[str, tuple[str, str, Any]] = {
@@ -60,7 +61,8 @@ def _expected(mutation: Mutation, said: frozenset[str] | None) -> set[str]:
 
 
 def test_every_policy_has_a_way_to_be_broken() -> None:
-    assert {m.policy for m in MUTATIONS} | WIRING.keys() | STACK_FILES.keys() == POLICIES.keys()
+    told = {m.policy for m in MUTATIONS} | WIRING.keys() | STACK_FILES.keys() | {escape.policy for escape in ESCAPES}
+    assert told == POLICIES.keys()
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda m: m.policy)
@@ -93,6 +95,11 @@ def test_a_wrong_setting_makes_exactly_its_policy_fire(
     policy: str, plan_of: PlanOf, prod: Stack, judged: Judge
 ) -> None:
     assert fired(judged(Stack(plan_of("prod", STACK_FILES[policy]).resources, prod.config))) == {policy}
+
+
+@pytest.mark.parametrize("escape", ESCAPES, ids=lambda escape: escape.what)
+def test_what_once_escaped_is_caught(escape: Escape, prod: Stack, judged: Judge) -> None:
+    assert escape.policy in fired(judged(edited(prod, escape.type, [escape.name], escape.change)))
 
 
 @pytest.mark.parametrize("stack", ["prod", "dev"])

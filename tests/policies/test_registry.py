@@ -53,9 +53,11 @@ def test_what_a_policy_tells_to_change_is_there(policy: Policy) -> None:
             place, last = place[: place.index("*")] if "*" in place else place, ""
         place = tuple(0 if part == "0" else part for part in place)
         assert not last or last in _fields_at(Topology, place), f"{key} is no key of a stack file"
-    for path in re.findall(r"components/[\w/.]+\w", policy.fix):
+    for path in re.findall(
+        r"(?:components|policies)/[\w/.]+\w", policy.fix.replace("config.STACK.json", "config.prod.json")
+    ):
         assert (REPOSITORY / path).exists(), f"{path} does not exist"
-    assert named or "components/" in policy.fix or "component" in policy.fix
+    assert named or "component" in policy.fix or "policies/" in policy.fix
 
 
 def test_no_module_hides_one_of_pythons_own() -> None:

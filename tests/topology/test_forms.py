@@ -23,7 +23,18 @@ def test_a_text_of_another_form_is_refused_in_words(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("given", "read"),
-    [("0.5", 0.5), ("2", 2.0), (0.5, 0.5), (2, 2), ("half", "half"), ("nan", "nan"), ("-inf", "-inf"), (True, True)],
+    [
+        ("0.5", 0.5),
+        ("2", 2),
+        ("140.5", 140.5),
+        ("1e2", 100),
+        (0.5, 0.5),
+        (2, 2),
+        ("half", "half"),
+        ("nan", "nan"),
+        ("-inf", "-inf"),
+        (True, True),
+    ],
 )
 def test_a_fraction_may_be_text(given: Any, read: Any) -> None:
     assert forms.number(given) == read

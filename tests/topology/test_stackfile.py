@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from plan.project import SECURE
 from tests.stackfiles import CONFIG, DATA, Edit, as_config, edited, put, refusal
-from topology import stackfile
+from topology import naming, stackfile
 from topology.load import parse
 from topology.stackfile import Mistake, StackFileError
 from topology.topology import Topology
@@ -36,8 +37,8 @@ MISTAKES: dict[str, tuple[list[Edit], list[str]]] = {
     "a key of the program's own": (
         [put("regions.us-west.$name", "eu-central")],
         [
-            "hal9:regions.us-west.$name is no known key; known are awsRegion, cidr, countries, natGateways, schedule, "
-            "sessionReplicas, timezone or zones"
+            "hal9:regions.us-west.$name is no known key; known are awsRegion, backupRegion, cidr, countries, leaving, natGateways, nodeRelease, "
+            "onDemandInstanceTypes, schedule, sessionGenerations, sessionReplicas, spotInstanceTypes, timezone or zones"
         ],
     ),
     "text for a whole number": (
@@ -243,7 +244,7 @@ def test_mistakes_in_settings_and_between_them_are_shown_together() -> None:
         "hal9:server.image 'hal9-server:1.0' has no digest; `make image STACK=prod` builds, pushes and writes it",
         "hal9:sessions.keyring has no active key; exactly one must be active",
         "hal9:shards[1].slots[0] 334-665 leaves slot 666 without a shard",
-        "hal9:shards[2].home 'ap-sout' is no region; there are eu-central, us-west, ap-south",
+        "hal9:shards[2].home 'ap-sout' is no region; there are eu-central, us-west, ap-south; did you mean ap-south?",
     ]
 
 
@@ -366,6 +367,7 @@ def test_maps_arrive_with_sorted_keys_and_regions_keep_their_order(stack: str) -
 
 def test_text_at_the_top_stays_text_though_it_looks_like_a_number() -> None:
     config = CONFIG["prod"] | {"hal9:accountId": "012345678901", "hal9:owner": "42"}
+    config["hal9:cluster"] = config["hal9:cluster"].replace("123456789012", "012345678901")
     read = parse("prod", stackfile.structure(Topology, config))
     assert (read.account_id, read.owner) == ("012345678901", "42")
 
@@ -405,6 +407,95 @@ def test_an_encrypted_setting_is_refused_without_its_value() -> None:
     assert [str(mistake.path) for mistake in caught.value.mistakes] == ["domain", "limits"]
     assert "swordfish" not in str(caught.value)
     assert "is encrypted, and no setting is a secret; set it with --plaintext" in str(caught.value)
+
+
+def test_an_encrypted_key_that_is_none_is_told_to_be_none() -> None:
+    """Told to set it in plaintext, an operator would store a password in clear."""
+    with pytest.raises(StackFileError) as caught:
+        parse("prod", stackfile.structure(Topology, CONFIG["prod"]), ["hal9:databasePassword"])
+    assert "databasePassword  is no known key; no setting is a secret" in str(caught.value)
+    assert "plaintext" not in str(caught.value)
+
+
+def test_what_the_embedded_engine_withholds_is_told_by_its_own_path() -> None:
+    assert stackfile.WITHHELD == SECURE
+    config = CONFIG["prod"] | {"hal9:identity": json.dumps({**DATA["prod"]["identity"], "issuer": SECURE})}
+    with pytest.raises(StackFileError) as caught:
+        parse("prod", stackfile.structure(Topology, config), ["hal9:identity"])
+    assert [mistake.path for mistake in caught.value.mistakes] == ["identity.issuer"]
+
+
+def test_a_region_that_was_renamed_is_one_mistake() -> None:
+    def renamed(data: dict[str, Any]) -> None:
+        data["regions"]["europe"] = data["regions"].pop("eu-central")
+
+    (told,) = [line for line in refusal("prod", renamed) if "'eu-central' is no region" in line]
+    assert "the same at" in told
+    assert "shards[1].home" in told
+    assert len(refusal("prod", renamed)) == 1
+
+
+def test_the_odd_one_out_is_accused_and_not_the_others() -> None:
+    types = ["m6i.xlarge", "m6a.2xlarge", "m5.2xlarge", "m5a.2xlarge", "m7i.2xlarge"]
+    (told,) = refusal("prod", put("cluster.spot.instanceTypes", types))
+    assert "m6i.xlarge (4 vCPUs, 16 GiB, amd64) is not of m6a.2xlarge's size" in told
+
+
+@pytest.mark.parametrize(
+    "stack", ["staging", "production-blue", "prod", "a", "eu-prod-2", "a-stack-name-of-just-forty-characters-12"]
+)
+def test_a_stacks_name_needs_no_region_to_be_shorter(stack: str) -> None:
+    read = parse(stack, DATA["prod"])
+    names = [read.names.of_balancer(region, "east-west") for region in read.region_names]
+    assert len(set(names)) == len(names)
+    assert all(len(name) <= naming.BALANCER_LIMIT for name in names)
+
+
+@pytest.mark.parametrize(
+    ("stack", "said"),
+    [
+        ("Prod", "such as prod"),
+        ("ünï", "such as uni"),
+        ("-x", "such as x"),
+        ("prod-", "such as prod"),
+        ("1", "is not a stack's name"),
+        ("a--b", "such as a-b"),
+        ("a_b", "such as a-b"),
+        ("x" * 41, "has 41 characters; at most 40"),
+    ],
+)
+def test_a_stacks_name_that_aws_refuses_is_one_mistake(stack: str, said: str) -> None:
+    with pytest.raises(StackFileError) as caught:
+        parse(stack, DATA["prod"])
+    assert [mistake.path for mistake in caught.value.mistakes] == [stackfile.STACK]
+    assert said in str(caught.value)
+    assert "the stack's name  " in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        ("domain", "HAL9.AI", "did you mean hal9.ai?"),
+        ("domain", "münchen.example", "did you mean xn--mnchen-3ya.example?"),
+        ("domain", "https://hal9.ai", "did you mean hal9.ai?"),
+        ("domain", "hal9.ai.", "did you mean hal9.ai?"),
+        ("shards[0].slots[0]", "333", "as a range 333-333"),
+        ("server.resources.cpuRequest", "500m", "in cores 0.5"),
+        ("server.resources.memoryRequestGib", "512Mi", "in GiB 0.5"),
+        ("cluster.logRetentionDays", 91, "90 or 120"),
+        ("foo", 1, "is no known key; known are"),
+        ("identity.jwks", "https://user:hunter2@id.hal9.ai/", "has a user name or password in it"),
+        ("database", "", "is empty; a map, or leave the key out"),
+        ("edge.blockedCountries", ["UK"], "did you mean GB?"),
+        ("network.interfaceEndpoints", ["ecr.apii"], "did you mean ecr.api?"),
+        ("database.engineVersion", 16.1, "quote it"),
+        ("regions.us-west.schedule[0].end", "24:00", "a day ends at 23:59"),
+    ],
+)
+def test_what_is_meant_is_guessed_from_what_is_near(path: str, value: Any, said: str) -> None:
+    told = refusal("prod", put(path, value))
+    assert any(said in line for line in told), told
+    assert "hunter2" not in str(told)
 
 
 # The parts of a message.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import IPv4Network
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from facts import kubernetes
 from topology import budget, catalog
 from topology.catalog import InstanceSize
 from topology.stackfile import Mistake
@@ -58,6 +60,9 @@ def schedules(topology: Topology) -> Iterator[Mistake]:
                     rests_on=(f"regions.{region.name}.schedule[{clash}]",),
                 )
             taken += mine
+            for place, day in enumerate(window.days):
+                if day in window.days[:place]:
+                    yield Mistake(f"{path}.days[{place}]", f"{day} is there twice")
 
 
 def resource_bounds(topology: Topology) -> Iterator[Mistake]:
@@ -115,15 +120,16 @@ def spot_pools(topology: Topology) -> Iterator[Mistake]:
     for name in [name for name, size in sizes.items() if size is None]:
         yield Mistake(path, f"{name!r} is no known instance type such as m6i.2xlarge")
     known = [(name, size) for name, size in sizes.items() if size]
-    for name, size in known[1:]:
-        first_name, first = known[0]
-        if size != first:
-            yield Mistake(
-                path,
-                f"{name} ({_measures(size)}) is not of {first_name}'s size ({_measures(first)}); all must be equal",
-            )
     on_demand = catalog.instance_size(topology.cluster.on_demand.instance_type)
-    if known and on_demand and (mine := known[0][1].architecture) != on_demand.architecture:
+    held = [size for _, size in known]
+    usual = max(held, key=lambda size: (held.count(size), size == on_demand), default=None)
+    for name, size in known:
+        if usual is not None and size != usual:
+            most = next(other for other, measures in known if measures == usual)
+            yield Mistake(
+                path, f"{name} ({_measures(size)}) is not of {most}'s size ({_measures(usual)}); all must be equal"
+            )
+    if usual and on_demand and (mine := usual.architecture) != on_demand.architecture:
         yield Mistake(
             path,
             f"are {mine}, the on-demand nodes {on_demand.architecture}; the image is built for one",
@@ -182,7 +188,73 @@ def node_autoscaler(topology: Topology) -> Iterator[Mistake]:
         )
 
 
-RULES = (autoscaling_bounds, schedules, resource_bounds, on_demand_floor, spot_pools, image, node_autoscaler)
+def cluster_access(topology: Topology) -> Iterator[Mistake]:
+    """Who may administer the clusters is of this account, and none is named twice."""
+    named = topology.cluster.admin_role_arns
+    for index, arn in enumerate(named):
+        path, account = f"cluster.adminRoleArns[{index}]", arn.split(":")[4]
+        if account != topology.account_id:
+            yield Mistake(
+                path,
+                f"{arn} is of account {account}, which is not accountId {topology.account_id}: its people would be "
+                "administrators of every cluster",
+                rests_on=("accountId",),
+            )
+        elif (first := named.index(arn)) < index:
+            yield Mistake(path, f"{arn} is there twice", rests_on=(f"cluster.adminRoleArns[{first}]",))
+
+
+WIDEST_ACCESS = 8
+"""Prefix below which a block is the world, cut in parts or not."""
+
+
+def public_access(topology: Topology) -> Iterator[Mistake]:
+    """The clusters' endpoint is open to named addresses of the internet, not to all of it, nor to private ones."""
+    named = topology.cluster.public_access_cidrs
+    for index, block in enumerate(named):
+        path = f"cluster.publicAccessCidrs[{index}]"
+        if block.prefixlen < WIDEST_ACCESS:
+            yield Mistake(
+                path,
+                f"{block} is the world, or a large part of it; the addresses of those who deploy, such as 203.0.113.7/32",
+            )
+        elif block.is_private and not any(block.subnet_of(known) for known in DOCUMENTATION):
+            yield Mistake(
+                path, f"{block} is private: no one comes from there to a public endpoint; a public address, or none"
+            )
+        elif (first := named.index(block)) < index:
+            yield Mistake(path, f"{block} is there twice", rests_on=(f"cluster.publicAccessCidrs[{first}]",))
+
+
+DOCUMENTATION = tuple(map(IPv4Network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")))
+"""Addresses that examples are written with (RFC 5737)."""
+
+
+def add_ons_of_version(topology: Topology) -> Iterator[Mistake]:
+    """kube-proxy is of the cluster's own minor version (EKS User Guide, "Working with the Kubernetes kube-proxy add-on")."""
+    version, proxy = topology.cluster.version, topology.cluster.kube_proxy
+    if not proxy.startswith(f"v{version}."):
+        known = kubernetes.add_on_versions(version, "kube-proxy")
+        right = f"such as {known[-1]}" if known else f"v{version}.N-eksbuild.N"
+        yield Mistake(
+            "cluster.addOns.kubeProxy",
+            f"{proxy} is not of Kubernetes {version}; {right}",
+            rests_on=("cluster.version",),
+        )
+
+
+RULES = (
+    autoscaling_bounds,
+    schedules,
+    resource_bounds,
+    on_demand_floor,
+    spot_pools,
+    image,
+    cluster_access,
+    public_access,
+    add_ons_of_version,
+    node_autoscaler,
+)
 
 
 def _is_timezone(name: str) -> bool:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 
 from topology import catalog
-from topology.stackfile import Mistake, listed, unknown
+from topology.stackfile import Mistake, listed, unknown_region
 from topology.topology import Topology
 
 
@@ -31,7 +32,7 @@ def countries_known(topology: Topology) -> Iterator[Mistake]:
         if country not in catalog.COUNTRIES:
             yield Mistake(f"edge.blockedCountries[{index}]", _no_country(country))
     if topology.edge.default_region and topology.edge.default_region not in topology.regions:
-        yield Mistake("edge.defaultRegion", unknown(topology.edge.default_region, "region", topology.region_names))
+        yield unknown_region("edge.defaultRegion", topology.edge.default_region, topology.region_names)
 
 
 def edge_reaches(topology: Topology) -> Iterator[Mistake]:
@@ -51,27 +52,44 @@ def mesh_weights(topology: Topology) -> Iterator[Mistake]:
     if weights is None:
         return
     for name in sorted(weights.keys() - topology.regions.keys()):
-        yield Mistake(f"mesh.weights.{name}", unknown(name, "region", topology.region_names))
+        yield unknown_region(f"mesh.weights.{name}", name, topology.region_names)
     for name in sorted(topology.regions.keys() - weights.keys()):
         yield Mistake(f"mesh.weights.{name}", "is missing; 0 keeps requests without a region away from it")
     if sum(weights.values()) != 100:
         yield Mistake("mesh.weights", f"add up to {sum(weights.values())}, not 100")
 
 
-def lab_distances(topology: Topology) -> Iterator[Mistake]:
-    """The lab's table of delays names pairs of regions."""
-    for pair in topology.lab.round_trip_ms:
-        ends = pair.split("--")
-        if len(ends) != 2 or ends[0] == ends[1]:
-            yield Mistake(f"lab.roundTripMs.{pair}", "is no pair of two regions such as us-west--eu-central")
+def distances(topology: Topology) -> Iterator[Mistake]:
+    """The tables of what distance costs name each pair of regions once, the lab's and the alert's."""
+    yield from _pairs(topology, "lab.roundTripMs", topology.lab.round_trip_ms, "--")
+    yield from _pairs(topology, "monitoring.distanceSeconds", topology.monitoring.distance_seconds, " ")
+
+
+def _pairs(topology: Topology, table: str, pairs: Iterable[str], between: str) -> Iterator[Mistake]:
+    seen: dict[frozenset[str], str] = {}
+    for pair in pairs:
+        ends = pair.split(between)
+        if len(ends) != 2 or ends[0] == ends[1] or not all(ends):
+            others = [end for end in re.split(r"--|[\s,/>:]+", pair) if end]
+            right = between.join(others if len(others) == 2 else ("us-west", "eu-central"))
+            yield Mistake(
+                f"{table}.{pair}", f"is no pair of two regions; such as {right!r}", rests_on=(f"{table}.{pair}",)
+            )
             continue
+        if (first := seen.setdefault(frozenset(ends), pair)) != pair:
+            yield Mistake(
+                f"{table}.{pair}", f"is {first!r} the other way round, which is there already; a pair counts both ways"
+            )
         for name in ends:
             if name not in topology.regions:
-                yield Mistake(f"lab.roundTripMs.{pair}", unknown(name, "region", topology.region_names))
+                yield unknown_region(f"{table}.{pair}", name, topology.region_names)
 
 
-RULES = (countries_known, edge_reaches, mesh_weights, lab_distances)
+RULES = (countries_known, edge_reaches, mesh_weights, distances)
 
 
 def _no_country(text: str) -> str:
+    meant = catalog.MEANT_COUNTRIES.get(text.upper(), text.upper())
+    if meant != text and meant in catalog.COUNTRIES:
+        return f"{text!r} is no country; did you mean {meant}?"
     return f"{text!r} is no country; an ISO 3166-1 code of two capital letters such as DE"

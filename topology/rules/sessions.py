@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from topology import catalog
-from topology.stackfile import Mistake, unknown
+from topology.stackfile import Mistake, unknown_region
 from topology.topology import Topology
 
 
@@ -22,7 +22,7 @@ def session_replicas(topology: Topology) -> Iterator[Mistake]:
             if name == region.name:
                 yield Mistake(f"{path}[{index}]", f"{name} is the region itself; a secondary is in another region")
             elif name not in topology.regions:
-                yield Mistake(f"{path}[{index}]", unknown(name, "region", topology.region_names))
+                yield unknown_region(f"{path}[{index}]", name, topology.region_names)
             elif name in named[:index]:
                 yield Mistake(f"{path}[{index}]", f"{name} is there twice", rests_on=(f"{path}[{named.index(name)}]",))
 
@@ -33,7 +33,7 @@ def session_generations(topology: Topology) -> Iterator[Mistake]:
         for name in region.session_generations:
             if name not in topology.regions:
                 path = f"regions.{region.name}.sessionGenerations.{name}"
-                yield Mistake(path, unknown(name, "region", topology.region_names))
+                yield unknown_region(path, name, topology.region_names)
             elif name == region.name:
                 path = f"regions.{region.name}.sessionGenerations.{name}"
                 yield Mistake(path, f"{name} has the sessions themselves; another store in its place would be empty")
@@ -72,4 +72,34 @@ def keyring(topology: Topology) -> Iterator[Mistake]:
             )
 
 
-RULES = (session_replicas, session_generations, redis_nodes, keyring)
+def cache_fits(topology: Topology) -> Iterator[Mistake]:
+    """The cache has no more nodes than a Redis cluster may; its second level keeps values no shorter than the first."""
+    nodes, cache = topology.redis.cache, topology.cache
+    if (count := nodes.shards * (1 + nodes.replicas_per_shard)) > catalog.MOST_CACHE_NODES:
+        most = catalog.MOST_CACHE_NODES // (1 + nodes.replicas_per_shard)
+        yield Mistake(
+            "redis.cache.shards",
+            f"{nodes.shards} with {nodes.replicas_per_shard} replicas each are {count} nodes; a Redis cluster has at most "
+            f"{catalog.MOST_CACHE_NODES}: {most} shards",
+            rests_on=("redis.cache.replicasPerShard",),
+        )
+    if cache.l2_ttl_seconds < cache.ttl_seconds:
+        yield Mistake(
+            "cache.l2TtlSeconds",
+            f"{cache.l2_ttl_seconds:g} is below ttlSeconds {cache.ttl_seconds:g}: the second level would be empty first",
+            rests_on=("cache.ttlSeconds",),
+        )
+
+
+def audiences(topology: Topology) -> Iterator[Mistake]:
+    """Users' tokens and services' are for different audiences, or a user could call what is for services."""
+    identity = topology.identity
+    if identity.audience == identity.service_audience:
+        yield Mistake(
+            "identity.serviceAudience",
+            f"{identity.service_audience!r} is audience too: any user's token would open what is for services; another",
+            rests_on=("identity.audience",),
+        )
+
+
+RULES = (session_replicas, session_generations, redis_nodes, keyring, cache_fits, audiences)

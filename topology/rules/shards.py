@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from app.deployment import SLOTS, KeyRange
 from topology import budget, catalog
 from topology.instances import SECOND
-from topology.stackfile import Mistake, unknown
+from topology.stackfile import Mistake, unknown_region
 from topology.topology import Topology
 
 
@@ -59,7 +59,7 @@ def shards_placed(topology: Topology) -> Iterator[Mistake]:
         for path, region in (("home", shard.home), ("primary", shard.at)):
             if region not in topology.regions:
                 if path == "home" or region != shard.home:
-                    yield Mistake(f"shards[{number}].{path}", unknown(region, "region", topology.region_names))
+                    yield unknown_region(f"shards[{number}].{path}", region, topology.region_names)
             elif topology.regions[region].leaving and (path == "home" or region != shard.home):
                 yield Mistake(
                     f"shards[{number}].{path}",
@@ -68,7 +68,7 @@ def shards_placed(topology: Topology) -> Iterator[Mistake]:
                 )
         for place in shard.generations:
             if place.removesuffix(f"-{SECOND}") not in topology.regions:
-                yield Mistake(f"shards[{number}].generations.{place}", unknown(place, "region", topology.region_names))
+                yield unknown_region(f"shards[{number}].generations.{place}", place, topology.region_names)
 
 
 def moves_between_shards(topology: Topology) -> Iterator[Mistake]:
@@ -114,7 +114,12 @@ def connections(topology: Topology) -> Iterator[Mistake]:
         yield Mistake(
             "database.instanceClass", f"{database.instance_class!r} is no known RDS class such as db.r6g.2xlarge"
         )
-    elif database.max_connections > most:
+    elif database.instance_class in catalog.NO_INSIGHTS:
+        yield Mistake(
+            "database.instanceClass",
+            f"{database.instance_class} is too small for Performance Insights, which every database has; db.t4g.medium or larger",
+        )
+    if most is not None and database.max_connections > most:
         yield Mistake(
             "database.maxConnections",
             f"{database.max_connections} is more than {database.instance_class} holds; at most {most}",

@@ -6,7 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from topology.settings.base import Percent, Positive, Settings
+from topology.settings.base import AS_NUMBER, MOST, Percent, Positive, Settings
+
+MOST_PODS = 5000
+"""Pods of one workload that a region's subnets and Istio's control plane are for."""
+Pods = Annotated[int, Field(ge=1, le=MOST_PODS), AS_NUMBER]
 
 
 class ScalePolicy(Settings):
@@ -20,7 +24,7 @@ class ScalePolicy(Settings):
 class ScaleRules(Settings):
     """Steps in one direction and how they combine. `stabilization_window_seconds`: how long the recommendation must hold."""
 
-    stabilization_window_seconds: Annotated[int, Field(ge=0)]
+    stabilization_window_seconds: Annotated[int, Field(ge=0, le=MOST), AS_NUMBER]
     policies: tuple[ScalePolicy, ...] = Field(min_length=1, examples=[[{"type": "Pods", "value": 1}]])
     select_policy: Literal["Max", "Min"] | None = None
 
@@ -31,12 +35,12 @@ class Autoscaling(Settings):
     `headroom_pods`: as many pods' room is kept free on nodes, so that the next pods need not wait 2 to 3 minutes for one.
     """
 
-    min_replicas: Positive = 10
-    max_replicas: Positive = 100
+    min_replicas: Pods = 10
+    max_replicas: Pods = 100
     cpu_utilization: Percent = 70
     memory_utilization: Percent = 80
     users_per_pod: Positive = 20
-    headroom_pods: Annotated[int, Field(ge=0)] = 0
+    headroom_pods: Annotated[int, Field(ge=0, le=MOST), AS_NUMBER] = 0
     scale_down: ScaleRules = ScaleRules(
         stabilization_window_seconds=300, policies=(ScalePolicy(type="Percent", value=50),)
     )

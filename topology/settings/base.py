@@ -6,16 +6,29 @@ from ipaddress import IPv4Network
 from typing import Annotated
 
 import pydantic
-from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, WithJsonSchema
 from pydantic.alias_generators import to_camel
 
 from topology import forms
 
-Positive = Annotated[int, Field(ge=1)]
-Percent = Annotated[int, Field(ge=1, le=100)]
-Quantity = Annotated[float, BeforeValidator(forms.number), Field(gt=0, allow_inf_nan=False)]
-HttpsUrl = Annotated[str, AfterValidator(forms.Like(r"https://\S+", "an https:// address"))]
-Block = Annotated[IPv4Network, PlainValidator(forms.block)]
+MOST = 2**31 - 1
+"""What APIs take as a whole number."""
+AS_NUMBER = BeforeValidator(forms.number)
+"""Takes a number as `pulumi config set --path` may write it. Last of its annotations, so that the bounds reach the schema."""
+Positive = Annotated[int, Field(ge=1, le=MOST), AS_NUMBER]
+Percent = Annotated[int, Field(ge=1, le=100), AS_NUMBER]
+Quantity = Annotated[float, Field(gt=0, le=MOST, allow_inf_nan=False), AS_NUMBER]
+Switch = Annotated[bool, BeforeValidator(forms.truth)]
+Distance = Annotated[float, Field(ge=0, le=MOST, allow_inf_nan=False), AS_NUMBER]
+LogDays = Annotated[int, AfterValidator(forms.log_days), AS_NUMBER]
+HttpsUrl = Annotated[str, AfterValidator(forms.https_url)]
+Block = Annotated[
+    IPv4Network,
+    PlainValidator(forms.block),
+    WithJsonSchema(
+        {"type": "string", "pattern": r"^[0-9.]+/[0-9]{1,2}$", "description": "an IPv4 block such as 10.0.0.0/16"}
+    ),
+]
 
 
 class Settings(pydantic.BaseModel):

@@ -8,11 +8,14 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from app.deployment import KeyRange, PoolConfig, ReadPreference
-from topology import forms
-from topology.forms import Like
-from topology.settings.base import Positive, Quantity, Settings
+from topology import catalog, forms
+from topology.settings.base import AS_NUMBER, MOST, Positive, Quantity, Settings, Switch
 
-SlotRange = Annotated[str, AfterValidator(Like(r"[0-9]+-[0-9]+", "a range of slots such as 0-333"))]
+LARGEST_ID = 9999
+"""A shard's id is in the names of its instances, for which RDS has 63 characters."""
+MOST_STORAGE_GIB = 65_536
+"""What gp3 gives an instance (RDS User Guide, "Amazon RDS DB instance storage")."""
+SlotRange = Annotated[str, AfterValidator(forms.slot_range)]
 _POOLS = PoolConfig(primary_size=0, replica_size=0)
 
 
@@ -24,7 +27,7 @@ class Shard(Settings):
     place, how often an instance was made anew (docs/decisions/0007-change.md).
     """
 
-    id: Annotated[int, Field(ge=0)] = Field(examples=[999])
+    id: Annotated[int, Field(ge=0, le=LARGEST_ID), AS_NUMBER] = Field(examples=[999])
     home: str = Field(examples=[""])
     slots: tuple[SlotRange, ...] = Field((), examples=[["0-999"]])
     primary: str | None = None
@@ -46,8 +49,8 @@ class Move(Settings):
     """The receipt of a finished move of slots, as `python -m app.reshard` prints it. `epoch` is the map's after it."""
 
     slots: tuple[SlotRange, ...] = Field(examples=[["300-333"]])
-    source: Annotated[int, Field(ge=0)] = Field(alias="from", examples=[0])
-    target: Annotated[int, Field(ge=0)] = Field(alias="to", examples=[1])
+    source: Annotated[int, Field(ge=0, le=MOST), AS_NUMBER] = Field(alias="from", examples=[0])
+    target: Annotated[int, Field(ge=0, le=MOST), AS_NUMBER] = Field(alias="to", examples=[1])
     epoch: Positive = Field(examples=[2])
 
     @property
@@ -63,25 +66,25 @@ class Database(Settings):
     engine_version: Annotated[
         str,
         BeforeValidator(forms.digits),
-        AfterValidator(Like(r"1[5-9](\.[0-9]+)?", "a Postgres version from 15 on, such as 16 or 16.4")),
+        AfterValidator(catalog.postgres_version),
     ] = "16"
     instance_class: str = "db.r6g.2xlarge"
-    storage_gib: Annotated[int, Field(ge=20)] = 200
-    max_storage_gib: Annotated[int, Field(ge=20)] = 1000
+    storage_gib: Annotated[int, Field(ge=20, le=MOST_STORAGE_GIB), AS_NUMBER] = 200
+    max_storage_gib: Annotated[int, Field(ge=20, le=MOST_STORAGE_GIB), AS_NUMBER] = 1000
     max_connections: Positive = 5000
     reserved_connections: Positive = 100
-    multi_az: bool = True
-    backup_retention_days: Annotated[int, Field(ge=1, le=35)] = 14
+    multi_az: Switch = True
+    backup_retention_days: Annotated[int, Field(ge=1, le=35), AS_NUMBER] = 14
     monitoring_interval_seconds: Literal[0, 1, 5, 10, 15, 30, 60] = 30
-    replication_factor: Annotated[int, Field(ge=0)] | None = None
+    replication_factor: Annotated[int, Field(ge=0, le=MOST), AS_NUMBER] | None = None
     """Default: one replica in each region."""
     read_preference: Annotated[ReadPreference, Field(strict=False)] = ReadPreference.NEAREST
     slot_wal_limit_mib: Positive | None = None
     """WAL that an unread replication slot may keep on disk before Postgres gives the slot up, and with it the replica of
     another region: that one has nothing else to catch up from. Default: half of storageGib."""
-    apply_immediately: bool = False
+    apply_immediately: Switch = False
     """Changes of class, storage or version now, at the price of an interruption, or in the next maintenance window."""
-    allow_major_upgrade: bool = False
+    allow_major_upgrade: Switch = False
     """Leave for a new major version; the old version's parameter groups then stay (docs/runbooks/database.md)."""
     replica_lag_alarm_seconds: Positive = 30
     map_epoch: Positive = 1

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from pydantic import Field
 
-from topology.settings.base import Positive, Settings
+from topology.settings.base import Distance, Positive, Settings
 
 
 class Lab(Settings):
     """The lab: every region on one machine (`make lab`). `round_trip_ms` is the delay between two regions, by pair
     `first--second` in either order; a pair that is not listed has `default_round_trip_ms`."""
 
-    round_trip_ms: dict[str, Annotated[float, Field(ge=0)]] = Field({})
-    default_round_trip_ms: Annotated[float, Field(ge=0)] = 150
+    round_trip_ms: dict[str, Distance] = Field({})
+    default_round_trip_ms: Distance = 150
     app_processes: Positive = 1
     users: Positive = 1000

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from topology.forms import Like
-from topology.settings.base import HttpsUrl, Positive, Settings
+from topology.settings.base import AS_NUMBER, MOST, Distance, HttpsUrl, Positive, Settings
 
 
 class Gateway(Settings):
@@ -22,7 +22,7 @@ class Gateway(Settings):
             )
         ),
     ] = "public.ecr.aws/nginx/nginx-unprivileged:1.28.0"
-    replicas: Annotated[int, Field(ge=2)] = 3
+    replicas: Annotated[int, Field(ge=2, le=MOST), AS_NUMBER] = 3
     address_rate: Positive = 100
     address_burst: Positive = 200
 
@@ -30,7 +30,7 @@ class Gateway(Settings):
 class Mesh(Settings):
     """Istio. `weights` split requests that carry no region, in percent; default: evenly, as the specification's 34/33/33."""
 
-    weights: dict[str, Annotated[int, Field(ge=0, le=100)]] | None = None
+    weights: dict[str, Annotated[int, Field(ge=0, le=100), AS_NUMBER]] | None = None
 
 
 class Monitoring(Settings):
@@ -39,7 +39,7 @@ class Monitoring(Settings):
     can be read, so that an alert's link opens in a mail."""
 
     retention_days: Positive = 15
-    storage_gib: Positive = 50
+    storage_gib: Annotated[int, Field(ge=1, le=16_384), AS_NUMBER] = 50
     session_key_days: Positive = 90
     runbooks: HttpsUrl | None = None
-    distance_seconds: dict[str, Annotated[float, Field(ge=0)]] = Field({})
+    distance_seconds: dict[str, Distance] = Field({})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, PlainValidator
+from pydantic import AfterValidator, Field, PlainValidator, WithJsonSchema
 
 from topology import forms
 from topology.forms import Like
@@ -25,4 +25,6 @@ class PolicyException(Settings):
         examples=["none"]
     )
     reason: Annotated[str, AfterValidator(Like(r".*\S.*", "a reason"))] = Field(examples=["none"])
-    until: Annotated[date, PlainValidator(forms.day)] = Field(examples=["2000-01-01"])
+    until: Annotated[
+        date, PlainValidator(forms.day), WithJsonSchema({"type": "string", "description": "a day such as 2030-01-31"})
+    ] = Field(examples=["2000-01-01"])

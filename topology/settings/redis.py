@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from app.deployment import CacheConfig, SessionConfig
 from topology import forms
 from topology.forms import Like
-from topology.settings.base import Positive, Quantity, Settings
+from topology.settings.base import AS_NUMBER, Positive, Quantity, Settings, Switch
 
 _SESSIONS = SessionConfig(keyring=())
 
@@ -20,22 +20,24 @@ class CacheNodes(Settings):
 
     node_type: str = "cache.r6g.large"
     shards: Positive = 3
-    replicas_per_shard: Annotated[int, Field(ge=0, le=5)] = 1
+    replicas_per_shard: Annotated[int, Field(ge=0, le=5), AS_NUMBER] = 1
 
 
 class SessionNodes(Settings):
     """A region's session store: the primary of a Global Datastore with read-only secondaries in other regions."""
 
     node_type: str = "cache.r6g.large"
-    replicas: Annotated[int, Field(ge=1, le=5)] = 1
-    snapshot_retention_days: Annotated[int, Field(ge=0, le=35)] = 7
+    replicas: Annotated[int, Field(ge=1, le=5), AS_NUMBER] = 1
+    snapshot_retention_days: Annotated[int, Field(ge=0, le=35), AS_NUMBER] = 7
 
 
 class Redis(Settings):
     """ElastiCache in each region."""
 
-    engine_version: Annotated[str, AfterValidator(Like(r"7\.[0-9]", "a Redis version such as 7.1"))] = "7.1"
-    apply_immediately: bool = False
+    engine_version: Annotated[
+        str, AfterValidator(Like(r"7\.[01]", "a Redis version of ElastiCache; there are 7.0 and 7.1"))
+    ] = "7.1"
+    apply_immediately: Switch = False
     """Changes of node type or version now, at the price of a failover, or in the next maintenance window."""
     cache: CacheNodes = CacheNodes()
     sessions: SessionNodes = SessionNodes()

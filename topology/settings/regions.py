@@ -7,11 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
-from topology import addressing
+from topology import addressing, forms
 from topology.forms import Like
-from topology.settings.base import Block, Positive, Settings
+from topology.settings.autoscaling import Pods
+from topology.settings.base import AS_NUMBER, Block, LogDays, Positive, Settings, Switch
 
-Clock = Annotated[str, AfterValidator(Like(r"([01][0-9]|2[0-3]):[0-5][0-9]", "a time of day such as 07:00"))]
+Clock = Annotated[str, AfterValidator(forms.clock)]
 
 
 class ScheduleWindow(Settings):
@@ -20,7 +21,7 @@ class ScheduleWindow(Settings):
     days: tuple[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], ...] = Field(min_length=1, examples=[["mon"]])
     start: Clock = Field(examples=["00:00"])
     end: Clock = Field(examples=["00:01"])
-    min_replicas: Positive = Field(examples=[10])
+    min_replicas: Pods = Field(examples=[10])
 
 
 class Region(Settings):
@@ -47,7 +48,7 @@ class Region(Settings):
     """Regions with a secondary of this region's Global Datastore. Default: the first two other regions."""
     session_generations: dict[str, Positive] = Field(default_factory=dict)
     """How often a member of this region's Global Datastore was made anew, by the region that it stands in."""
-    leaving: bool = False
+    leaving: Switch = False
     """True: being emptied, to be taken out in a later step. No shard, copy or country has it any more."""
 
     @property
@@ -80,20 +81,23 @@ class Network(Settings):
         "eks",
         "eks-auth",
     )
-    flow_log_retention_days: Positive = 90
+    flow_log_retention_days: LogDays = 90
 
 
 class Edge(Settings):
     """CloudFront, WAF and DNS before the regions. `hosted_zone_id` empty: the program makes the zone."""
 
     hosted_zone_id: Annotated[
-        str, AfterValidator(Like(r"(Z[A-Z0-9]+)?", "a Route 53 zone id such as Z0123456789ABC, or empty"))
+        str,
+        AfterValidator(
+            Like(r"(Z[A-Z0-9]{1,31})?", "a Route 53 zone id such as Z0123456789ABC (without /hostedzone/), or empty")
+        ),
     ] = ""
     price_class: Literal["PriceClass_100", "PriceClass_200", "PriceClass_All"] = "PriceClass_All"
-    shield_advanced: bool = False
-    address_limit_per_five_minutes: Annotated[int, Field(ge=10, le=2_000_000_000)] = 30_000
+    shield_advanced: Switch = False
+    address_limit_per_five_minutes: Annotated[int, Field(ge=10, le=2_000_000_000), AS_NUMBER] = 30_000
     """WAF's limit for one address: the specification's 100 r/s of nginx over WAF's window of 300 s."""
     blocked_countries: tuple[str, ...] = ("CU", "IR", "KP", "SY")
     default_region: str = ""
     """Region of users whose country is in no region's list; empty: the first region."""
-    log_retention_days: Positive = 90
+    log_retention_days: LogDays = 90

@@ -10,7 +10,7 @@ MISTAKES: dict[str, tuple[list[Edit], list[str]]] = {
     "a country that is none": (
         [put("regions.us-west.countries[1]", "UK")],
         [
-            "hal9:regions.us-west.countries[1] 'UK' is no country; an ISO 3166-1 code of two capital letters such as DE",
+            "hal9:regions.us-west.countries[1] 'UK' is no country; did you mean GB?",
         ],
     ),
     "a country in two regions": (

@@ -47,7 +47,7 @@ MISTAKES: dict[str, tuple[list[Edit], list[str]]] = {
     "a range that ends before it starts": (
         [put("shards[2].slots[0]", "999-667")],
         [
-            "hal9:shards[2].slots[0] 999-667 is no range within 0-999",
+            "hal9:shards[2].slots[0] 999-667 is reversed; 667-999",
         ],
     ),
     "a home that is no region": (
