@@ -165,7 +165,10 @@ class Story:
         self.whole()
         if self.stack == "prod":
             self.refused_destroy()
+            # README's way: an `up` without protection takes off AWS's own, and what was to be left standing may go
             self.engine.run("state", "unprotect", "--all", "--yes", events=False)
+            self.engine.edit(lambda stack_file: stack_file["config"].update({"hal9:protect": False}))
+            self._told("up without protection", self.engine.run(*UP))
         return self._told("destroy", self.engine.run(*DESTROY))
 
 

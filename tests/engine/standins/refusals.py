@@ -1,7 +1,7 @@
 """What AWS and its provider refuse of a change or a delete, as far as a program can bring it about.
 
-Texts are the provider's or AWS's own where a source has them (hashicorp/terraform-provider-aws, internal/service/rds/
-instance.go and elasticache; issues 27875 and 41931); each is raised before anything changes.
+Texts are the provider's or AWS's own where a source has them (hashicorp/terraform-provider-aws, its services rds and
+elasticache, issues 27875 and 41931); each is raised before anything changes.
 """
 
 from __future__ import annotations
