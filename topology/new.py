@@ -22,14 +22,14 @@ from app.deployment import SLOTS
 from facts import kubernetes
 from topology import catalog
 from topology.load import parse
+from topology.schema import LINE
 from topology.stackfile import NAMESPACE, StackFileError
 from topology.switches import NO_DEFAULTS, PACKAGES
 
 ROOT = Path(__file__).resolve().parents[1]
 ZONES = 3
 SPOT = ("m6i.2xlarge", "m6a.2xlarge", "m5.2xlarge", "m5a.2xlarge", "m7i.2xlarge")
-HEAD = """# yaml-language-server: $schema=docs/stack-file.schema.json
-# Written by `make init`. Every number that is a setting and is not here has the specification's value (topology/settings/).
+HEAD = """# Written by `make init`. Every number that is a setting and is not here has the specification's value (topology/settings/).
 # `make preview STACK={stack}` shows what follows. The first `pulumi up` makes AWS alone; then `make image STACK={stack}`,
 # and server.deployed true.
 """
@@ -120,7 +120,7 @@ def text(stack: str, data: Mapping[str, Any]) -> str:
     """A stack file's text."""
     config = {NO_DEFAULTS: list(PACKAGES), **{f"{NAMESPACE}:{key}": value for key, value in data.items()}}
     body = yaml.dump({"config": config}, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120)
-    return HEAD.format(stack=stack) + body
+    return f"{LINE}\n{HEAD.format(stack=stack)}{body}"
 
 
 def write(answers: Answers, directory: Path = ROOT) -> list[Path]:

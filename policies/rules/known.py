@@ -8,6 +8,20 @@ from collections.abc import Iterator
 from plan.record import Resource
 from policies import tokens
 from policies.policy import Finding, Violation, resource_policy
+from policies.rules import (
+    charts,
+    cluster,
+    compute,
+    data,
+    edge,
+    encryption,
+    iam,
+    mesh,
+    must_exist,
+    network,
+    principals,
+    sources,
+)
 
 _FIREWALL = "what passes is the firewall's and the distribution's: edge-firewalled, edge-requests-logged"
 _ROUTING = "where a subnet's packets go is judged by its routes: peering-mesh-complete, data-routes-stay-inside"
@@ -118,9 +132,8 @@ def types_known(resource: Resource) -> Iterator[Finding]:
 
 @functools.cache
 def _judged_by_name(token: str) -> bool:
-    from policies.registry import POLICIES  # here: the registry is made of these modules
-
-    return any(token in policy.types for policy in POLICIES.values())
+    modules = (charts, cluster, compute, data, edge, encryption, iam, mesh, must_exist, network, principals, sources)
+    return any(token in policy.types for module in modules for policy in module.POLICIES)
 
 
 @resource_policy(*ARGUMENTS)
