@@ -24,6 +24,9 @@ FIRST_PENALTY_SECONDS = 0.25
 MAX_PENALTY_SECONDS = {"primary": 1.0, "replica": 15.0}
 """An instance that failed is passed over for 0.25 s, doubled with each further failure up to this. A primary has
 no stand-in, so it is asked again soon."""
+STUCK_SECONDS = 0.5
+"""An instance whose every connection is lent, and that answered nobody for this long, hangs: who comes now is told at once
+and does not wait for it to the end of the request, in a place that requests for other shards could have."""
 MAX_LIFETIME_JITTER = 0.1
 """Connections end up to this fraction before `max_lifetime_seconds`, so that a pool's do not end all at once."""
 
@@ -83,6 +86,7 @@ class InstancePool:
         self._settings = deployment.pools
         self.failures = 0
         self._passed_over_until = 0.0
+        self._full_since: float | None = None
         self._pool = ConnectionPool(self._connect, 0, self._settings.idle_timeout_seconds)
         self.become(role)
 
@@ -142,6 +146,12 @@ class InstancePool:
                 raise DatabaseUnavailable(f"{self} failed a moment ago")
             # One caller finds out whether it is back; the others go on passing it over meanwhile.
             self._passed_over_until = time.monotonic() + timeout
+        if self._pool.full:
+            now = time.monotonic()
+            if self._full_since is None:
+                self._full_since = now
+            elif now > self._full_since + STUCK_SECONDS:
+                raise PoolExhausted(f"all {self.size} connections to {self} are in use, and none is answered")
         try:
             connection = await self._pool.acquire(timeout)
         except TimeoutError:
@@ -157,8 +167,10 @@ class InstancePool:
         self.failures = 0
         return connection
 
-    def release(self, connection: Connection) -> None:
-        """Take a connection back."""
+    def release(self, connection: Connection, *, answered: bool = True) -> None:
+        """Take a connection back; `answered`: whether the instance did."""
+        if answered:
+            self._full_since = None
         self._pool.release(connection)
 
     def lost(self, connection: Connection) -> None:

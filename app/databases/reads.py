@@ -138,7 +138,7 @@ class Reads(Shards):
                         lost.add(pool)
                         candidates.insert(0, pool)
                     continue
-                pool.release(connection)
+                pool.release(connection, answered=not isinstance(error, TimeoutError | asyncio.CancelledError))
                 if isinstance(error, TimeoutError):
                     raise DatabaseUnavailable(f"{pool} did not answer in time") from error
                 raise

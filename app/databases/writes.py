@@ -84,7 +84,7 @@ class Writes(Shards):
                 transaction.floor = await self._floor_after(transaction)
         except BaseException as error:
             lost = connection_lost(error, connection)
-            await self._abandon(pool, connection, lost)
+            await self._abandon(pool, connection, lost, error)
             if committing and (lost or isinstance(error, TimeoutError)):
                 self._metrics.db_commits_unknown.labels(str(pool.shard_id)).inc()
                 raise CommitUnknown(f"{pool} did not confirm the commit") from error
@@ -164,7 +164,7 @@ class Writes(Shards):
                 pool, connection, call = await self._fenced(slot, give_up, run, True)
             except DatabaseUnavailable as error:
                 unknown = unknown or isinstance(error, CommitUnknown)
-                if isinstance(error, SlotFenced) or time.monotonic() + wait >= give_up:
+                if isinstance(error, SlotFenced | PoolExhausted) or time.monotonic() + wait >= give_up:
                     if unknown and not isinstance(error, CommitUnknown):
                         raise CommitUnknown(f"an earlier attempt may have committed; the last: {error}") from error
                     raise
@@ -194,7 +194,7 @@ class Writes(Shards):
                 return pool, connection, await attempt(connection, shard_id, epoch)
             except BaseException as error:
                 lost = connection_lost(error, connection)
-                await self._abandon(pool, connection, lost)
+                await self._abandon(pool, connection, lost, error)
                 if lost or isinstance(error, TimeoutError | asyncpg.QueryCanceledError):
                     if commits:
                         self._metrics.db_commits_unknown.labels(str(shard_id)).inc()
@@ -261,15 +261,15 @@ class Writes(Shards):
             owner_pool.release(owner)
 
     @staticmethod
-    async def _abandon(pool: InstancePool, connection: Any, lost: bool) -> None:
+    async def _abandon(pool: InstancePool, connection: Any, lost: bool, error: BaseException) -> None:
         """Roll back what a failed attempt left open, and give the connection back."""
         try:
             if not lost and not connection.is_closed() and connection.is_in_transaction():
                 await connection.execute("ROLLBACK")
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            log.info("%s: the rollback failed, the connection is dropped: %s", pool, error)
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as problem:
+            log.info("%s: the rollback failed, the connection is dropped: %s", pool, problem)
             connection.terminate()
         if lost or connection.is_closed():
             pool.lost(connection)
         else:
-            pool.release(connection)
+            pool.release(connection, answered=not isinstance(error, TimeoutError | asyncio.CancelledError))
