@@ -87,7 +87,7 @@ def test_junit_has_a_failure_for_a_mandatory_violation_alone(public: Stack, judg
 def test_junit_skips_what_is_disabled(prod: Stack, judged: Judge) -> None:
     root = ElementTree.fromstring(junit(judged(prod, settings="dev")))
     skipped = {case.get("name") for case in root.iter("testcase") if case.find("skipped") is not None}
-    assert skipped == {"rds-multi-az", "region-capacity-n-minus-1", "stateful-protected"}
+    assert skipped == {"rds-multi-az", "region-capacity-n-minus-1", "stateful-protected", "session-stores-protected"}
 
 
 def test_a_secret_that_is_not_marked_is_named_and_not_shown(prod: Stack, judged: Judge) -> None:
