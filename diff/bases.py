@@ -78,9 +78,9 @@ def base_of(text: str, stack: str) -> Iterator[Base]:
             process.wait()
 
 
-def topology_of(stack: str, path: Path | None = None) -> Topology:
+def topology_of(stack: str, path: Path | None = None, *, judged: bool = True) -> Topology:
     """The topology of a stack's own file, or of another one. ProjectError or StackFileError as they are."""
-    return parse(stack, structure(Topology, read_project(REPOSITORY, stack, path).config))
+    return parse(stack, structure(Topology, read_project(REPOSITORY, stack, path).config), judged=judged)
 
 
 def _of_file(path: Path, stack: str, folder: Path) -> tuple[Path, Topology]:
@@ -139,7 +139,7 @@ def _of_revision(revision: str, stack: str, folder: Path) -> tuple[Path, Path, T
     stack_file = folder / name
     stack_file.write_text(text, encoding="utf-8")
     try:
-        return program, stack_file, topology_of(stack, stack_file)
+        return program, stack_file, topology_of(stack, stack_file, judged=False)
     except (ProjectError, StackFileError) as error:
         raise BaseError(f"{revision} is no valid base: {_first(error)}") from None
 

@@ -28,12 +28,18 @@ def of_config(stack: str, config: Mapping[str, str], encrypted: Iterable[str] = 
 
 
 def parse(
-    stack: str, data: Mapping[str, Any], encrypted: Iterable[str] = (), beside: Iterable[Mistake] = ()
+    stack: str,
+    data: Mapping[str, Any],
+    encrypted: Iterable[str] = (),
+    beside: Iterable[Mistake] = (),
+    *,
+    judged: bool = True,
 ) -> Topology:
     """A topology from a stack file's nested data (the keys below `hal9:`). StackFileError with every mistake.
 
     `encrypted`: full keys set with `--secret`. No setting is a secret, and a mistake shows what was set. `beside`: mistakes
-    of what is no setting of this project.
+    of what is no setting of this project. `judged`: held against the rules between its parts too; what stands already may be
+    older than a rule.
     """
 
     def validate(values: Mapping[str, Any]) -> Topology:
@@ -46,7 +52,7 @@ def parse(
     except pydantic.ValidationError as error:
         refused = secret + [mistake for mistake in mistakes_of(error, Topology) if not touches(mistake, secret)]
         model = repaired(data, error, Topology, validate)
-    between = [m for m in rules.mistakes(model) if not touches(m, refused)] if model else []
+    between = [m for m in rules.mistakes(model) if not touches(m, refused)] if model and judged else []
     found = {*refused, *between, *beside}
     if model is None or found:
         raise StackFileError(stack, by_cause(found))
