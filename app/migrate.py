@@ -16,7 +16,10 @@ if __name__ == "__main__":
 import argparse
 import asyncio
 import hashlib
+import random
+import re
 import sys
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,12 +27,23 @@ import asyncpg
 
 from app import document
 from app.databases.connect import connect
+from app.databases.ownership import MIGRATION_LOCK
 from app.databases.sharding import ShardMap, describe
 from app.deployment import Deployment, ShardConfig
 
 DIRECTORY = Path(__file__).parent / "migrations"
-ADVISORY_LOCK = 0x4A11_9000
-"""Held for the length of a run. Any constant that nothing else in the database uses."""
+LOCK_SECONDS = 2
+"""How long a migration's statement waits for a table's lock. Whoever comes behind it in the queue waits as long, so it is
+short, and tried again."""
+LOCK_ATTEMPTS = 20
+WAIT_SECONDS = 60.0
+"""How long a run waits for another one, or for a mover at work, on the same shard."""
+COMPATIBLE = re.compile(r"^-- works with: (\d+)$", re.M)
+"""A migration's word on the oldest version of the schema whose app runs on the new one (docs/decisions, expand and
+contract). Without it, none older does."""
+ALONE = re.compile(r"^-- no transaction$", re.M)
+"""A migration of one statement that runs outside a transaction, such as a concurrent index."""
+_CONCURRENT_INDEX = re.compile(r"CREATE (?:UNIQUE )?INDEX CONCURRENTLY (?:IF NOT EXISTS )?(\w+)")
 
 LEDGER = """
 CREATE TABLE IF NOT EXISTS schema_migrations (
@@ -38,6 +52,12 @@ CREATE TABLE IF NOT EXISTS schema_migrations (
     digest text NOT NULL,
     applied_at timestamptz NOT NULL DEFAULT now()
 )"""
+LEDGER_SINCE = "ALTER TABLE schema_migrations ADD COLUMN IF NOT EXISTS works_with integer"
+"""Of a migration: the oldest version whose app runs on it; NULL where none older than itself does."""
+UNFINISHED = """
+SELECT id::text || ' (' || step || ')' FROM moves WHERE step NOT IN ('finished', 'reversed', 'aborted')
+UNION ALL SELECT subname::text FROM pg_subscription WHERE subname LIKE 'hal9_move_%'"""
+"""The moves that this shard is a side of: its own records, and the streams that it receives."""
 
 
 class MigrationError(RuntimeError):
@@ -50,6 +70,12 @@ class Migration(NamedTuple):
     version: int
     name: str
     sql: str
+
+    @property
+    def works_with(self) -> int:
+        """The oldest version whose app runs on the schema that this makes."""
+        found = COMPATIBLE.search(self.sql)
+        return int(found[1]) if found else self.version
 
     @property
     def digest(self) -> str:
@@ -73,30 +99,101 @@ async def migrate(connection: asyncpg.Connection, directory: Path = DIRECTORY) -
 
     Raises: MigrationError. Each migration commits or fails alone, so a failure leaves those before it.
     """
-    await connection.execute("SELECT pg_advisory_lock($1)", ADVISORY_LOCK)
+    await _lock(connection)
     try:
         await connection.execute(LEDGER)
+        await connection.execute(LEDGER_SINCE)
         known = {row["version"]: row for row in await connection.fetch("SELECT * FROM schema_migrations")}
         files = migrations(directory)
-        ahead = sorted(known.keys() - {migration.version for migration in files})
-        if ahead:
-            raise MigrationError(f"the database has migration {ahead[-1]}, which this version does not know")
-        applied = []
+        for version in sorted(known.keys() - {migration.version for migration in files}):
+            works_with = known[version]["works_with"]
+            if works_with is None or works_with > len(files):
+                raise MigrationError(
+                    f"the database has migration {version}, which this version does not know and which says of no "
+                    f"version as old as {len(files)} that it runs on it: deploy the version that brought it"
+                )
+        missing = []
         for migration in files:
-            if migration.version in known:
-                if known[migration.version]["digest"] != migration.digest:
-                    raise MigrationError(f"{migration.name} was changed after it was applied; add a new one instead")
-                continue
-            async with connection.transaction():
-                await connection.execute(migration.sql)
-                await connection.execute(
-                    "INSERT INTO schema_migrations (version, name, digest) VALUES ($1, $2, $3)",
-                    migration.version, migration.name, migration.digest,
-                )  # fmt: skip
-            applied.append(migration.name)
-        return applied
+            if migration.version not in known:
+                missing.append(migration)
+            elif known[migration.version]["digest"] != migration.digest:
+                raise MigrationError(f"{migration.name} was changed after it was applied; add a new one instead")
+        if missing and await connection.fetchval("SELECT to_regclass('moves') IS NOT NULL"):
+            moves = [row[0] for row in await connection.fetch(UNFINISHED)]
+            if moves:
+                raise MigrationError(
+                    f"a move of slots is under way: {', '.join(moves)}. A migration would change one side of it: finish, "
+                    "reverse or abort it first (python -m app.reshard status)"
+                )
+        for migration in missing:
+            await _apply(connection, migration)
+        return [migration.name for migration in missing]
     finally:
-        await connection.execute("SELECT pg_advisory_unlock($1)", ADVISORY_LOCK)
+        await connection.execute("SELECT pg_advisory_unlock($1)", MIGRATION_LOCK)
+
+
+async def _lock(connection: asyncpg.Connection) -> None:
+    """Be the only one who changes the schema, with no mover at work. Raises MigrationError after WAIT_SECONDS."""
+    give_up = time.monotonic() + WAIT_SECONDS
+    while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", MIGRATION_LOCK):
+        if time.monotonic() > give_up:
+            holders = await connection.fetch(HOLDERS, MIGRATION_LOCK)
+            who = (
+                ", ".join(f"pid {row['pid']} ({row['application_name'] or 'unnamed'})" for row in holders)
+                or "nobody now"
+            )
+            raise MigrationError(
+                f"another migration, or a mover of slots, has been at work for {WAIT_SECONDS:g} s: {who}; nothing was changed"
+            )
+        await asyncio.sleep(0.2)
+
+
+HOLDERS = """
+SELECT a.pid, a.application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+WHERE l.locktype = 'advisory' AND l.objid = $1::bigint::oid AND l.granted"""
+
+
+async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
+    """Apply one migration. It gives way where it would wait for a table's lock for long, and tries again.
+
+    Raises: MigrationError where it never got the lock.
+    """
+    for attempt in range(1, LOCK_ATTEMPTS + 1):
+        try:
+            if ALONE.search(migration.sql):
+                await _apply_alone(connection, migration)
+                return
+            async with connection.transaction():
+                await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+                await connection.execute(migration.sql)
+                await _note(connection, migration)
+        except asyncpg.LockNotAvailableError:
+            print(f"{migration.name}: somebody holds a table; tried {attempt} of {LOCK_ATTEMPTS} times", flush=True)
+            await asyncio.sleep(random.uniform(0.5, 1.5))
+        else:
+            return
+    raise MigrationError(f"{migration.name}: a table was in use at each of {LOCK_ATTEMPTS} tries; nothing was changed")
+
+
+async def _apply_alone(connection: asyncpg.Connection, migration: Migration) -> None:
+    """Apply a migration that is one statement outside a transaction; a concurrent index that failed is dropped first."""
+    index = _CONCURRENT_INDEX.search(migration.sql)
+    if index and await connection.fetchval(
+        "SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass($1) AND NOT indisvalid)", index[1]
+    ):
+        await connection.execute(f"DROP INDEX CONCURRENTLY {index[1]}")
+    await connection.execute(migration.sql)
+    await _note(connection, migration)
+
+
+async def _note(connection: asyncpg.Connection, migration: Migration) -> None:
+    await connection.execute(
+        "INSERT INTO schema_migrations (version, name, digest, works_with) VALUES ($1, $2, $3, $4)",
+        migration.version,
+        migration.name,
+        migration.digest,
+        migration.works_with,
+    )
 
 
 async def seed_slots(connection: asyncpg.Connection, slots: list[int], epoch: int) -> int:

@@ -77,6 +77,7 @@ class RegionDatabase(pulumi.ComponentResource):
             network=network,
             topology=topology,
             tags=tags,
+            peers=True,
             opts=child,
         )
         role = aws.iam.Role(
@@ -111,6 +112,8 @@ def _parameters(topology: Topology) -> list[tuple[str, str, str]]:
         ("max_connections", str(topology.database.max_connections), "pending-reboot"),
         ("log_statement", "ddl", "immediate"),
         ("log_min_duration_statement", "1000", "immediate"),
+        # A parameter may be a user's item, or what a subscription connects with (app/migrations/0006_guard.sql).
+        ("log_parameter_max_length", "0", "immediate"),
         ("idle_in_transaction_session_timeout", "60000", "immediate"),
         ("hot_standby_feedback", "1", "immediate"),
     ]

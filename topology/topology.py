@@ -98,6 +98,11 @@ class Topology(Settings):
         return tuple(region.name for region in self.ordered_regions)
 
     @cached_property
+    def data_blocks(self) -> dict[str, IPv4Network]:
+        """The data subnets' address blocks of every region, by zone."""
+        return {zone: block for region in self.ordered_regions for zone, block in region.data_blocks.items()}
+
+    @cached_property
     def private_blocks(self) -> dict[str, IPv4Network]:
         """The private subnets' address blocks of every region, by zone: a zone's name tells its region."""
         return {zone: block for region in self.ordered_regions for zone, block in region.private_blocks.items()}

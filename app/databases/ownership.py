@@ -15,6 +15,9 @@ import asyncpg
 NOT_SO = "U9007"
 """SQLSTATE of migrations/0004_moves.sql: a slot's row does not say what the step needs."""
 
+MIGRATION_LOCK = 0x4A11_9000
+"""Advisory lock of a shard's schema: held by whoever migrates it, shared by whoever moves its slots."""
+
 EPOCHS = 1000
 """By how much a hand-over raises a slot's epoch. A promotion raises it by 1 (`open_primary` in
 migrations/0003_promotion.sql), so the new owner outranks any promotion on the old one's side, also one that lost the
@@ -76,6 +79,18 @@ async def fence(owner: asyncpg.Connection, slots: list[int], move: UUID, peer: i
     except asyncpg.PostgresError as error:
         raise (OwnershipError(str(error)) if error.sqlstate == NOT_SO else error) from None
     return Fence(row["marker"], row["lsn"])
+
+
+async def longest(owner: asyncpg.Connection) -> str:
+    """The transaction that has been open longest on the owner, in words; empty where there is none."""
+    row = await owner.fetchrow(
+        "SELECT pid, application_name, state, extract(epoch FROM clock_timestamp() - xact_start)::int AS seconds "
+        "FROM pg_stat_activity WHERE xact_start IS NOT NULL AND pid <> pg_backend_pid() AND backend_type = 'client backend' "
+        "ORDER BY xact_start LIMIT 1"
+    )
+    if row is None:
+        return ""
+    return f"pid {row['pid']} ({row['application_name'] or 'unnamed'}, {row['state']}) for {row['seconds']} s"
 
 
 async def lift(owner: asyncpg.Connection, move: UUID) -> int:

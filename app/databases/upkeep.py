@@ -37,11 +37,12 @@ pg_stat_wal_receiver takes the role pg_monitor."""
 
 PURGE = """
 WITH expired AS (
-    SELECT slot, user_id, key FROM idempotency_keys
-    WHERE expires_at < now() AND slot IN (SELECT slot FROM slots WHERE state = 'owned') LIMIT $1
+    SELECT k.slot, k.user_id, k.key FROM idempotency_keys k JOIN slots s USING (slot)
+    WHERE k.expires_at < now() AND s.state = 'owned' LIMIT $1 FOR SHARE OF s
 )
 DELETE FROM idempotency_keys k USING expired e WHERE (k.slot, k.user_id, k.key) = (e.slot, e.user_id, e.key)"""
-"""Owned slots alone: during a move the other side's copy changes by replication only, or the checksums differ."""
+"""Owned slots alone, under the share lock that a fence waits for: during a move the other side's copy changes by
+replication only, and what is deleted here is sent before the slots are handed over."""
 
 
 class Upkeep:

@@ -1,4 +1,4 @@
-"""`python -m app.reshard plan|run|status|abort|reverse|finish --document FILE`: move slots between shards online."""
+"""`python -m app.reshard plan|run|status|abort|reverse|repair|finish --document FILE`: move slots between shards online."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ if __name__ == "__main__":
 import argparse
 import asyncio
 import contextlib
+import functools
 import sys
 import time
 
@@ -59,6 +60,7 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
         "abort": "undo a move that has not switched yet",
         "reverse": "return the slots of a switched move, with every write made since",
         "finish": "close the way back of a switched move and delete the source's copy",
+        "repair": "copy the slots of a switched move back to the source anew, and compare again",
     }
     for name, text in texts.items():
         command = commands.add_parser(name, help=text)
@@ -71,6 +73,8 @@ def _arguments(arguments: list[str] | None) -> argparse.Namespace:
             command.add_argument("--target-free-gib", type=float, help="the target's free disk")
         if name == "run":
             command.add_argument("--finish", action="store_true", help="then close the way back at once")
+        if name == "finish":
+            command.add_argument("--accept", action="store_true", help="although the source's copy differs")
         if name == "status":
             command.add_argument("--all", action="store_true", help="ended moves too")
     return parser.parse_args(arguments)
@@ -99,7 +103,7 @@ async def _plan(deployment: Deployment, options: argparse.Namespace) -> int:
     free = None if options.target_free_gib is None else int(options.target_free_gib * 2**30)
     async with sides(deployment, options.source, options.target) as (source, target):
         rows, size = await preflight.size_of(source.connection, options.slots)
-        problems = await preflight.check(source, target, options.slots, free)
+        problems = await preflight.check(deployment, source, target, options.slots, free)
     print(
         f"slots {describe(options.slots)} ({len(options.slots)}) from shard {options.source} to shard "
         f"{options.target}: {rows} rows, {size / 2**20:.1f} MiB"
@@ -154,7 +158,14 @@ async def _move(deployment: Deployment, options: argparse.Namespace) -> int:
             if options.finish:
                 await mover.finish()
         else:
-            await {"abort": mover.abort, "reverse": mover.reverse, "finish": mover.finish}[options.command]()
+            accept = bool(getattr(options, "accept", False))
+            actions = {
+                "abort": mover.abort,
+                "reverse": mover.reverse,
+                "repair": mover.repair,
+                "finish": functools.partial(mover.finish, accept),
+            }
+            await actions[options.command]()
         _show(mover.record)
     return 0
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import asyncpg
 
-from app.reshard.replication import TABLES
+from app.reshard.tables import TABLES
 
 KEYS = {"users": "user_id", "items": "user_id, key", "idempotency_keys": "user_id, key"}
 
@@ -37,17 +37,24 @@ async def chunks(connection: asyncpg.Connection, slots: list[int]) -> Chunks:
     return found
 
 
-def differences(one: Chunks, other: Chunks) -> list[str]:
-    """Each chunk in which the copies differ, in words."""
-    return [
-        f"{table}, slot {slot}: {_rows(one.get((table, slot)))} against {_rows(other.get((table, slot)))}"
-        for table, slot in sorted(one.keys() | other.keys())
-        if one.get((table, slot)) != other.get((table, slot))
+def differing(one: Chunks, other: Chunks) -> list[tuple[str, int]]:
+    """The table and slot of each chunk in which the copies differ."""
+    return [chunk for chunk in sorted(one.keys() | other.keys()) if one.get(chunk) != other.get(chunk)]
+
+
+async def rows_that_differ(
+    one: asyncpg.Connection, other: asyncpg.Connection, table: str, slot: int, most: int = 5
+) -> list[str]:
+    """The keys of rows of one chunk that the owner has and the copy has not, or otherwise, or that differ."""
+    query = f"SELECT concat_ws(' ', {KEYS[table]}) AS key, md5(t::text) AS digest FROM {table} t WHERE slot = $1"
+    here, there = [{row["key"]: row["digest"] for row in await side.fetch(query, slot)} for side in (one, other)]
+    found = [
+        f"{table} {key}: "
+        + ("not in the copy" if key not in there else "not at the owner" if key not in here else "differs")
+        for key in sorted(here.keys() | there.keys())
+        if here.get(key) != there.get(key)
     ]
-
-
-def _rows(chunk: Chunk | None) -> str:
-    return "no rows" if chunk is None else f"{chunk.rows} rows ({chunk.digest[:8]})"
+    return found[:most] + ([f"and {len(found) - most} more in slot {slot}"] if len(found) > most else [])
 
 
 def summary(found: Chunks) -> dict[str, int | str]:

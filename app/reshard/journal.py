@@ -20,6 +20,7 @@ class Step(enum.StrEnum):
     SWITCH = "switch"
     CLOSE_WAY_OUT = "close the way out"
     COMPARE_BACK = "compare back"
+    REPAIR = "repair"
     SWITCHED = "switched"
     SWITCH_BACK = "switch back"
     FINISH = "finish"

@@ -13,9 +13,11 @@ import asyncpg
 from app.databases import ownership
 from app.databases.connect import connect
 from app.deployment import Deployment
-from app.reshard import checksums, journal
+from app.reshard import checksums, copying, journal, preflight
 from app.reshard.journal import BEFORE_SWITCH, ENDS, Record, Step
-from app.reshard.replication import TABLES, Side, Stream, StreamError
+from app.reshard.places import place_of
+from app.reshard.replication import Side, Stream, StreamError
+from app.reshard.tables import TABLES
 
 PAUSE_SECONDS = 0.6
 """The longest write pause: a drain that takes longer is broken off, the fence lifted, and tried again later."""
@@ -25,7 +27,8 @@ SETTLE_SECONDS = 30.0
 """How long to wait for such a lag."""
 ATTEMPTS = 10
 """Pauses tried before the step fails; it can be run again."""
-COPY_POLL_SECONDS = 0.1
+CHUNKS_SHOWN = 3
+"""Chunks whose differing rows are named where copies differ."""
 DELETE_SLOTS = 10
 """Slots whose rows are deleted in one transaction, after the move."""
 
@@ -67,10 +70,15 @@ class Mover:
             Step.FINISH: self._finish,
             Step.CLEAN_TARGET: self._clean_target,
             Step.ABORT: self._abort,
+            Step.REPAIR: self._repair,
         }
 
     async def run(self) -> Record:
-        """Go on until the slots are switched and compared, or to the end of what was begun after that."""
+        """Go on until the slots are switched and compared, or to the end of what was begun after that.
+
+        Raises: MoveError, also where a shard's primary is another instance than when the way back was opened.
+        """
+        await self._look_where()
         while self.record.step not in ENDS and self.record.step is not Step.SWITCHED:
             await self._tell(f"begin: {self.record.step}")
             following = await self._steps[self.record.step]()
@@ -78,14 +86,31 @@ class Mover:
             await self._go(following)
         return self.record
 
-    async def finish(self) -> Record:
-        """Close the way back and delete the source's copy. Raises MoveError unless the slots are switched."""
-        await self._only_from(Step.SWITCHED, Step.FINISH)
+    async def finish(self, accept: bool = False) -> Record:
+        """Close the way back and delete the source's copy. Raises MoveError unless the slots are switched.
+
+        `accept`: although the two copies differ, or were not compared: the new owner's rows are what counts.
+        """
+        allowed = (Step.COMPARE_BACK, Step.REPAIR) if accept else ()
+        if self.record.step is Step.COMPARE_BACK and not accept:
+            raise MoveError(
+                f"move {self.record.id} is at `{self.record.step}`: run it, or repair the source's copy, or finish with "
+                "--accept: the target's rows are what counts then"
+            )
+        await self._only_from(Step.SWITCHED, Step.FINISH, *allowed)
         return await self._run_from(Step.FINISH)
+
+    async def repair(self) -> Record:
+        """Copy the slots back to the source anew, then compare again. Raises MoveError unless they are switched."""
+        await self._only_from(Step.COMPARE_BACK, Step.SWITCHED, Step.REPAIR)
+        await self._go(Step.REPAIR)
+        return await self.run()
 
     async def reverse(self) -> Record:
         """Return the slots with all that was written since. Raises MoveError unless they are switched."""
         await self._only_from(Step.SWITCHED, Step.SWITCH_BACK, Step.CLEAN_TARGET)
+        if self.record.step is not Step.CLEAN_TARGET:
+            await self._same_places("the way back may have a gap: repair it first, or finish")
         return await self._run_from(Step.SWITCH_BACK)
 
     async def abort(self) -> Record:
@@ -100,9 +125,39 @@ class Mover:
             raise MoveError(f"move {self.record.id} is at `{self.record.step}`")
 
     async def _run_from(self, step: Step) -> Record:
-        if self.record.step in (Step.SWITCHED, *BEFORE_SWITCH):
+        if self.record.step in (Step.SWITCHED, Step.COMPARE_BACK, Step.REPAIR, *BEFORE_SWITCH):
             await self._go(step)
         return await self.run()
+
+    async def close(self) -> None:
+        """Remove what the move has on both servers, whatever its step: for a move that nobody will go on with."""
+        await self._back.close()
+        await self._out.close()
+
+    async def _places(self) -> list[str]:
+        """Where the two primaries are now."""
+        return [await place_of(side.connection) for side in (self._source, self._target)]
+
+    async def _look_where(self) -> None:
+        """Copy anew where a primary is another instance than when the streams were opened: they may have a gap."""
+        if (
+            self.record.step in BEFORE_SWITCH
+            and self.record.facts.get("places", places := await self._places()) != places
+        ):
+            await self._tell("a primary is another instance than before: the slots are copied anew")
+            if not await ownership.revoke(self._target.connection, self.record.id):
+                # The hand-over has happened, by this very move: nothing of the way out is needed any more.
+                return
+            await ownership.lift(self._source.connection, self.record.id)
+            await self.close()
+            await self._delete(self._target)
+            self.record.facts["copied anew"] = self.record.facts.get("copied anew", 0) + 1
+            del self.record.facts["places"]
+            await self._go(Step.COPY)
+
+    async def _same_places(self, otherwise: str) -> None:
+        if self.record.facts.get("places", places := await self._places()) != places:
+            raise MoveError(f"a shard's primary is another instance than when the streams were opened; {otherwise}")
 
     async def _go(self, step: Step) -> None:
         self.record.step = step
@@ -111,12 +166,13 @@ class Mover:
     # The steps, in their order
 
     async def _copy(self) -> Step:
+        self.record.facts["places"] = await self._places()
+        await journal.save(self._source.connection, self.record)
         await self._out.publish()
         await self._tell("published")
         await self._out.subscribe(self._deployment, copy=True)
         await self._tell("subscribed")
-        while not await self._out.copied():
-            await asyncio.sleep(COPY_POLL_SECONDS)
+        await copying.copy(self._out, self._tell)
         return Step.COMPARE
 
     async def _compare_out(self) -> Step:
@@ -128,6 +184,17 @@ class Mover:
         await self._tell("published back")
         await self._back.subscribe(self._deployment, copy=False)
         return Step.SWITCH
+
+    async def _repair(self) -> Step:
+        await self._back.close()
+        await self._delete(self._source)
+        self.record.facts["places"] = await self._places()
+        await journal.save(self._source.connection, self.record)
+        await self._back.publish()
+        await self._tell("published back")
+        await self._back.subscribe(self._deployment, copy=True)
+        await copying.copy(self._back, self._tell)
+        return Step.COMPARE_BACK
 
     async def _switch(self) -> Step:
         await self._hand_over(self._out, self.record.epoch, "switch")
@@ -180,7 +247,11 @@ class Mover:
 
             async def snapshot() -> None:
                 # The snapshot is taken by the first query.
-                take = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT FROM slots LIMIT 1"
+                # The faster reader waits for the slower one in its transaction, however long that takes.
+                take = (
+                    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT FROM slots LIMIT 1; "
+                    "SET LOCAL idle_in_transaction_session_timeout = 0"
+                )
                 await asyncio.gather(*(reader.execute(take) for reader in (one, other)))
                 await self._tell(f"snapshots {when}")
                 if await ownership.lift(owner, self.record.id) != len(self.record.slots):
@@ -194,10 +265,15 @@ class Mover:
             here, there = await asyncio.gather(
                 *(checksums.chunks(reader, self.record.slots) for reader in (one, other))
             )
+            different = checksums.differing(here, there)
+            rows = [await checksums.rows_that_differ(one, other, *chunk) for chunk in different[:CHUNKS_SHOWN]]
             await drop_snapshot()
-        different = checksums.differences(here, there)
         if different:
-            raise MoveError(f"{len(different)} chunks differ {when} the switch: {'; '.join(different[:5])}")
+            way = "repair the source's copy, or finish with --accept" if when == "after" else "abort"
+            raise MoveError(
+                f"{len(different)} of {len(here.keys() | there.keys())} chunks differ {when} the switch; {way}. "
+                f"Rows of the first: {'; '.join(row for chunk in rows for row in chunk)}"
+            )
         self.record.facts[f"checksums {when}"] = checksums.summary(here)
 
     @contextlib.asynccontextmanager
@@ -222,6 +298,9 @@ class Mover:
             pass
 
         if not await ownership.has_taken_over(receiver, slots, move, epoch):
+            odd = [problem async for problem in preflight.schema(self._source, self._target)]
+            if odd:
+                raise MoveError(f"nothing was fenced: {'; '.join(odd)}")
             await self._pause(stream, name, take_over, nothing, hands_over=True)
         await ownership.give_up(owner, slots, move, epoch)
 
@@ -268,7 +347,10 @@ class Mover:
             }
             return
         await self._lift(stream)
-        raise MoveError(f"{ATTEMPTS} pauses of {PAUSE_SECONDS} s were not enough to {name}; the fence is lifted")
+        raise MoveError(
+            f"{ATTEMPTS} pauses of {PAUSE_SECONDS} s were not enough to {name}; the fence is lifted. "
+            f"Longest at work on shard {stream.sender.shard.id}: {await ownership.longest(owner) or 'nobody'}"
+        )
 
     async def _lift(self, stream: Stream) -> None:
         if await ownership.revoke(stream.receiver.connection, self.record.id):
@@ -287,6 +369,7 @@ class Mover:
         for first in range(0, len(self.record.slots), DELETE_SLOTS):
             some = self.record.slots[first : first + DELETE_SLOTS]
             async with connection.transaction():
+                await connection.execute("SELECT set_config('hal9.clearing', $1, true)", str(self.record.id))
                 owned = await connection.fetch(
                     "SELECT state FROM slots WHERE slot = ANY ($1) AND state IN ('owned', 'fenced') FOR SHARE", some
                 )

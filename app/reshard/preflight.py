@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator, Callable
 
 import asyncpg
 
 from app.databases.sharding import describe
+from app.deployment import Deployment
 from app.reshard import journal
-from app.reshard.replication import TABLES, Side
+from app.reshard.replication import Side, Stream
+from app.reshard.tables import TABLES
 
 MAX_REPLAY_LAG_BYTES = 64 * 1024 * 1024
 """A replica of either shard further behind than this: the move's own WAL would only add to it."""
@@ -22,11 +25,14 @@ class PreflightError(RuntimeError):
     """Something stands in the way of the move; nothing was changed."""
 
 
-async def check(source: Side, target: Side, slots: list[int], free_bytes: int | None) -> list[str]:
+async def check(
+    deployment: Deployment, source: Side, target: Side, slots: list[int], free_bytes: int | None
+) -> list[str]:
     """Everything that stands in the way of moving `slots`. `free_bytes`: the target's free disk; None is unknown."""
     checks: list[Callable[[], AsyncIterator[str]]] = [
         lambda: _servers(source, target),
-        lambda: _schema(source, target),
+        lambda: _reach(deployment, source, target, slots),
+        lambda: schema(source, target),
         lambda: _identities(source),
         lambda: _sequences(source),
         lambda: _capacity(source, target),
@@ -67,7 +73,8 @@ async def _servers(source: Side, target: Side) -> AsyncIterator[str]:
             yield f"shard {side.shard.id}'s primary is a standby; the document is behind a failover"
 
 
-async def _schema(source: Side, target: Side) -> AsyncIterator[str]:
+async def schema(source: Side, target: Side) -> AsyncIterator[str]:
+    """How the two shards' migrations and columns differ: DDL is not replicated."""
     columns = (
         "SELECT table_name::text, column_name::text, data_type::text, is_nullable::text, column_default::text "
         "FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, ordinal_position"
@@ -79,6 +86,19 @@ async def _schema(source: Side, target: Side) -> AsyncIterator[str]:
         if here != there:
             odd = sorted({str(row[0]) for row in set(here) ^ set(there)}) or ["their order"]
             yield f"the {what} of the two shards differ ({', '.join(odd)}): DDL is not replicated; migrate both first"
+
+
+async def _reach(deployment: Deployment, source: Side, target: Side, slots: list[int]) -> AsyncIterator[str]:
+    """Each shard's server has to open connections to the other's, for the way out and for the way back."""
+    for sender, receiver in ((source, target), (target, source)):
+        trial = uuid.uuid4()
+        stream = Stream(f"hal9_move_{trial.hex[:12]}_try", trial, slots, sender, receiver)
+        problem = await stream.reaches(deployment)
+        if problem is not None:
+            yield (
+                f"shard {receiver.shard.id} cannot reach shard {sender.shard.id} at "
+                f"{sender.shard.primary.endpoint.host}:{sender.shard.primary.endpoint.port}: {problem}"
+            )
 
 
 async def _identities(source: Side) -> AsyncIterator[str]:

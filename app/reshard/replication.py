@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from dataclasses import dataclass
 from uuid import UUID
 
 import asyncpg
 
-from app.databases.credentials import shard_credentials
 from app.databases.sharding import ranges
 from app.deployment import Deployment, ShardConfig
+from app.reshard import account
+from app.reshard.account import Account
+from app.reshard.tables import TABLES
 
-log = logging.getLogger(__name__)
-
-TABLES = ("users", "items", "idempotency_keys")
-"""The tables that hold users' rows, each with `slot` first in its primary key."""
+REACH_SECONDS = 10.0
+"""How long a shard may take to reach another one; `connect_timeout` in the connection's string is half of it."""
+REACHED = "U9008"
+"""SQLSTATE of `try_stream` (migrations/0006_guard.sql) where it got through."""
 
 SLOT_RELEASE_SECONDS = 10.0
 """How long a replication slot may take to be let go by the walsender that uses it."""
@@ -35,16 +36,15 @@ class Side:
     connection: asyncpg.Connection
 
 
-def conninfo(deployment: Deployment, shard: ShardConfig) -> str:
-    """What a subscriber needs to reach `shard`'s primary, as libpq reads it. It holds the password: never log it."""
-    account = shard_credentials(deployment.secrets_directory, shard.id)
+def conninfo(deployment: Deployment, shard: ShardConfig, role: Account) -> str:
+    """What a subscriber needs to reach `shard`'s primary, as libpq reads it. It holds a password: never log it."""
     endpoint = shard.primary.endpoint
     parts = {
         "host": endpoint.host,
         "port": str(endpoint.port),
         "dbname": deployment.sharding.database,
-        "user": account.username,
-        "password": account.password,
+        "user": role.name,
+        "password": role.password,
         "sslmode": "require" if endpoint.tls else "disable",
         "connect_timeout": "5",
     }
@@ -93,21 +93,39 @@ class Stream:
 
     async def subscribe(self, deployment: Deployment, copy: bool) -> None:
         """Make the subscription on the receiver; `copy` the rows that are there already."""
+        role = await account.make(self.sender.connection, self.name)
+        reach = conninfo(deployment, self.sender.shard, role)
         receiver = self.receiver.connection
         if await self._subscribed():
-            return
-        # With log_statement = ddl the server would log the password. The setting may be a privilege we lack.
-        async with receiver.transaction():
-            try:
-                async with receiver.transaction():
-                    await receiver.execute("SET LOCAL log_statement = 'none'")
-            except asyncpg.InsufficientPrivilegeError:
-                log.warning("shard %d: CREATE SUBSCRIPTION may be logged with its password", self.receiver.shard.id)
-            target = conninfo(deployment, self.sender.shard).replace("'", "''")
-            await receiver.execute(
-                f"CREATE SUBSCRIPTION {self.name} CONNECTION '{target}' PUBLICATION {self.name} WITH "
-                f"(create_slot = false, slot_name = '{self.name}', origin = none, copy_data = {str(copy).lower()})"
-            )
+            # As the role has a new password, and the sender's primary may be another one than when the stream was opened.
+            await receiver.execute("SELECT point_stream($1, $2)", self.name, reach)
+        else:
+            await receiver.execute("SELECT open_stream($1, $2, $3)", self.name, reach, copy)
+            # A warning while it was made has the statement in its context, and goes to the log: that password is over
+            # now, before any worker has connected by it.
+            role = await account.make(self.sender.connection, self.name)
+            reach = conninfo(deployment, self.sender.shard, role)
+            await receiver.execute("SELECT point_stream($1, $2)", self.name, reach)
+        await receiver.execute(f"ALTER SUBSCRIPTION {self.name} ENABLE")
+
+    async def reaches(self, deployment: Deployment) -> str | None:
+        """Why the receiver cannot reach the sender, asked of the receiver itself; None where it can. Leaves nothing."""
+        sender = self.sender.connection
+        role = await account.make(sender, self.name)
+        reach = conninfo(deployment, self.sender.shard, role)
+        await sender.execute(f"CREATE PUBLICATION {self.name} FOR TABLE move_markers")
+        try:
+            async with asyncio.timeout(REACH_SECONDS):
+                await self.receiver.connection.execute("SELECT try_stream($1, $2)", self.name, reach)
+        except asyncpg.PostgresError as error:
+            if error.sqlstate != REACHED:
+                return str(error)
+        except TimeoutError:
+            return f"no answer within {REACH_SECONDS:g} s"
+        finally:
+            await sender.execute(f"DROP PUBLICATION {self.name}")
+            await account.drop(sender, self.name)
+        return None
 
     async def _subscribed(self) -> bool:
         found: bool = await self.receiver.connection.fetchval(
@@ -165,6 +183,7 @@ class Stream:
             if name == self.name or orphan:
                 await self._drop_slot(name)
         await sender.execute(f"DROP PUBLICATION IF EXISTS {self.name}")
+        await account.drop(sender, self.name)
 
     async def _drop_slot(self, name: str) -> None:
         sender = self.sender.connection

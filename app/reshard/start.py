@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 from app.databases import ownership
 from app.databases.connect import connect
+from app.databases.ownership import MIGRATION_LOCK
 from app.databases.sharding import describe
 from app.deployment import Deployment
 from app.reshard import journal, preflight
@@ -34,6 +35,9 @@ async def sides(deployment: Deployment, source_id: int, target_id: int) -> Async
             stack.push_async_callback(connection.close)
             if not await connection.fetchval("SELECT pg_try_advisory_lock($1)", ADVISORY_LOCK):
                 raise MoveError(f"another mover is at work on shard {number}")
+            # Shared, as any number of movers may be at work: only a migration has to wait, and is waited for.
+            if not await connection.fetchval("SELECT pg_try_advisory_lock_shared($1)", MIGRATION_LOCK):
+                raise MoveError(f"a migration is at work on shard {number}; try again when it has ended")
             connections[number] = connection
         yield Side(shards[source_id], connections[source_id]), Side(shards[target_id], connections[target_id])
 
@@ -43,7 +47,7 @@ async def begin(
     progress: Progress = silent,
 ) -> Mover:  # fmt: skip
     """Check everything and record a new move. Raises: PreflightError with all that stands in the way."""
-    problems = await preflight.check(source, target, slots, free_bytes)
+    problems = await preflight.check(deployment, source, target, slots, free_bytes)
     if problems:
         raise preflight.PreflightError("nothing was changed:\n" + "\n".join(f"  {problem}" for problem in problems))
     epoch = await ownership.epoch_of(source.connection, slots) + ownership.EPOCHS

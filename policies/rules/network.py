@@ -158,7 +158,7 @@ def subnets_give_no_public_address(subnet: Resource) -> Iterator[Finding]:
 def datastore_sg_source_restricted(stack: Stack) -> Iterator[Finding]:
     """Postgres and Redis that more than the application can reach turn any foothold into all the data. (CKV_AWS_24)
 
-    Fix: components/database.py and components/redis.py, port 5432 or 6379 from the private subnets alone.
+    Fix: components/data_access.py, port 5432 or 6379 from the private subnets alone, and 5432 from the databases' own.
     """
     application = [
         block
@@ -169,12 +169,46 @@ def datastore_sg_source_restricted(stack: Stack) -> Iterator[Finding]:
     judged: set[str] = set()
     for store in stack.of(tokens.RDS, tokens.REDIS):
         groups = stack.sources(store, _GROUPS_OF[store.type], tokens.SECURITY_GROUP)
+        allowed = application + (_database_blocks(stack) if store.type == tokens.RDS else [])
         if not groups:
             yield Violation(store, f"{_GROUPS_OF[store.type]} are no groups of this stack", "a group of its own")
         for group in groups:
             if group.urn not in judged:
                 judged.add(group.urn)
-                yield from _restricted(stack, group, DATASTORE_PORTS[store.type], application)
+                yield from _restricted(stack, group, DATASTORE_PORTS[store.type], allowed)
+
+
+def _database_blocks(stack: Stack) -> list[IPv4Network | IPv6Network]:
+    """The address blocks of the subnets that databases stand in."""
+    subnets = [
+        subnet for group in stack.of(tokens.RDS_SUBNETS) for subnet in stack.sources(group, "subnetIds", tokens.SUBNET)
+    ]
+    return [block for subnet in subnets if (block := _block(at(subnet, "cidrBlock"))) is not None]
+
+
+@stack_policy(tokens.RDS, tokens.INGRESS, tokens.EGRESS)
+def shards_reach_each_other(stack: Stack) -> Iterator[Finding]:
+    """A move of slots connects from the receiving database to the sending one and back: none can start. (RDS docs)
+
+    Fix: components/database.py, data_security_group with peers.
+    """
+    blocks = _database_blocks(stack)
+    judged: set[str] = set()
+    for database in stack.of(tokens.RDS):
+        for group in stack.sources(database, _GROUPS_OF[tokens.RDS], tokens.SECURITY_GROUP):
+            if group.urn in judged:
+                continue
+            judged.add(group.urn)
+            for kind, way in ((tokens.INGRESS, "from"), (tokens.EGRESS, "to")):
+                rules = [
+                    source
+                    for rule in stack.users(group, kind, "securityGroupId")
+                    if at(rule, "fromPort") == DATASTORE_PORTS[tokens.RDS]
+                    and (source := _block(at(rule, "cidrIpv4"))) is not None
+                ]
+                for block in blocks:
+                    if not any(_inside(block, source) for source in rules):
+                        yield Violation(group, f"no rule {way} {block}, where databases are", f"tcp 5432 {way} {block}")
 
 
 def _restricted(stack: Stack, group: Resource, port: int, application: list[Any]) -> Iterator[Finding]:
@@ -290,6 +324,7 @@ POLICIES = (
     rds_subnets_not_public,
     subnets_give_no_public_address,
     datastore_sg_source_restricted,
+    shards_reach_each_other,
     no_world_ingress_except_80_443,
     default_security_group_closed,
     flow_logs_on_every_vpc,

@@ -12,9 +12,10 @@ import contextlib
 import json
 import os
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Protocol
 
 import asyncpg
 import msgspec
@@ -66,6 +67,12 @@ END $$"""
 def instance(region: str, server: PostgresServer) -> DatabaseConnection:
     """A server as the document names it."""
     return DatabaseConnection(region=region, endpoint=Endpoint(host=server.host, port=server.port, tls=False))
+
+
+class MakeDatabases(Protocol):
+    """Opens the pools of a process in a region; they are closed when the test ends."""
+
+    async def __call__(self, document: Deployment | None = None, region: str = "us-west") -> Databases: ...
 
 
 class PostgresShards:
@@ -188,7 +195,7 @@ async def _reset(document: Deployment, postgres: PostgresShards, number: int) ->
 
 
 @pytest_asyncio.fixture
-async def make_databases(deployment: Deployment) -> AsyncIterator[Callable[..., asyncio.Future[Databases]]]:
+async def make_databases(deployment: Deployment) -> AsyncIterator[MakeDatabases]:
     """`await make_databases(region="eu-central")`: the pools of a process in that region, closed at the end."""
     async with contextlib.AsyncExitStack() as stack:
 
@@ -196,11 +203,11 @@ async def make_databases(deployment: Deployment) -> AsyncIterator[Callable[..., 
             document = msgspec.structs.replace(document or deployment, region=region)
             return await stack.enter_async_context(Databases(document, Metrics()))
 
-        yield make  # type: ignore[misc]
+        yield make
 
 
 @pytest_asyncio.fixture
-async def databases(make_databases: Callable[..., asyncio.Future[Databases]]) -> Databases:
+async def databases(make_databases: MakeDatabases) -> Databases:
     """The pools of a process in us-west."""
     return await make_databases()
 

@@ -4,19 +4,23 @@ import asyncio
 import subprocess
 import sys
 import uuid
+from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import msgspec
 import pytest
 
+from app.databases.ownership import MIGRATION_LOCK
 from app.deployment import KeyRange
-from app.migrate import DIRECTORY, MigrationError, migrate, migrate_shard, migrations, seed_slots
-from app.reshard.replication import TABLES
+from app.migrate import DIRECTORY, LOCK_SECONDS, MigrationError, migrate, migrate_shard, migrations, seed_slots
+from app.reshard.tables import TABLES
+from tests.app.fixtures_postgres import PostgresShards
 
 
 @pytest.fixture
-async def empty(postgres):
+async def empty(postgres: PostgresShards) -> AsyncIterator[dict[str, Any]]:
     """An empty database of its own on shard 3, as asyncpg arguments."""
     server, name = postgres.primaries[3], f"migrate_{uuid.uuid4().hex}"
     admin = await asyncpg.connect(**server.dsn("postgres"))
@@ -27,7 +31,7 @@ async def empty(postgres):
 
 
 @pytest.fixture
-async def connection(empty):
+async def connection(empty: dict[str, Any]) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(**empty)
     yield connection
     await connection.close()
@@ -56,12 +60,12 @@ def copy_of_migrations(path: Path, **changed: str) -> Path:
 
 
 async def test_a_migration_that_fails_leaves_those_before_it_and_can_be_repeated(connection, tmp_path) -> None:
-    broken = copy_of_migrations(tmp_path, m0006_next="CREATE TABLE extra (id int PRIMARY KEY); SELECT nonsense")
+    broken = copy_of_migrations(tmp_path, m0007_next="CREATE TABLE extra (id int PRIMARY KEY); SELECT nonsense")
     with pytest.raises(asyncpg.UndefinedColumnError):
         await migrate(connection, broken)
     assert await connection.fetchval("SELECT to_regclass('extra')") is None
-    copy_of_migrations(tmp_path, m0006_next="CREATE TABLE extra (id int PRIMARY KEY)")
-    assert await migrate(connection, tmp_path) == ["0006_next"]
+    copy_of_migrations(tmp_path, m0007_next="CREATE TABLE extra (id int PRIMARY KEY)")
+    assert await migrate(connection, tmp_path) == ["0007_next"]
 
 
 async def test_a_migration_changed_after_its_run_is_refused(connection, tmp_path) -> None:
@@ -72,14 +76,14 @@ async def test_a_migration_changed_after_its_run_is_refused(connection, tmp_path
 
 
 async def test_a_database_ahead_of_the_code_is_refused(connection, tmp_path) -> None:
-    await migrate(connection, copy_of_migrations(tmp_path, m0006_next="SELECT 1"))
-    with pytest.raises(MigrationError, match="has migration 6, which this version does not know"):
+    await migrate(connection, copy_of_migrations(tmp_path, m0007_next="SELECT 1"))
+    with pytest.raises(MigrationError, match="has migration 7, which this version does not know"):
         await migrate(connection)
 
 
 def test_a_gap_in_the_numbers_is_refused(tmp_path) -> None:
-    copy_of_migrations(tmp_path, m0007_late="SELECT 1")
-    with pytest.raises(MigrationError, match="0007_late: number 0006 was expected"):
+    copy_of_migrations(tmp_path, m0008_late="SELECT 1")
+    with pytest.raises(MigrationError, match="0008_late: number 0007 was expected"):
         migrations(tmp_path)
 
 
@@ -129,3 +133,79 @@ async def test_the_command_migrates_and_says_so(deployment, tmp_path) -> None:
     assert (done.returncode, done.stdout.splitlines()) == (0, [f"shard {n}: up to date" for n in (1, 2, 3)])
     done = await asyncio.to_thread(subprocess.run, [*command, "9"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (1, "app.migrate: the document has no shard 9\n")
+
+
+async def test_a_migration_waits_for_no_reader_for_long_and_is_tried_again(
+    connection: asyncpg.Connection, empty: dict[str, Any], tmp_path: Path
+) -> None:
+    """`ALTER TABLE` behind one long reader would hold up every writer that comes after it."""
+    for file in DIRECTORY.glob("*.sql"):
+        (tmp_path / file.name).write_text(file.read_text())
+    await migrate(connection, tmp_path)
+    (tmp_path / f"{len(migrations(tmp_path)) + 1:04}_more.sql").write_text("ALTER TABLE items ADD COLUMN more int;")
+    reader, writer = [await asyncpg.connect(**empty) for _ in range(2)]
+    await reader.execute("BEGIN; LOCK TABLE items IN ACCESS SHARE MODE")
+    run = asyncio.create_task(migrate(connection, tmp_path))
+    await asyncio.sleep(0.5)
+    async with asyncio.timeout(LOCK_SECONDS + 10):
+        await writer.fetchval("SELECT count(*) FROM items")
+    await reader.execute("ROLLBACK")
+    assert len(await run) == 1
+    for one in (reader, writer):
+        await one.close()
+
+
+async def test_an_older_app_runs_on_a_newer_schema_that_says_it_may(
+    connection: asyncpg.Connection, tmp_path: Path
+) -> None:
+    (tmp_path / "0001_one.sql").write_text("CREATE TABLE one (a int);")
+    (tmp_path / "0002_two.sql").write_text("-- works with: 1\nALTER TABLE one ADD COLUMN b int;")
+    await migrate(connection, tmp_path)
+    (tmp_path / "0002_two.sql").unlink()
+    assert await migrate(connection, tmp_path) == []
+    (tmp_path / "0002_two.sql").write_text("-- works with: 1\nALTER TABLE one ADD COLUMN b int;")
+    (tmp_path / "0003_three.sql").write_text("ALTER TABLE one DROP COLUMN a;")
+    await migrate(connection, tmp_path)
+    for name in ("0002_two.sql", "0003_three.sql"):
+        (tmp_path / name).unlink()
+    with pytest.raises(MigrationError, match="migration 3, which this version does not know"):
+        await migrate(connection, tmp_path)
+
+
+async def test_a_concurrent_index_runs_outside_a_transaction_and_one_that_failed_is_dropped_first(
+    connection: asyncpg.Connection, tmp_path: Path
+) -> None:
+    (tmp_path / "0001_one.sql").write_text("CREATE TABLE one (a int); INSERT INTO one VALUES (1), (1);")
+    index = "-- no transaction\nCREATE UNIQUE INDEX CONCURRENTLY one_a ON one (a);"
+    (tmp_path / "0002_index.sql").write_text(index)
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await migrate(connection, tmp_path)
+    await connection.execute("DELETE FROM one")
+    assert await migrate(connection, tmp_path) == ["0002_index"]
+    assert await connection.fetchval("SELECT indisvalid FROM pg_index WHERE indexrelid = 'one_a'::regclass")
+
+
+async def test_a_migration_and_a_mover_wait_for_each_other_by_name(
+    connection: asyncpg.Connection, empty: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.migrate.WAIT_SECONDS", 0.3)
+    mover = await asyncpg.connect(**empty, server_settings={"application_name": "hal9-reshard"})
+    await mover.execute("SELECT pg_advisory_lock_shared($1)", MIGRATION_LOCK)
+    with pytest.raises(MigrationError, match=r"pid \d+ \(hal9-reshard\); nothing was changed"):
+        await migrate(connection)
+    await mover.close()
+
+
+async def test_a_migration_does_not_begin_while_a_move_is_under_way(
+    connection: asyncpg.Connection, tmp_path: Path
+) -> None:
+    for file in DIRECTORY.glob("*.sql"):
+        (tmp_path / file.name).write_text(file.read_text())
+    await migrate(connection, tmp_path)
+    await connection.execute(
+        "INSERT INTO moves (id, source, target, slots, step, epoch) VALUES (gen_random_uuid(), 1, 2, '{1}', 'switched', 1)"
+    )
+    assert await migrate(connection, tmp_path) == []  # nothing to do is no harm
+    (tmp_path / f"{len(migrations(tmp_path)) + 1:04}_more.sql").write_text("ALTER TABLE items ADD COLUMN more int;")
+    with pytest.raises(MigrationError, match=r"a move of slots is under way: .* \(switched\)"):
+        await migrate(connection, tmp_path)

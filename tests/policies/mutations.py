@@ -75,6 +75,13 @@ MUTATIONS = (
         True,
     ),
     Mutation(
+        "shards-reach-each-other",
+        tokens.EGRESS,
+        ("us-west-database-to-ap-south-1a-data",),
+        ("fromPort",),
+        5433,
+    ),
+    Mutation(
         "datastore-sg-source-restricted",
         tokens.INGRESS,
         ("us-west-database-from-eu-central-1a",),

@@ -15,7 +15,7 @@ from topology.stackfile import _fields_at
 from topology.topology import Topology
 
 STACK_POLICIES = """shard-primary-per-region shard-replica-every-other-region replica-source-is-primary
-rds-subnets-not-public vpc-cidrs-disjoint peering-mesh-complete datastore-sg-source-restricted
+rds-subnets-not-public vpc-cidrs-disjoint peering-mesh-complete datastore-sg-source-restricted shards-reach-each-other
 kms-key-region-matches-resource on-demand-floor region-capacity-n-minus-1 connection-budget global-datastore-parity
 edge-covers-all-regions region-config-parity single-autoscaler-per-workload explicit-provider-region
 three-azs-nat-per-az""".split()

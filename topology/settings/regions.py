@@ -54,10 +54,15 @@ class Region(Settings):
     @property
     def private_blocks(self) -> dict[str, IPv4Network]:
         """The private subnets' address blocks by zone: where the app's pods, and no others, are."""
-        return {
-            zone: addressing.subnet(self.cidr, addressing.Tier.PRIVATE, addressing.place(zone))
-            for zone in self.zones_in_order
-        }
+        return self._blocks(addressing.Tier.PRIVATE)
+
+    @property
+    def data_blocks(self) -> dict[str, IPv4Network]:
+        """The data subnets' address blocks by zone: where databases and stores, and nothing else, are."""
+        return self._blocks(addressing.Tier.DATA)
+
+    def _blocks(self, tier: addressing.Tier) -> dict[str, IPv4Network]:
+        return {zone: addressing.subnet(self.cidr, tier, addressing.place(zone)) for zone in self.zones_in_order}
 
     @property
     def zones_in_order(self) -> tuple[str, ...]:
