@@ -1,7 +1,7 @@
 """Reading the deployment document, and checking what types cannot.
 
 A process reads it once: a changed document is another version of the Deployment's pods, which roll to it by its hash
-(docs/decisions/0007-document.md).
+(docs/decisions/0008-document.md).
 """
 
 from __future__ import annotations

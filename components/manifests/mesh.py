@@ -103,7 +103,7 @@ def destination_rule(topology: Topology) -> Manifest:
     failover leave the subset. So the region decides the priority instead.
 
     `maxEjectionPercent` is 100, not the specification's 50, as it counts over all endpoints of the subset, whatever their
-    priority: docs/decisions/mesh-failover.md has the figures.
+    priority: docs/decisions/0009-mesh-failover.md has the figures.
     """
     policy = {
         "connectionPool": {
