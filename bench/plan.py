@@ -30,7 +30,8 @@ from typing import Any
 from bench.flat import write_flat_project
 from plan import files, run
 from plan.program import REPOSITORY
-from plan.project import read_yaml, stack_file
+from plan.project import stack_file
+from plan.reader import read_yaml
 
 FLAT_GOAL = 1.3
 REGION_COUNTS = (3, 6, 12)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
@@ -49,7 +50,13 @@ def data_security_group(
             opts=opts,
         )
     for zone, block in topology.data_blocks.items() if peers else ():
-        about = {"ip_protocol": "tcp", "from_port": port, "to_port": port, "cidr_ipv4": str(block), "tags": dict(tags)}
+        about: dict[str, Any] = {
+            "ip_protocol": "tcp",
+            "from_port": port,
+            "to_port": port,
+            "cidr_ipv4": str(block),
+            "tags": dict(tags),
+        }
         aws.vpc.SecurityGroupIngressRule(
             f"{name}-from-{zone}-data",
             security_group_id=group.id,

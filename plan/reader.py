@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, NoReturn
 
 import yaml
 
@@ -86,7 +86,7 @@ class _Anchored:
 class _Events(yaml.SafeLoader):
     """PyYAML's events, with the escapes that the CLI knows."""
 
-    ESCAPE_REPLACEMENTS: ClassVar[dict[str, str]] = {
+    ESCAPE_REPLACEMENTS = {  # type: ignore[misc]  # noqa: RUF012
         key: value for key, value in yaml.SafeLoader.ESCAPE_REPLACEMENTS.items() if key != "/"
     }
 
@@ -163,7 +163,8 @@ class _Reader:
             self._refuse(event, f"its aliases make more than {MOST_VALUES} values")
         if depth + found.depth > DEEPEST:
             self._refuse(event, f"its aliases make more than {DEEPEST} levels")
-        return found.value
+        value: Any = found.value
+        return value
 
     def _list(self, depth: int) -> list[Any]:
         values: list[Any] = []
@@ -204,7 +205,7 @@ class _Reader:
             return str(value)
         if not isinstance(value, str) or value != event.value:
             self._refuse(event, f"the key {event.value or 'null'} is no text; quote it")
-        return value
+        return str(value)
 
     def _tagged(self, event: Any, kind: str) -> None:
         if event.tag not in (None, "!", _TAGS + kind):
@@ -254,7 +255,7 @@ class _Reader:
         except ValueError:
             return text
 
-    def _refuse(self, event: Any, why: str) -> Any:
+    def _refuse(self, event: Any, why: str) -> NoReturn:
         mark = event.start_mark
         path = f"{''.join(self._path).removeprefix('config.')}: " if self._path else ""
         shown = "".join(char if char.isprintable() else f"\\u{ord(char):04x}" for char in f"{path}{why}")

@@ -11,7 +11,8 @@ import pytest
 
 from plan import Plan, run
 from plan.program import REPOSITORY
-from plan.project import read_yaml, stack_file
+from plan.project import stack_file
+from plan.reader import read_yaml
 
 
 class PlanOf(Protocol):

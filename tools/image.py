@@ -25,7 +25,7 @@ import tempfile
 from pathlib import Path
 
 from plan.errors import ProjectError
-from plan.project import read_yaml
+from plan.reader import read_yaml
 from tools import sbom
 from topology import catalog
 from topology.load import parse

@@ -13,6 +13,7 @@ import contextlib
 import functools
 import sys
 import time
+from collections.abc import Awaitable, Callable
 
 import asyncpg
 import msgspec
@@ -159,7 +160,7 @@ async def _move(deployment: Deployment, options: argparse.Namespace) -> int:
                 await mover.finish()
         else:
             accept = bool(getattr(options, "accept", False))
-            actions = {
+            actions: dict[str, Callable[[], Awaitable[Record]]] = {
                 "abort": mover.abort,
                 "reverse": mover.reverse,
                 "repair": mover.repair,

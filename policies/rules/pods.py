@@ -104,6 +104,7 @@ def pool_size(stack: Stack) -> int | None:
     """Connections that one pod opens to one Postgres instance, from the deployment document; None where there is none."""
     for document in stack.of(tokens.DOCUMENT):
         sizes = [at(document, f"document.pools.{name}") for name in ("primarySize", "replicaSize")]
-        if all(isinstance(size, int) for size in sizes):
-            return max(sizes)
+        known = [size for size in sizes if isinstance(size, int)]
+        if len(known) == len(sizes):
+            return max(known)
     return None

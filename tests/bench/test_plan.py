@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bench.plan import REGION_COUNTS, Measured, _table, grown
 from plan.program import REPOSITORY
-from plan.project import read_yaml, stack_file
+from plan.project import stack_file
+from plan.reader import read_yaml
 from tests.conftest import PlanOf
 
 

@@ -29,7 +29,7 @@ import yaml
 from pulumi import automation
 
 from plan.program import REPOSITORY
-from plan.project import read_yaml
+from plan.reader import read_yaml
 from tests.engine.standins.cloud import Cloud, Operation
 from tests.engine.standins.server import Providers
 from tools import build

@@ -10,7 +10,8 @@ import pytest
 import yaml
 
 from plan.program import REPOSITORY
-from plan.project import read_yaml, stack_file
+from plan.project import stack_file
+from plan.reader import read_yaml
 from policies import tokens
 from policies.cli import main
 from policies.registry import POLICIES

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from app.deployment import SLOTS, KeyRange
 from plan.program import REPOSITORY
-from plan.project import read_yaml, stack_file
+from plan.project import stack_file
+from plan.reader import read_yaml
 from tests.stackfiles import DATA, edited, put, refusal, topology
 from topology import budget
 from topology.load import parse

@@ -9,7 +9,8 @@ import pytest
 from lab.servers import programs
 from lab.servers.process import ProcessError
 from plan.program import REPOSITORY
-from plan.project import read_yaml, stack_file
+from plan.project import stack_file
+from plan.reader import read_yaml
 
 FINDERS: list[Callable[[], Path]] = [programs.redis_server, programs.nginx, programs.postgres]
 
