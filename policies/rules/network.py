@@ -169,7 +169,7 @@ def datastore_sg_source_restricted(stack: Stack) -> Iterator[Finding]:
     judged: set[str] = set()
     for store in stack.of(tokens.RDS, tokens.REDIS):
         groups = stack.sources(store, _GROUPS_OF[store.type], tokens.SECURITY_GROUP)
-        allowed = application + (_database_blocks(stack) if store.type == tokens.RDS else [])
+        allowed = application + (database_blocks(stack) if store.type == tokens.RDS else [])
         if not groups:
             yield Violation(store, f"{_GROUPS_OF[store.type]} are no groups of this stack", "a group of its own")
         for group in groups:
@@ -178,7 +178,7 @@ def datastore_sg_source_restricted(stack: Stack) -> Iterator[Finding]:
                 yield from _restricted(stack, group, DATASTORE_PORTS[store.type], allowed)
 
 
-def _database_blocks(stack: Stack) -> list[IPv4Network | IPv6Network]:
+def database_blocks(stack: Stack) -> list[IPv4Network | IPv6Network]:
     """The address blocks of the subnets that databases stand in."""
     subnets = [
         subnet for group in stack.of(tokens.RDS_SUBNETS) for subnet in stack.sources(group, "subnetIds", tokens.SUBNET)
@@ -192,7 +192,7 @@ def shards_reach_each_other(stack: Stack) -> Iterator[Finding]:
 
     Fix: components/database.py, data_security_group with peers.
     """
-    blocks = _database_blocks(stack)
+    blocks = database_blocks(stack)
     judged: set[str] = set()
     for database in stack.of(tokens.RDS):
         for group in stack.sources(database, _GROUPS_OF[tokens.RDS], tokens.SECURITY_GROUP):

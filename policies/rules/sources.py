@@ -11,10 +11,10 @@ from plan.values import is_unknown
 from policies import tokens
 from policies.expect import at, items, shown
 from policies.policy import Finding, Violation, stack_policy
+from policies.rules.network import DATASTORE_PORTS, database_blocks
 from policies.stack import Stack
 from topology.catalog import CLOUDFRONT_PREFIX_LISTS
 
-EGRESS = "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule"
 _GROUPS_OF = {tokens.RDS: "vpcSecurityGroupIds", tokens.REDIS: "securityGroupIds"}
 _ROUTE_ENDS = (
     "carrierGatewayId", "coreNetworkArn", "egressOnlyGatewayId", "gatewayId", "localGatewayId", "natGatewayId", "networkInterfaceId",
@@ -76,12 +76,21 @@ def ingress_from_named_sources(stack: Stack) -> Iterator[Finding]:
             yield Violation(rule, "its source is a group of somebody else's", "a group of this stack")
 
 
+def _to_databases(rule: Resource, blocks: list[Any]) -> bool:
+    """Whether a way out leads to databases alone, by their own port."""
+    port = DATASTORE_PORTS[tokens.RDS]
+    target = _block(at(rule, "cidrIpv4"))
+    ends = (at(rule, "ipProtocol"), at(rule, "fromPort"), at(rule, "toPort"))
+    return ends == ("tcp", port, port) and target is not None and any(target.subnet_of(block) for block in blocks)
+
+
 @stack_policy(tokens.RDS, tokens.REDIS)
 def datastores_closed(stack: Stack) -> Iterator[Finding]:
     """A database that may call out sends its rows to whoever runs code in it; a second group lets in what the first does not.
     (CKV_AWS_382; Well-Architected SEC05-BP02)
 
-    Fix: components/database.py and components/redis.py, one group of the stack's own and no way out.
+    Fix: components/database.py and components/redis.py, one group of the stack's own, and no way out but from databases to
+    databases, as moves of slots need.
     """
     closed: dict[str, Resource] = {}
     for store in stack.of(tokens.RDS, tokens.REDIS):
@@ -93,8 +102,15 @@ def datastores_closed(stack: Stack) -> Iterator[Finding]:
         for name in ("securityGroupNames", "dbSecurityGroups"):
             if at(store, name):
                 yield Violation(store, f"{name} is {shown(at(store, name))}", f"no {name}")
-    for rule in stack.of(EGRESS):
-        if any(group.urn in closed for group in stack.sources(rule, "securityGroupId", tokens.SECURITY_GROUP)):
+    databases = {
+        group.urn
+        for database in stack.of(tokens.RDS)
+        for group in stack.sources(database, _GROUPS_OF[tokens.RDS], tokens.SECURITY_GROUP)
+    }
+    blocks = database_blocks(stack)
+    for rule in stack.of(tokens.EGRESS):
+        groups = {group.urn for group in stack.sources(rule, "securityGroupId", tokens.SECURITY_GROUP)}
+        if groups & closed.keys() and not (groups <= databases and _to_databases(rule, blocks)):
             yield Violation(rule, f"a data store may send to {shown(at(rule, 'cidrIpv4'))}", "no way out")
     for group in closed.values():
         if items(group, "egress"):

@@ -12,7 +12,6 @@ from typing import Any
 
 from plan.values import Unknown
 from policies import tokens
-from policies.rules.sources import EGRESS
 from tests.policies.edits import Change, fields, gone, put
 from tests.policies.mutations import BOX, POD, RULES, SERVER
 
@@ -77,7 +76,7 @@ def _iam() -> list[Escape]:
 
 def _network() -> list[Escape]:
     rule, sources = (tokens.INGRESS, "us-west-public-at-pods-8443"), "ingress-from-named-sources"
-    data, egress = (tokens.ROUTE, "us-west-data-to-eu-central"), (EGRESS, "us-west-internal-to-pods-9443")
+    data, egress = (tokens.ROUTE, "us-west-data-to-eu-central"), (tokens.EGRESS, "us-west-internal-to-pods-9443")
     legacy = fields(type=tokens.SECURITY_GROUP_RULE)
     return [
         Escape("half of the internet", *rule, put(("cidrIpv4",), "0.0.0.0/1"), sources),
