@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Plans and judges a stack; 0 where it may be deployed, 1 where not."""
     options = _parser().parse_args(arguments)
     try:
+        read_project(REPOSITORY, options.stack, options.config)  # whether there is such a stack, before anything else
         configured = configuration.read(options.settings or configuration.file_of(own_name(options.stack)), POLICIES)
         plan = run(options.stack, stack_file=options.config)
         begun = time.perf_counter()

@@ -168,12 +168,19 @@ def test_max_connections_is_the_stack_files_number(connections: int) -> None:
     )
 
 
-def test_only_the_private_subnets_of_the_regions_may_connect() -> None:
+def test_only_the_app_and_other_databases_may_connect_and_databases_reach_databases_alone() -> None:
+    """A move of slots connects from the receiving database to the sending one, and back for the way back."""
     built = shards()
-    private = {s.inputs["cidrBlock"] for s in built.of("Subnet") if s.inputs["tags"]["tier"] == "private"}
+    private, data = (
+        {s.inputs["cidrBlock"] for s in built.of("Subnet") if s.inputs["tags"]["tier"] == tier}
+        for tier in ("private", "data")
+    )
     for region in REGIONS:
         rules = [r.inputs for r in built.of("SecurityGroupIngressRule", below=f"{region}-database")]
-        assert {rule["cidrIpv4"] for rule in rules} == private
+        out = [r.inputs for r in built.of("SecurityGroupEgressRule", below=f"{region}-database")]
+        assert {rule["cidrIpv4"] for rule in rules} == private | data
+        assert {rule["cidrIpv4"] for rule in out} == data
+        rules += out
         assert {(rule["fromPort"], rule["toPort"], rule["ipProtocol"]) for rule in rules} == {(5432, 5432, "tcp")}
 
 

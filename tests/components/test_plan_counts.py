@@ -215,14 +215,14 @@ def test_two_plans_of_one_stack_file_are_equal(plan_of: PlanOf) -> None:
 
 CHANGES: dict[str, tuple[list[tuple[str, Any]], str, str, Callable[[Mapping[str, Any]], Any], Any]] = {
     "on-demand nodes": (
-        [("cluster.onDemand.minNodes", 5)],
+        [("cluster.onDemand.minNodes", 9), ("cluster.onDemand.maxNodes", 9)],  # a group a zone
         "dev",
         "aws:eks/nodeGroup:NodeGroup",
         lambda inputs: inputs["scalingConfig"]["minSize"],
-        5,
+        3,
     ),
     "spot nodes": (
-        [("cluster.spot.maxNodes", 7)],
+        [("cluster.spot.maxNodes", 21)],
         "dev",
         "aws:eks/nodeGroup:NodeGroup",
         lambda inputs: inputs["scalingConfig"]["maxSize"],

@@ -7,11 +7,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-import yaml
 
 from plan.program import REPOSITORY
-from plan.project import stack_file
-from plan.reader import read_yaml
 from policies import tokens
 from policies.cli import main
 from policies.registry import POLICIES
@@ -35,12 +32,12 @@ def test_a_stack_that_passes_ends_with_0(capsys: pytest.CaptureFixture[str], tmp
 
 
 def test_a_mandatory_violation_ends_with_1(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    data = read_yaml(stack_file(REPOSITORY, "dev"))
-    data["config"]["hal9:cluster"]["version"] = "1.28"
-    path = tmp_path / "Pulumi.dev.yaml"
-    path.write_text(yaml.safe_dump(data))
-    assert main(["--stack", "dev", "--config", str(path)]) == 1
-    assert "eks-private-logged-encrypted (mandatory)" in capsys.readouterr().out
+    settings = json.loads((REPOSITORY / "policies" / "config.dev.json").read_text())
+    path = tmp_path / "settings.json"
+    stricter = {"enforcementLevel": "mandatory", "days": 30}
+    path.write_text(json.dumps({**settings, "rds-retention-explicit": stricter}))
+    assert main(["--stack", "dev", "--settings", str(path)]) == 1
+    assert "rds-retention-explicit (mandatory)" in capsys.readouterr().out
 
 
 def test_an_advisory_violation_ends_with_0(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ MISTAKES: dict[str, tuple[str, str, Path, Any, str, str]] = {
         "alarms can fire", "no source has a metric DatabaseMemoryUsage",
     ),
     "an alarm on another service's dimension": (
-        offline.ALARM, "shard-0-primary-cpu", ("dimensions",), {"InstanceId": "i-1"},
+        offline.ALARM, "shard-0-us-west-cpu", ("dimensions",), {"InstanceId": "i-1"},
         "alarms can fire", "does not exist under {InstanceId}",
     ),
     "a key policy that names a role a fresh account lacks": (
@@ -102,7 +102,7 @@ MISTAKES: dict[str, tuple[str, str, Path, Any, str, str]] = {
         "versions supported", "is not Kubernetes 1.35's",
     ),
     "a replica that cannot be deleted": (
-        tokens.RDS, "shard-0-replica-ap-south", ("skipFinalSnapshot",), False,
+        tokens.RDS, "shard-0-ap-south", ("skipFinalSnapshot",), False,
         "replicas can go", "cannot be deleted",
     ),
 }  # fmt: skip
@@ -140,7 +140,7 @@ def test_a_group_that_is_deleted_before_its_successor_is_made_is_found(plan_of: 
 
 
 def test_backups_to_where_rds_does_not_replicate_them_are_found(plan_of: PlanOf) -> None:
-    copy = "shard-1-backups-us-west"
+    copy = "shard-1-eu-central-backups-in-us-west"
     changed = edited(stack_of(plan_of("prod")), tokens.RDS_BACKUPS_ELSEWHERE, [copy], fields(region="ap-south-1"))
     (finding,) = offline.findings(changed, TODAY)
     assert (finding.check, "from eu-central-1 to ap-south-1" in finding.fact) == ("backup pairs", True)
@@ -152,7 +152,7 @@ def test_a_metric_of_somebody_elses_is_not_judged(plan_of: PlanOf) -> None:
 
 def test_dimensions_that_are_absent_are_the_account_wide_ones(plan_of: PlanOf) -> None:
     assert found(plan_of("prod"), offline.ALARM, ALARM, ("dimensions",), ABSENT) == []
-    (finding,) = found(plan_of("prod"), offline.ALARM, "shard-0-primary-cpu", ("dimensions",), ABSENT)
+    (finding,) = found(plan_of("prod"), offline.ALARM, "shard-0-us-west-cpu", ("dimensions",), ABSENT)
     assert "does not exist under {}" in finding.fact
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.stackfiles import edited, put
+from topology.catalog import CLUSTER_AUTOSCALERS
 from topology.load import parse
 from topology.steps import Acceptance, refusals, unaccepted
 from topology.topology import Topology
@@ -62,13 +63,19 @@ STAYED = together(
 @pytest.mark.parametrize(
     ("change", "paths"),
     [
-        (put("accountId", "999999999999"), ["accountId"]),
+        (
+            together(
+                put("accountId", "999999999999"),
+                put("cluster.adminRoleArns", ["arn:aws:iam::999999999999:role/hal9-deployer"]),
+            ),
+            ["accountId"],
+        ),
         (put("domain", "example.com"), ["domain"]),
         (put("regions.us-west.cidr", "10.9.0.0/16"), ["regions.us-west.cidr"]),
         (
             together(
-                put("regions.us-west.awsRegion", "us-west-1"),
-                put("regions.us-west.zones", ["us-west-1a", "us-west-1b", "us-west-1c"]),
+                put("regions.us-west.awsRegion", "us-east-1"),
+                put("regions.us-west.zones", ["us-east-1a", "us-east-1b", "us-east-1c"]),
             ),
             ["regions.us-west.awsRegion"],
         ),
@@ -185,10 +192,18 @@ def test_a_key_is_retired_a_sessions_lifetime_after_it_became_decrypt() -> None:
 
 
 def test_kubernetes_goes_one_minor_at_a_time() -> None:
-    older = put("cluster.version", "1.34")
-    assert refused(put("cluster.version", "1.33")) == ["cluster.version"]
-    assert refused(put("cluster.version", "1.35"), before=put("cluster.version", "1.33")) == ["cluster.version"]
-    assert refused(put("cluster.version", "1.35"), before=older) == []
+    at = {minor: together(put("cluster.version", minor), autoscaler(minor)) for minor in ("1.34", "1.35", "1.36")}
+    assert refused(at["1.34"], before=at["1.35"]) == ["cluster.version"]
+    assert refused(at["1.36"], before=at["1.34"]) == ["cluster.version"]
+    assert refused(at["1.35"], before=at["1.34"]) == []
+
+
+def autoscaler(minor: str) -> Change:
+    """The chart that goes with a version of the clusters."""
+    chart = next((one for one, app in CLUSTER_AUTOSCALERS.items() if app == minor), None)
+    if chart is None:
+        return together(put("charts.clusterAutoscaler", "99.0.0"), put("charts.clusterAutoscalerApp", f"{minor}.0"))
+    return put("charts.clusterAutoscaler", chart)
 
 
 def test_a_refusal_is_let_through_by_stack_path_and_reason() -> None:
