@@ -50,15 +50,15 @@ SECRET_OUTPUTS = {
 
 
 def add_region(stack_file: dict[str, Any]) -> None:
-    """Adds one region more than there are, with the next address block."""
+    """Adds one region more than there are, with the next address block. RDS replicates backups from dev's to it."""
     regions = stack_file["config"]["hal9:regions"]
     last = max(ipaddress.IPv4Network(region["cidr"]) for region in regions.values())
     following = ipaddress.IPv4Network((int(last.network_address) + last.num_addresses, last.prefixlen))
-    regions["sa-east"] = {
-        "awsRegion": "sa-east-1",
+    regions["eu-west"] = {
+        "awsRegion": "eu-west-1",
         "cidr": str(following),
-        "zones": ["sa-east-1a", "sa-east-1b", "sa-east-1c"],
-        "timezone": "America/Sao_Paulo",
+        "zones": ["eu-west-1a", "eu-west-1b", "eu-west-1c"],
+        "timezone": "Europe/Dublin",
     }
     if stack_file["config"]["hal9:redis"]["sessions"]["nodeType"].startswith("cache.t"):
         for region in regions.values():  # a Global Datastore takes no burstable node
