@@ -148,7 +148,13 @@ def _counter(image: Value, topology: Topology) -> dict[str, Any]:
             "limits": {"cpu": "200m", "memory": "128Mi", **pods.DISK["limits"]},
         },
         "readinessProbe": {"tcpSocket": {"port": "counts"}, "periodSeconds": 10, "timeoutSeconds": 2},
-        "livenessProbe": {"tcpSocket": {"port": "counts"}, "periodSeconds": 10, "timeoutSeconds": 2},
+        # The kernel takes connections for a process that hangs. Slow to judge: its restart takes nginx out for a moment.
+        "livenessProbe": {
+            "httpGet": {"path": "/metrics", "port": "counts"},
+            "periodSeconds": 30,
+            "timeoutSeconds": 5,
+            "failureThreshold": 5,
+        },
         "lifecycle": {"preStop": {"sleep": {"seconds": pods.DRAIN_SECONDS + pods.SHUTDOWN_SECONDS}}},
         "securityContext": pods.RESTRICTED,
         "volumeMounts": [

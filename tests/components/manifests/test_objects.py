@@ -95,6 +95,14 @@ def test_liveness_is_apart_from_readiness() -> None:
     assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
 
 
+def test_a_counter_that_hangs_is_noticed_and_a_busy_one_does_not_take_nginx_out() -> None:
+    counter = _spec(gateway.deployment(PROD, "nginx", "hal9-server", SHA))["containers"][1]
+    alive = counter["livenessProbe"]
+    assert alive["httpGet"]["path"] == "/metrics"  # a connection is taken for a process that hangs, too
+    assert alive["periodSeconds"] * alive["failureThreshold"] > 60
+    assert set(counter["readinessProbe"]) & {"httpGet", "tcpSocket"} == {"tcpSocket"}
+
+
 def test_spot_is_preferred_and_tolerated_but_never_required() -> None:
     spec = _spec(_server())
     assert "nodeSelector" not in spec
