@@ -95,6 +95,11 @@ ANSWERS: Mapping[str, Answer] = {
     "CKV_K8S_43": Answer(
         "the registry's address, and so the image, is not known before the deployment", "image-digest"
     ),
+    "CKV_K8S_8": Answer(
+        "decided: the pods that keep room for the next ones sleep: nothing is sent to them, whose port is none",
+        "probes-apart",
+    ),
+    "CKV_K8S_9": Answer("decided: nothing is sent to the pods that keep room for the next ones", "probes-apart"),
 }
 
 
