@@ -13,12 +13,13 @@ from app import console
 if __name__ == "__main__":
     console.prepare()  # before the other imports, which take a while and may be interrupted too
 
+import argparse
 import hashlib
 import json
 import re
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -83,12 +84,13 @@ def _component(package: Package) -> dict[str, Any]:
     return found
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Print the bill; exit status 0."""
+    argparse.ArgumentParser(prog="python -m tools.sbom", description=__doc__.splitlines()[0]).parse_args(arguments)
     json.dump(bill(LOCK.read_text("utf-8")), sys.stdout, indent=2)
     print()
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

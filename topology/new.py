@@ -8,6 +8,11 @@ What is not given is asked for, where somebody is there to answer. A file that i
 
 from __future__ import annotations
 
+from app import console
+
+if __name__ == "__main__":
+    console.prepare()  # before the other imports, which take a while and may be interrupted too
+
 import argparse
 import json
 import sys
@@ -170,4 +175,4 @@ def main(arguments: Sequence[str] | None = None, ask: Callable[[str], str] = inp
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console.run(main)

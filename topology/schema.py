@@ -7,7 +7,14 @@ test fails where it is out of date.
 
 from __future__ import annotations
 
+from app import console
+
+if __name__ == "__main__":
+    console.prepare()  # before the other imports, which take a while and may be interrupted too
+
+import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -64,5 +71,12 @@ def _without_own_names(value: Any) -> Any:
     }
 
 
-if __name__ == "__main__":
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the schema; exit status 0."""
+    argparse.ArgumentParser(prog="python -m topology.schema", description=__doc__.splitlines()[0]).parse_args(arguments)
     PATH.write_text(text(), "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    console.run(main)

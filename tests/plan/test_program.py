@@ -20,7 +20,7 @@ def test_the_program_reads_the_stacks_configuration(planned: Planned) -> None:
         pulumi.export("zones", config.require_object("zones")["a"])
         pulumi.export("stack", f"{pulumi.get_project()}/{pulumi.get_stack()}")
     """
-    plan = planned(body, {"sample:n": 3, "zones": {"a": ["b"]}})
+    plan = planned(body, {"sample:n": 3, "sample:zones": {"a": ["b"]}})
     assert plan.outputs == {"n": 4, "zones": ["b"], "stack": "sample/dev"}
 
 
@@ -31,7 +31,7 @@ def test_what_the_program_says_is_kept(planned: Planned) -> None:
 
 def test_plans_in_one_process_do_not_see_each_other(program: Programs) -> None:
     project = program("pulumi.export('n', pulumi.Config().get('n') or 'none')")
-    first = run("dev", project=project, stack_file={"config": {**CONFIG, "n": "1"}})
+    first = run("dev", project=project, stack_file={"config": {**CONFIG, "sample:n": "1"}})
     second = run("dev", project=project, stack_file={"config": CONFIG})
     assert (first.outputs, second.outputs) == ({"n": "1"}, {"n": "none"})
 
