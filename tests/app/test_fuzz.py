@@ -25,7 +25,7 @@ EXAMPLES = int(os.environ.get("HAL9_FUZZ_EXAMPLES", "15"))
 LONGEST_SECONDS = 60 + EXAMPLES * 5
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 UNLIMITED = LimitConfig(user_rate=1e6, user_burst=1_000_000, global_rate=1e6, global_burst=1_000_000)
-ENDS_THE_SESSION = ("createSession", "deleteSession")
+ENDS_THE_SESSION = ("createSession", "deleteSession", "deleteSessions")
 OUR_CREDENTIALS = ("--generation-with-security-parameters", "false")
 
 
