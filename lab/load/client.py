@@ -121,13 +121,20 @@ class Client:
             user.busy.discard(item)
 
     async def read_number(self, user: User, item: str) -> int | None:
-        """What the item shows at the end; None where there is none. Raises aiohttp.ClientError."""
-        url = f"{self.bases[user.home]}/v1/me/items/{item}"
-        async with self.http.get(url, headers=self._headers(user), ssl=False) as answer:
-            if answer.status == HTTPStatus.NOT_FOUND:
-                return None
-            answer.raise_for_status()
-            return int(json.loads(await answer.read())["n"])
+        """What the item shows at the end; None where there is none. Raises aiohttp.ClientError.
+
+        A server that says 503 is asked again when it says so, until TIMEOUT_SECONDS are over.
+        """
+        url, give_up = f"{self.bases[user.home]}/v1/me/items/{item}", time.monotonic() + TIMEOUT_SECONDS
+        while True:
+            async with self.http.get(url, headers=self._headers(user), ssl=False) as answer:
+                if answer.status == HTTPStatus.NOT_FOUND:
+                    return None
+                after = float(answer.headers.get("Retry-After", 1))
+                if answer.status != HTTPStatus.SERVICE_UNAVAILABLE or time.monotonic() + after > give_up:
+                    answer.raise_for_status()
+                    return int(json.loads(await answer.read())["n"])
+            await asyncio.sleep(after)
 
     async def stay_connected(self, user: User, every: float = 15) -> None:
         """Hold a WebSocket open until cancelled, and take a new one where it ends."""
