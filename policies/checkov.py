@@ -96,7 +96,7 @@ ANSWERS: Mapping[str, Answer] = {
         "the registry's address, and so the image, is not known before the deployment", "image-digest"
     ),
     "CKV_K8S_8": Answer(
-        "decided: the pods that keep room for the next ones sleep: nothing is sent to them, whose port is none",
+        "decided: the pods that keep room for the next ones sleep: they have no port, and nothing is sent to them",
         "probes-apart",
     ),
     "CKV_K8S_9": Answer("decided: nothing is sent to the pods that keep room for the next ones", "probes-apart"),
