@@ -142,7 +142,7 @@ test-reshard: .venv/dev  ## slots moved between shards under load, killed at eve
 
 test-engine: .venv/dev  ## both stacks in the real Pulumi engine: up, again, grow, killed half-way, destroy
 	@.venv/bin/python -m tools.build --lane engine pulumi pulumi-language-python pulumi-analyzer-policy-python config-reader
-	@.venv/bin/python -m pytest -m engine -rs tests/engine tests/plan
+	@.venv/bin/python -m pytest -m engine -rs tests/engine tests/plan tests/policies
 
 clean:  ## what was made here, apart from .venv
 	@rm -rf out .build .pytest_cache .mypy_cache .ruff_cache .hypothesis

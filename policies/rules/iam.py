@@ -228,11 +228,11 @@ def region_config_parity(stack: Stack, regions: int) -> Iterator[Finding]:
         count = f"{len(stack.regions)} region{'s'[: len(stack.regions) != 1]}"
         yield Violation(first, f"the stack has {count}", f"at least {regions}")
     for kind, (role, paths) in _COMPARED.items():
-        held: dict[str, dict[str, Resource]] = defaultdict(dict)
-        for resource in stack.of(kind):
-            held[shown(at(resource, role)) if role else ""][resource.region] = resource
+        held: dict[str, dict[str, list[Resource]]] = defaultdict(lambda: defaultdict(list))
+        for resource in sorted(stack.of(kind), key=lambda one: one.name):  # the engine hands them over in any order
+            held[shown(at(resource, role)) if role else ""][resource.region].append(resource)
         for counterpart, by_region in sorted(held.items()):
-            pattern = next(iter(by_region.values()))
+            pattern = next(iter(by_region.values()))[0]
             for region in sorted(stack.regions.keys() - by_region.keys()):
                 yield Violation(
                     pattern, f"{region} has no such {pattern.kind} {counterpart}".rstrip(), "one in every region"
@@ -240,25 +240,32 @@ def region_config_parity(stack: Stack, regions: int) -> Iterator[Finding]:
             yield from _unlike(by_region, paths)
 
 
-def _measured(path: str, value: Any) -> Any:
-    """What is compared of an input: of instance types their size, as not every region is sold the same ones."""
-    if path != "instanceTypes" or not isinstance(value, list):
-        return value
-    return sorted({str(catalog.instance_size(str(name)) or name) for name in value})
+def _measured(path: str, resources: list[Resource]) -> Any:
+    """What is compared of a region's resources: of node groups, one a zone, how many nodes they have together; of instance
+    types their size, as not every region is sold the same ones."""
+    values = [at(resource, path) for resource in resources]
+    if path.startswith("scalingConfig.") and all(isinstance(value, int) for value in values):
+        return sum(values)
+    if path == "instanceTypes":
+        values = [sorted({str(catalog.instance_size(str(name)) or name) for name in value or ()}) for value in values]
+    alike = {json.dumps(value, sort_keys=True, default=str): value for value in values}
+    return next(iter(alike.values())) if len(alike) == 1 else [alike[text] for text in sorted(alike)]
 
 
-def _unlike(by_region: dict[str, Resource], paths: tuple[str, ...]) -> Iterator[Finding]:
+def _unlike(by_region: dict[str, list[Resource]], paths: tuple[str, ...]) -> Iterator[Finding]:
     """Where one region differs from what most have."""
     for path in paths:
-        values = {
-            region: json.dumps(_measured(path, at(resource, path)), sort_keys=True, default=str)
-            for region, resource in by_region.items()
-        }
+        measured = {region: _measured(path, resources) for region, resources in by_region.items()}
+        values = {region: json.dumps(value, sort_keys=True, default=str) for region, value in measured.items()}
         usual = max(sorted(set(values.values())), key=list(values.values()).count)
         for region, value in sorted(values.items()):
             if value != usual:
-                found, wanted = shown(at(by_region[region], path)), shown(json.loads(usual))
-                yield Violation(by_region[region], f"{path} is {found}", f"the other regions' {wanted}")
+                resources = by_region[region]
+                of = f" over {len(resources)} of them" if len(resources) > 1 else ""
+                found = shown(at(resources[0], path) if not of else measured[region])
+                yield Violation(
+                    resources[0], f"{path} is {found}{of}", f"the other regions' {shown(json.loads(usual))}"
+                )
 
 
 POLICIES = (

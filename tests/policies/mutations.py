@@ -212,6 +212,7 @@ MUTATIONS = (
     ),
     Mutation("tags-owner-region", tokens.TOPIC, ("us-west-alarms",), ("tags", "owner"), "", unknown=NOTHING),
     Mutation("region-config-parity", tokens.ADD_ON, ("us-west-coredns",), ("addonVersion",), "v1.0.0-eksbuild.1"),
+    Mutation("region-config-parity", tokens.NODE_GROUP, ("us-west-on-demand-a",), ("scalingConfig", "maxSize"), 2),
     Mutation(
         "namespace-pss-restricted",
         tokens.NAMESPACE,
