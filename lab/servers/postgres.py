@@ -5,6 +5,7 @@ The servers are of production's major version, from a wheel; `lab.servers.progra
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import os
 import re
@@ -14,6 +15,8 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import asyncpg
 
 from lab.servers import programs
 from lab.servers.process import Process, ProcessError, User, free_port, run
@@ -58,6 +61,11 @@ def _remove_segment(lock_file: str) -> None:
     lines = lock_file.splitlines()
     if len(lines) > _SEGMENT_LINE and (numbers := lines[_SEGMENT_LINE].split()):
         ctypes.CDLL(None).shmctl(int(numbers[1]), _IPC_RMID, None)
+
+
+KNOWS_PROMOTED = 16
+"""From this version on pg_rewind sees that its source was just promoted; an older one takes it for the history that it
+has itself, and rewinds nothing, until the source has made a checkpoint."""
 
 
 @dataclass
@@ -187,6 +195,8 @@ class PostgresServer:
             kept = [f"{name}={SETTINGS[name]}" for name in ("wal_level", "wal_keep_size")]
             options = [word for setting in kept for word in ("-c", setting)]
             run([programs.postgres() / "postgres", "--single", *options, "-D", self.data, "template1"], self.user)
+        if programs.version(programs.postgres() / "postgres") < KNOWS_PROMOTED:
+            asyncio.run(_checkpoint(primary))
         source = f"host={primary.host} port={primary.port} user={SUPERUSER} dbname=postgres"
         run(
             [programs.postgres() / "pg_rewind", "--target-pgdata", self.data, "--source-server", source, "--no-sync",
@@ -200,3 +210,9 @@ class PostgresServer:
         """Keyword arguments for `asyncpg.connect` as the superuser."""
         return {"host": self.host, "port": self.port, "user": SUPERUSER, "password": self.password,
                 "database": database, "ssl": False}  # fmt: skip
+
+
+async def _checkpoint(server: PostgresServer) -> None:
+    connection = await asyncpg.connect(**server.dsn("postgres"))
+    await connection.execute("CHECKPOINT")
+    await connection.close()
