@@ -287,11 +287,17 @@ async def test_the_cache_s_nodes_and_invalidations_are_reached_by_their_names_ov
             await cache.start()
             assert cache.trusted
         writer, reader = caches
-        await writer.set("key", "old")
-        assert [await reader.get("key", str) for _ in range(2)] == ["old"] * 2
+        value = "old"
+
+        async def load() -> str:
+            return value
+
+        assert await writer.get_or_load("key", load, str) == "old"
+        value = "new"
+        assert [await reader.get_or_load("key", load, str) for _ in range(2)] == ["old"] * 2
         assert reader.stats.l1_hits == 1
         assert (await writer.invalidate("key")).here
-        assert await reader.get("key", str) is None
+        assert await reader.get_or_load("key", load, str) == "new"
     finally:
         for cache in caches:
             await cache.close()
