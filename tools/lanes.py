@@ -43,6 +43,8 @@ class Lane:
     run: str
     beside: str = ""
     may_skip: str = ""
+    tries: int = 1
+    named_alone: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,7 @@ class Result:
     counts: Mapping[str, int]
     last: str
     in_ci: bool
+    tried: int = 1
 
     @property
     def skipped(self) -> bool:
@@ -73,7 +76,9 @@ class Result:
             return f"skipped: {self.last}"
         if self.status == ABSENT:
             return f"red: {self.last}"
-        return "passed" if self.status == 0 else f"red: exit {self.status}"
+        if self.status == 0:
+            return "passed" if self.tried == 1 else f"passed at try {self.tried}: the one before was red, in its log"
+        return f"red: exit {self.status}" + (f", {self.tried} times" if self.tried > 1 else "")
 
 
 def lanes(table: Path = TABLE) -> list[Lane]:
@@ -87,12 +92,12 @@ def lanes(table: Path = TABLE) -> list[Lane]:
 
 
 def chosen(all_lanes: Sequence[Lane], names: Sequence[str]) -> list[Lane]:
-    """The lanes of those names, in the table's order; all where none is named. LanesError for a name that is none."""
+    """The lanes of those names, in the table's order; where none is named, all but those to be named. LanesError for a name that is none."""
     known = [lane.name for lane in all_lanes]
     for name in names:
         if name not in known:
             raise LanesError(f"no lane is called {name}; there are: {', '.join(known)}")
-    return [lane for lane in all_lanes if not names or lane.name in names]
+    return [lane for lane in all_lanes if lane.name in names or not (names or lane.named_alone)]
 
 
 def groups(some: Sequence[Lane]) -> Iterator[list[Lane]]:
@@ -106,9 +111,10 @@ def groups(some: Sequence[Lane]) -> Iterator[list[Lane]]:
 class Running:
     """A lane that was started, in a process group of its own so that it leaves nothing behind."""
 
-    def __init__(self, lane: Lane, directory: Path, root: Path) -> None:
+    def __init__(self, lane: Lane, directory: Path, root: Path, tried: int = 1) -> None:
         self.lane = lane
-        self.log = directory / f"{lane.name}.log"
+        self.tried = tried
+        self.log = directory / (f"{lane.name}.log" if tried == 1 else f"{lane.name}.try-{tried}.log")
         self._began = time.monotonic()
         with self.log.open("wb") as output:
             self._process = subprocess.Popen(
@@ -131,7 +137,7 @@ class Running:
             f"\n=== {self.lane.name}\n{text.rstrip()}\n--- {self.lane.name}: {seconds:.0f} s, exit {status}", flush=True
         )
         lines = [line for line in text.splitlines() if line.strip()]
-        return Result(self.lane, seconds, status, counted(lines), lines[-1].strip() if lines else "", in_ci)
+        return Result(self.lane, seconds, status, counted(lines), lines[-1].strip() if lines else "", in_ci, self.tried)
 
     def end(self) -> None:
         """Kill it with all that it started."""
@@ -172,7 +178,12 @@ def run(some: Sequence[Lane], directory: Path, root: Path = ROOT, in_ci: bool = 
     for group in groups(some):
         running = [Running(lane, directory, root) for lane in group]
         try:
-            results += [one.result(in_ci) for one in running]
+            for place, one in enumerate(running):
+                result = one.result(in_ci)
+                while result.red and result.status != ABSENT and result.tried < one.lane.tries:
+                    running[place] = again = Running(one.lane, directory, root, result.tried + 1)
+                    result = again.result(in_ci)
+                results.append(result)
         finally:
             for one in running:
                 one.end()

@@ -78,6 +78,12 @@ def test_a_name_that_is_none_is_told_with_those_that_are() -> None:
         chosen([Lane("a", "true")], ["tset"])
 
 
+def test_a_lane_that_wants_to_be_named_runs_only_then() -> None:
+    some = [Lane("a", "true"), Lane("b", "true", named_alone="it is long")]
+    assert chosen(some, []) == [some[0]]
+    assert chosen(some, ["b"]) == [some[1]]
+
+
 def test_a_lane_beside_nothing_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "lanes.toml"
     file.write_text('[a]\nrun = "true"\nbeside = "z"\n')
@@ -99,3 +105,15 @@ def test_an_interrupt_leaves_nothing_running(tmp_path: Path) -> None:
     process.wait(30)
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_a_lane_that_may_be_tried_again_says_so_when_it_was_and_is_red_when_it_stays_red(tmp_path: Path) -> None:
+    once = Lane("once", "test -e done || { touch done; false; }", tries=2)
+    never = Lane("never", "false", tries=2)
+    results = outcome(tmp_path, once, never)
+    assert [result.red for result in results] == [False, True]
+    assert results[0].outcome == "passed at try 2: the one before was red, in its log"
+    assert results[1].outcome == "red: exit 1, 2 times"
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "once.log", "once.try-2.log", "never.log", "never.try-2.log",
+    }  # fmt: skip
