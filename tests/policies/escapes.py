@@ -86,7 +86,7 @@ def _network() -> list[Escape]:
         Escape("a foreign group", *rule, put(("referencedSecurityGroupId",), f"{FOREIGN}/sg-1"), sources),
         Escape("a rule of the older kind", *rule, legacy, "types-known"),
         Escape("rules inside the group", tokens.SECURITY_GROUP, "us-west-nodes", put(("ingress",), [{"cidrBlocks": ["0.0.0.0/1"]}]), "arguments-known"),
-        Escape("a second group on a primary", tokens.RDS, "shard-0-primary", put(("vpcSecurityGroupIds",), [Unknown(), "sg-1"]), "datastores-closed"),
+        Escape("a second group on a primary", tokens.RDS, "shard-0-us-west", put(("vpcSecurityGroupIds",), [Unknown(), "sg-1"]), "datastores-closed"),
         Escape("a data route by prefix list", *data, put(("destinationPrefixListId",), "pl-1"), "data-routes-stay-inside"),
         Escape("a data route to half of the internet", *data, put(("destinationCidrBlock",), "0.0.0.0/1"), "data-routes-stay-inside"),
         Escape("a data route through a NAT gateway", *data, put(("natGatewayId",), "nat-1"), "data-routes-stay-inside"),
@@ -122,12 +122,12 @@ def _clusters() -> list[Escape]:
 def _what_must_exist() -> list[Escape]:
     acl, limit = (tokens.WEB_ACL, "edge"), ("rules", 1, "statement", "rateBasedStatement", "limit")
     return [
-        Escape("sessions without protection", tokens.REDIS, "us-west-sessions", fields(protect=False), "session-stores-protected"),
+        Escape("sessions without protection", tokens.REDIS, "us-west-sessions-in-us-west", fields(protect=False), "session-stores-protected"),
         Escape("no Global Datastore", tokens.DATASTORE, "us-west-sessions", gone, "sessions-copied"),
         Escape("no topic", tokens.TOPIC, "us-west-alarms", gone, "regions-are-watched"),
         Escape("nobody is told", "aws:sns/topicSubscription:TopicSubscription", "us-west-alarms-email", gone, "regions-are-watched"),
-        Escape("an alarm that tells nobody", ALARM, "shard-0-replica-us-west-cpu", put(("alarmActions",), []), "regions-are-watched"),
-        Escape("an alarm that is off", ALARM, "shard-0-replica-us-west-cpu", put(("actionsEnabled",), False), "regions-are-watched"),
+        Escape("an alarm that tells nobody", ALARM, "shard-0-ap-south-cpu", put(("alarmActions",), []), "regions-are-watched"),
+        Escape("an alarm that is off", ALARM, "shard-0-ap-south-cpu", put(("actionsEnabled",), False), "regions-are-watched"),
         Escape("a limit that nobody reaches", *acl, put(limit, 2_000_000_000), "firewall-bites"),
         Escape("a limit that only counts", *acl, put(("rules", 1, "action"), {"count": {}}), "firewall-bites"),
         Escape("AWS's rules only count", *acl, put(("rules", 3, "overrideAction"), {"count": {}}), "firewall-bites"),
