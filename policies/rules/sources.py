@@ -109,8 +109,8 @@ def datastores_closed(stack: Stack) -> Iterator[Finding]:
     }
     blocks = database_blocks(stack)
     for rule in stack.of(tokens.EGRESS):
-        groups = {group.urn for group in stack.sources(rule, "securityGroupId", tokens.SECURITY_GROUP)}
-        if groups & closed.keys() and not (groups <= databases and _to_databases(rule, blocks)):
+        sending = {group.urn for group in stack.sources(rule, "securityGroupId", tokens.SECURITY_GROUP)}
+        if sending & closed.keys() and not (sending <= databases and _to_databases(rule, blocks)):
             yield Violation(rule, f"a data store may send to {shown(at(rule, 'cidrIpv4'))}", "no way out")
     for group in closed.values():
         if items(group, "egress"):
