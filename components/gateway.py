@@ -34,7 +34,10 @@ class Gateway(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         region = cell.region
-        super().__init__("hal9:gateway:Gateway", f"{region.name}-gateway", {}, opts)
+        # nginx's files as far as a preview can know them, with regions' names for hosts: what changes in them can be told
+        known = gateway.files(region, topology, {name: name for name in peers})
+        told = {"region": region.name, "files": known}
+        super().__init__("hal9:gateway:Gateway", f"{region.name}-gateway", told, opts)
         ready = [*platform.ready, platform.namespaces[GATEWAY_NAMESPACE]]
         # without peers `all` gives a list: `dict` makes a map of both
         files = pulumi.Output.all(**peers).apply(lambda known: gateway.files(region, topology, dict(known)))

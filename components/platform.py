@@ -167,5 +167,7 @@ def _provider(cell: RegionCell) -> k8s.Provider:
         kubeconfig=known.apply(kubeconfig),
         cluster_identifier=name,
         enable_server_side_apply=True,
+        # changed in place: a pod that starts meanwhile finds it, and those that run roll by its hash
+        enable_config_map_mutable=True,
         opts=pulumi.ResourceOptions(parent=cell, depends_on=[*cell.cluster.access, *cell.cluster.ready]),
     )

@@ -19,7 +19,7 @@ from diff.report import markdown, text, to_json
 from diff.verdict import Verdict, verdict
 from plan import PlanError, files, run
 from topology.stackfile import StackFileError
-from topology.steps import Acceptance
+from topology.steps import Acceptance, refusals
 
 WRONG = 2
 """The status of a question that has no answer: a base that is none, an option that is wrong."""
@@ -33,7 +33,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for path, write in ((options.json, to_json), (options.markdown, markdown)):
             if path:
                 files.write(path, write(told))
-    except (BaseError, PlanError, StackFileError) as error:
+    except StackFileError as error:
+        print(error, file=sys.stderr)
+        for line in _besides(options):
+            print(line, file=sys.stderr)
+        return WRONG
+    except (BaseError, PlanError) as error:
         print(error, file=sys.stderr)
         return WRONG
     except OSError as error:
@@ -50,6 +55,18 @@ def _told(options: argparse.Namespace) -> Verdict:
         wanted = run(options.stack, stack_file=options.config)
         standing = base.plan()
     return verdict(base.name, (base.topology, standing), (after, wanted), options.accept, options.now)
+
+
+def _besides(options: argparse.Namespace) -> list[str]:
+    """Of a stack file with mistakes: the edits in it that are no steps, as far as it can be read."""
+    try:
+        after = topology_of(options.stack, options.config, judged=False)
+        with base_of(options.base, options.stack) as base:
+            found = refusals(base.topology, after, options.now)
+    except (BaseError, PlanError, StackFileError):
+        return []  # the mistakes have been told
+    reasons = {one.path for one in options.accept if one.stack == after.stack}
+    return [f"No step either: {one}" for one in found if one.path not in reasons]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -100,7 +100,7 @@ def _of_file(path: Path, stack: str, folder: Path) -> tuple[Path, Topology]:
             raise BaseError(f"{path} is the record of the stack {topology.stack}, and the change is of {stack}")
         return stack_file_of(topology, folder), topology
     try:
-        return path.resolve(), topology_of(stack, path)
+        return path.resolve(), topology_of(stack, path, judged=False)
     except ProjectError as error:
         raise BaseError(str(error)) from None
     except StackFileError as error:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from diff import foreseen
 from facts import replacements
 from plan.record import Plan, Resource
 from plan.values import is_unknown
@@ -62,6 +63,10 @@ LOST: Mapping[str, str] = {
     "aws:cloudwatch/logGroup:LogGroup": "its logs",
 }
 """What is gone for good with a resource of a type, the worst first."""
+EMPTY = "its shard begins empty; the rows stay in the one that is left standing"
+SESSIONS = "the region's sessions: its users sign in again"
+PROTECT = "protect"
+"""The engine's own protection of a resource, beside its inputs."""
 _ROWS = "aws:rds/instance:Instance"
 _MEMORY = "aws:elasticache/replicationGroup:ReplicationGroup"
 
@@ -82,6 +87,8 @@ class Change:
     protected: bool = False
     held: tuple[str, ...] = ()
     doubt: bool = False
+    bared: bool = False
+    """Protected until now, and no longer."""
 
     @property
     def harm(self) -> tuple[int, int]:
@@ -122,8 +129,12 @@ def compare(before: Plan, after: Plan) -> Comparison:
     """The changes that `pulumi up` of one plan would make where the other stands. Linear in the resources' inputs."""
     old, new = before.by_urn, after.by_urn
     pairs = {urn: _pair(resource, new[urn]) for urn, resource in old.items() if urn in new and resource.custom}
-    _cascade(pairs)
     regions = _regions(before) | _regions(after)
+    for urn, cause in foreseen.rolled(before, after, lambda resource: _place(resource, regions)):
+        if urn in pairs:
+            pairs[urn].changed.add(cause.path)
+            pairs[urn].because.add(cause.said)
+    _cascade(pairs)
     found = [_gone(before, resource, regions) for urn, resource in old.items() if urn not in new and resource.custom]
     found += [
         Change(resource, Kind.CREATED, _component(after, resource), _place(resource, regions))
@@ -150,7 +161,9 @@ def _pair(before: Resource, after: Resource) -> _Pair:
         if sources[0] != sources[1] and _any_unknown(after.inputs.get(name)) and name not in ignored:
             pair.changed.add(name)
     pair.replacing = replacements.replacing(after.type, pair.changed)
-    if before.provider.rpartition("::")[0] != after.provider.rpartition("::")[0] and after.provider:
+    if before.protect and not after.protect:
+        pair.changed.add(PROTECT)
+    if before.provider != after.provider and after.provider:
         pair.changed.add("provider")
         pair.replacing.add("provider")
     pair.because = set(pair.changed)
@@ -167,9 +180,8 @@ def _cascade(pairs: Mapping[str, _Pair]) -> None:
             ):
                 for urn in sources:
                     users.setdefault(urn, []).append((pair, name))
-        provider = pair.after.provider.rpartition("::")[0]
-        if provider in pairs:
-            users.setdefault(provider, []).append((pair, "provider"))
+        if pair.after.provider in pairs:
+            users.setdefault(pair.after.provider, []).append((pair, "provider"))
     waiting = [pair for pair in pairs.values() if pair.replacing]
     while waiting:
         source = waiting.pop()
@@ -202,7 +214,9 @@ def _changed(plan: Plan, pair: _Pair, regions: Mapping[str, str]) -> Change:
         first = resource.delete_before_replace or replacements.name_kept(token, pair.before.inputs, resource.inputs)
         moved = "provider" in pair.replacing
         kind = Kind.REPLACED_BEFORE if first and not moved else Kind.REPLACED_AFTER
-        lost = "" if pair.before.retain_on_delete else _lost(pair.before)
+        lost = _lost(pair.before)
+        if lost and pair.before.retain_on_delete:
+            lost = EMPTY if token == _ROWS else ""
     else:
         held = replacements.held(token, pair.changed, resource.inputs)
         restarting = replacements.restarting(token, pair.changed)
@@ -218,6 +232,7 @@ def _changed(plan: Plan, pair: _Pair, regions: Mapping[str, str]) -> Change:
         bool(pair.replacing) and pair.before.protect,
         tuple(sorted(held)),
         replacements.unasked(token),
+        PROTECT in pair.changed,
     )
 
 
@@ -229,7 +244,7 @@ def _lost(resource: Resource) -> str:
     if resource.type == _MEMORY:
         if "globalReplicationGroupId" in resource.inputs:
             return ""
-        return "the region's sessions: its users sign in again" if "numCacheClusters" in resource.inputs else ""
+        return SESSIONS if "numCacheClusters" in resource.inputs else ""
     return what
 
 

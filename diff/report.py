@@ -78,6 +78,7 @@ def to_json(verdict: Verdict) -> str:
                 "because": list(change.because),
                 "dataLost": change.lost,
                 "protected": change.protected,
+                "bared": change.bared,
                 "held": list(change.held),
             }
             for change in verdict.comparison.changes
@@ -95,6 +96,7 @@ def _sections(verdict: Verdict) -> Iterator[tuple[str, list[str]]]:
         ("Data lost", _grouped(verdict.lost, lambda change: f": {change.lost}")),
         ("Users moved", verdict.users),
         ("Protected, so the engine refuses until `pulumi state unprotect`", _grouped(verdict.protected, lambda _c: "")),
+        ("No longer protected", _grouped(verdict.bared, lambda _change: "")),
     ]
     harmful = (Kind.DELETED, Kind.REPLACED_BEFORE, Kind.REPLACED_AFTER, Kind.RESTARTED, Kind.WAITING)
     harmless = (Kind.FORGOTTEN, Kind.UPDATED, Kind.CREATED)
@@ -139,5 +141,6 @@ def _why(change: Change) -> str:
 def _end(verdict: Verdict) -> str:
     if verdict.refused:
         count = len(verdict.refused)
-        return f"Not allowed: {count} {'edit is no step' if count == 1 else 'edits are no steps'} that keeps everybody's data."
-    return "Allowed." if verdict.comparison.changes else "Nothing to do."
+        return f"Not allowed: {count} {'edit is no step that keeps' if count == 1 else 'edits are no steps that keep'} everybody's data."
+    some = verdict.comparison.changes or verdict.users or verdict.document
+    return "Allowed." if some else "Nothing to do."

@@ -32,6 +32,11 @@ class Verdict:
         return [change for change in self.comparison.changes if change.protected]
 
     @property
+    def bared(self) -> list[Change]:
+        """What nothing keeps from its end any longer."""
+        return [change for change in self.comparison.changes if change.bared]
+
+    @property
     def lost(self) -> list[Change]:
         """What takes data with it."""
         return [change for change in self.comparison.changes if change.lost]

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from diff.__main__ import WRONG, main
 from diff.bases import plan_of
@@ -13,6 +14,7 @@ from plan.export import to_json
 from plan.record import Plan, Resource
 from plan.values import Secret, Unknown
 from tests.stackfiles import topology
+from tests.topology.test_cases import stack_file
 from topology.record import MODEL, record
 
 
@@ -59,6 +61,20 @@ def test_a_record_of_another_stack_is_told(tmp_path: Path, capsys: pytest.Captur
     path = tmp_path / "record.json"
     path.write_text(json.dumps({"topology": record(topology("dev"))}))
     assert "is the record of the stack dev, and the change is of prod" in asked(path, capsys)
+
+
+def test_a_stack_file_with_a_mistake_is_told_with_the_edits_that_are_no_steps_either(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "Pulumi.prod.yaml"
+    homes = {"hal9:shards/0/home": "eu-central", "hal9:shards/1/home": "us-west", "hal9:domain": "hal9.example"}
+    path.write_text(yaml.safe_dump(stack_file({**homes, "hal9:regions/us-west/cidr": "8.8.0.0/16"})))
+    accept = ["--accept", "prod/domain: a new name"]
+    assert main(["--stack", "prod", "--base", "Pulumi.prod.yaml", "--config", str(path), *accept]) == WRONG
+    said = capsys.readouterr().err
+    assert "8.8.0.0/16 is not private" in said
+    assert "No step either: hal9:shards[0].home: us-west becomes eu-central" in said
+    assert "hal9:domain" not in said
 
 
 def test_a_plan_is_the_same_after_its_way_through_json() -> None:

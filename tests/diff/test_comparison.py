@@ -16,7 +16,7 @@ def resource(name: str, kind: str = DATABASE, made_from: str = "", **given: Any)
     """A resource; what is unknown in it comes from `made_from`."""
     sources = {key: (made_from,) for key, value in given.items() if isinstance(value, Unknown)}
     return Resource(
-        urn=name, type=kind, name=name, parent="", custom=True, provider="aws::id", region="us-west-2", inputs=given,
+        urn=name, type=kind, name=name, parent="", custom=True, provider="aws", region="us-west-2", inputs=given,
         property_dependencies=sources,
     )  # fmt: skip
 
@@ -112,7 +112,16 @@ def test_a_replacement_reaches_what_is_made_from_it_as_far_as_it_replaces() -> N
 
 def test_another_provider_is_another_resource() -> None:
     one = resource("a", identifier="a")
-    assert only(one, replace(one, provider="other::id", region="eu-central-1")).kind is Kind.REPLACED_AFTER
+    assert only(one, replace(one, provider="other", region="eu-central-1")).kind is Kind.REPLACED_AFTER
+
+
+def test_all_that_a_region_has_is_made_anew_where_its_provider_is() -> None:
+    def stack(region: str) -> list[Resource]:
+        provider = "urn:pulumi:prod::hal9::pulumi:providers:aws::us-west"
+        west = replace(resource(provider, "pulumi:providers:aws", region=region), provider="")
+        return [west, replace(resource("a", identifier="a"), provider=provider)]
+
+    assert [kind for _, kind in change(stack("us-west-2"), stack("us-east-1"))] == [Kind.REPLACED_AFTER] * 2
 
 
 def test_what_the_program_ignores_is_no_change() -> None:
@@ -126,12 +135,37 @@ def test_the_largest_harm_comes_first() -> None:
     assert [name for name, _ in change(before, after)] == ["primary", "copy", "kept", "new"]
 
 
-def test_a_config_map_is_replaced_and_a_deployments_pods_roll() -> None:
-    maps, pods = "kubernetes:core/v1:ConfigMap", "kubernetes:apps/v1:Deployment"
-    named = {"metadata": {"name": "m", "namespace": "n"}}
-    assert only(resource("m", maps, data={"a": "1"}, **named), resource("m", maps, data={"a": "2"}, **named)).kind is (
-        Kind.REPLACED_BEFORE
+def test_a_config_map_changes_in_place_a_secret_is_replaced_and_a_deployments_pods_roll() -> None:
+    maps, pods, secrets = (
+        f"kubernetes:{kind}" for kind in ("core/v1:ConfigMap", "apps/v1:Deployment", "core/v1:Secret")
     )
-    template = {"spec": {"template": {"metadata": {"annotations": {"hash": "1"}}}}}
-    rolled = {"spec": {"template": {"metadata": {"annotations": {"hash": "2"}}}}}
+    named: dict[str, Any] = {"metadata": {"name": "m", "namespace": "n"}}
+
+    def changed(kind: str) -> Kind:
+        return only(resource("m", kind, data={"a": "1"}, **named), resource("m", kind, data={"a": "2"}, **named)).kind
+
+    assert changed(maps) is Kind.UPDATED
+    assert changed(secrets) is Kind.REPLACED_BEFORE
+    template: dict[str, Any] = {"spec": {"template": {"metadata": {"annotations": {"hash": "1"}}}}}
+    rolled: dict[str, Any] = {"spec": {"template": {"metadata": {"annotations": {"hash": "2"}}}}}
     assert only(resource("d", pods, **template), resource("d", pods, **rolled)).kind is Kind.RESTARTED
+
+
+def test_pods_roll_with_a_document_of_which_a_known_part_changes() -> None:
+    def stack(rate: int) -> list[Resource]:
+        document = {"region": "us-west", "limits": {"userRate": rate}}
+        ground, pods = "hal9:workload:Ground", "kubernetes:apps/v1:Deployment"
+        hashed = {"template": {"metadata": {"annotations": {"hash": Unknown()}}}}
+        west = replace(resource("west", "hal9:region:RegionCell"), name="us-west", custom=False, region="")
+        return [
+            west,
+            replace(resource("aws", "pulumi:providers:aws"), parent="west"),
+            replace(resource("d", "hal9:document:DeploymentDocument", document=document), custom=False, region=""),
+            replace(resource("ground", ground), custom=False, region=""),
+            replace(resource("pods", pods, spec=hashed), parent="ground"),
+            replace(resource("map", "kubernetes:core/v1:ConfigMap", data={"text": Unknown()}), parent="ground"),
+            replace(resource("other", "kubernetes:core/v1:ConfigMap", data={"text": "known"}), parent="ground"),
+        ]
+
+    assert change(stack(1), stack(1)) == []
+    assert sorted(change(stack(1), stack(2))) == [("map", Kind.UPDATED), ("pods", Kind.RESTARTED)]

@@ -26,13 +26,14 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_constructor(GONE, lambda _loader, _node: GONE)
 
 
-def _cases(name: str) -> dict[str, dict[str, Any]]:
-    text = (Path(__file__).with_name("cases") / f"{name}.yaml").read_text()
-    cases: dict[str, dict[str, Any]] = yaml.load(text, _Loader)
+def cases_of(path: Path) -> dict[str, dict[str, Any]]:
+    """The cases of a file, by name."""
+    cases: dict[str, dict[str, Any]] = yaml.load(path.read_text(), _Loader)
     return cases
 
 
-MISTAKES, VARIANTS = _cases("mistakes"), _cases("variants")
+CASES = Path(__file__).with_name("cases")
+MISTAKES, VARIANTS = cases_of(CASES / "mistakes.yaml"), cases_of(CASES / "variants.yaml")
 PROD = read_yaml(ROOT / "Pulumi.prod.yaml")
 
 
@@ -47,7 +48,7 @@ def stack_file(changes: dict[str, Any]) -> dict[str, Any]:
         if value == GONE:
             holder.pop(last, None)
         elif isinstance(holder, list):
-            holder[int(last)] = value
+            holder[int(last) : int(last) + 1] = [value]
         else:
             holder[last] = value
     return data

@@ -75,4 +75,21 @@ def emptied(edit: Edit) -> Iterator[Refusal]:
         )
 
 
-RULES = (account, domain, blocks, aws_regions, zones, emptied)
+def bared(edit: Edit) -> Iterator[Refusal]:
+    """What keeps databases, stores and keys from a mistake is taken off only by somebody who says why."""
+    way = "README, Deploy: before a destroy; say why, by `--accept`"
+    if edit.before.protect and not edit.after.protect:
+        yield Refusal(
+            "protect",
+            "true becomes false: the next edit, or `destroy`, deletes databases, stores and keys without a word",
+            way,
+        )
+    if edit.before.protect and edit.before.keep_backups and not edit.after.keep_backups:
+        yield Refusal(
+            "keepBackups",
+            "true becomes false: what is deleted leaves no final snapshot, no backups and no time of grace behind",
+            way,
+        )
+
+
+RULES = (account, domain, blocks, aws_regions, zones, emptied, bared)

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.stackfiles import edited
+from tests.stackfiles import edited, put
 from topology import steps
 from topology.load import parse
 from topology.stackfile import StackFileError
@@ -91,6 +91,9 @@ class World:
             self.primaries[shard.id] = primary.name
         lived = {shard.id for shard in self.topology.shards} - {shard.id for shard in wanted.shards}
         assert not lived & set(self.rows.values())
+        for gone_shard in lived:  # a later one of the same id is another
+            del self.instances[gone_shard], self.primaries[gone_shard]
+        self._check_places(wanted)
         readable = {key.id for key in wanted.sessions.keyring if key.state != "retired"}
         held = {key.id for key in self.topology.sessions.keyring if key.state != "retired"}
         alive = {key for key, end in self.writing.items() if end > self.now}
@@ -101,6 +104,40 @@ class World:
         for region in gone:
             assert all(region not in (s.at, s.home) for s in self.topology.shards)
             assert not self.topology.regions[region].countries
+
+    def _check_places(self, wanted: Topology) -> None:
+        """What is protected stays where it is, as it is: account, zone, networks, volumes, and its protection."""
+        standing = self.topology
+        assert (wanted.account_id, wanted.domain, wanted.edge.hosted_zone_id) == (
+            standing.account_id, standing.domain, standing.edge.hosted_zone_id
+        )  # fmt: skip
+        assert wanted.protect
+        assert wanted.keep_backups
+        assert wanted.server.deployed
+        for name in standing.regions.keys() & wanted.regions.keys():
+            before, after = standing.regions[name], wanted.regions[name]
+            assert (before.cidr, before.aws_region) == (after.cidr, after.aws_region)
+            assert set(before.zones) <= set(after.zones)
+        before_disk, after_disk = standing.database, wanted.database
+        assert before_disk.storage_gib <= after_disk.storage_gib
+        assert before_disk.engine_version.split(".")[0] == after_disk.engine_version.split(".")[0]
+
+
+CARELESS: tuple[tuple[str, tuple[Any, ...]], ...] = (
+    ("protect", (False,)),
+    ("keepBackups", (False,)),
+    ("domain", ("hal9.example",)),
+    ("accountId", ("210987654321",)),
+    ("server.deployed", (False,)),
+    ("database.storageGib", (150, 250, 300)),
+    ("database.engineVersion", ("15", "16.4", "17")),
+    ("redis.engineVersion", ("7.0", "7.1")),
+    ("regions.us-west.cidr", ("10.9.0.0/16", "10.0.0.0/17")),
+    ("regions.eu-central.zones", (["eu-central-1a", "eu-central-1b"],)),
+    ("database.instanceClass", ("db.r6g.4xlarge", "db.r6g.2xlarge")),
+    ("autoscaling.maxReplicas", (90, 110)),
+)
+"""Settings with other values, most of them none that a step may have."""
 
 
 def ended(world: World, data: Data, source: int, target: int, count: int, *, finished: bool, receipt: bool) -> None:
@@ -125,7 +162,7 @@ def ended(world: World, data: Data, source: int, target: int, count: int, *, fin
             world.rows[slot] = target
 
 
-def edit(world: World, draw: random.Random, kinds: Sequence[int] = range(12)) -> Data:
+def edit(world: World, draw: random.Random, kinds: Sequence[int] = range(13)) -> Data:
     """A random edit: some as the procedures say, some careless. `kinds`: of these alone."""
     data = copy.deepcopy(world.data)
     regions, shards = list(data["regions"]), data["shards"]
@@ -169,7 +206,19 @@ def edit(world: World, draw: random.Random, kinds: Sequence[int] = range(12)) ->
             ended(shadow, trial, shard["id"], other["id"], draw.choice([1, 20, 400]), finished=True, receipt=True)
             return _only_if_a_step(world, shadow, trial)
         ended(world, data, shard["id"], other["id"], 20, finished=False, receipt=False)
-    elif kind == 9:
+    elif kind == 12:
+        path, values = draw.choice(CARELESS)
+        put(path, draw.choice(values))(data)
+        if path == "accountId":
+            data["cluster"]["adminRoleArns"] = [f"arn:aws:iam::{data['accountId']}:role/hal9-deployer"]
+    else:
+        edit_keys(world, draw, keys, kind)
+    return data
+
+
+def edit_keys(world: World, draw: random.Random, keys: list[dict[str, str]], kind: int) -> None:
+    """A key more (9), one of another state (10), one less (11)."""
+    if kind == 9:
         keys.append({"id": f"k{draw.randrange(6)}", "state": draw.choice(["decrypt", "decrypt", "active"])})
     elif kind == 10:
         key = draw.choice(keys)
@@ -179,7 +228,6 @@ def edit(world: World, draw: random.Random, kinds: Sequence[int] = range(12)) ->
                 other.update(state="decrypt", since=world.now.isoformat())
     else:
         keys.remove(draw.choice(keys))
-    return data
 
 
 def _only_if_a_step(world: World, shadow: World, data: Data) -> Data:
@@ -219,6 +267,14 @@ def test_the_sequences_really_change_something() -> None:
         ("shards.promoted", [6]),
         ("shards.homes", [5, 6]),
         ("shards.left", [3, 4]),
+        ("places.bared", [12]),
+        ("places.account", [12]),
+        ("places.domain", [12]),
+        ("places.blocks", [12]),
+        ("places.zones", [12]),
+        ("places.emptied", [12]),
+        ("versions.storage", [12]),
+        ("versions.postgres", [12]),
     ],
 )
 def test_without_one_of_the_rules_a_sequence_is_found_that_loses_something(
