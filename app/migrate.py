@@ -1,5 +1,6 @@
 """Schema migrations of a shard: `python -m app.migrate --document FILE --shard N` (`--shard all` for every one).
 
+First the shard's accounts (app/databases/accounts.py), then its schema.
 Forward only: numbered SQL files, each applied once in its own transaction, in order, under an advisory lock, so
 that any number of pods may run this at once and again. A file that changed after it was applied is refused.
 The first run also seeds the shard's `slots` from the document; later the document changes nothing there,
@@ -26,7 +27,9 @@ from typing import NamedTuple
 import asyncpg
 
 from app import document
+from app.databases import accounts
 from app.databases.connect import connect
+from app.databases.credentials import CredentialsError, administration
 from app.databases.ownership import MIGRATION_LOCK
 from app.databases.sharding import ShardMap, describe
 from app.deployment import Deployment, ShardConfig
@@ -228,14 +231,24 @@ async def owned_elsewhere(deployment: Deployment, shard: ShardConfig, slots: lis
     return claims
 
 
-async def migrate_shard(deployment: Deployment, shard: ShardConfig) -> list[str]:
-    """Migrate one shard's primary and seed its slots; the names of what was applied now.
+async def _make_accounts(deployment: Deployment, shard: ShardConfig) -> list[str]:
+    wanted = administration(deployment.secrets_directory, shard.id)
+    master = await connect(deployment, shard, account=wanted.master)
+    try:
+        return await accounts.make(master, wanted, deployment.sharding.database)
+    finally:
+        await master.close()
 
-    Raises: MigrationError when the document gives a new shard slots that another one owns in fact.
+
+async def migrate_shard(deployment: Deployment, shard: ShardConfig) -> list[str]:
+    """Give one shard's primary its accounts, then as its tables' owner migrate it and seed its slots; what was done now.
+
+    Raises: MigrationError when the document gives a new shard slots that another one owns in fact; CredentialsError.
     """
+    done = await _make_accounts(deployment, shard)
     connection = await connect(deployment, shard)
     try:
-        applied = await migrate(connection)
+        done += await migrate(connection)
         slots = ShardMap(deployment.sharding).slots_of(shard.id)
         if slots and not await connection.fetchval("SELECT EXISTS (SELECT FROM slots)"):
             for owner, owned in (await owned_elsewhere(deployment, shard, slots)).items():
@@ -244,7 +257,7 @@ async def migrate_shard(deployment: Deployment, shard: ShardConfig) -> list[str]
                     "give the new shard no keyRanges and move them with app.reshard"
                 )
             await seed_slots(connection, slots, deployment.sharding.epoch)
-        return applied
+        return done
     finally:
         await connection.close()
 
@@ -261,9 +274,9 @@ async def main(arguments: list[str] | None = None) -> int:
         if not shards:
             raise MigrationError(f"the document has no shard {options.shard}")
         for shard in shards:
-            applied = await migrate_shard(deployment, shard)
-            print(f"shard {shard.id}: {', '.join(applied) or 'up to date'}")
-    except (document.DocumentError, MigrationError, OSError, asyncpg.PostgresError) as error:
+            done = await migrate_shard(deployment, shard)
+            print(f"shard {shard.id}: {', '.join(done) or 'up to date'}")
+    except (document.DocumentError, CredentialsError, MigrationError, OSError, asyncpg.PostgresError) as error:
         print(f"app.migrate: {error}", file=sys.stderr)
         return 1
     return 0

@@ -45,8 +45,9 @@ from app.deployment import (
     ShardingConfig,
 )
 from app.migrate import migrate_shard
+from lab.servers.accounts import write_accounts
 from lab.servers.identity import IdentityProvider
-from lab.servers.postgres import DATABASE, SUPERUSER, PostgresServer
+from lab.servers.postgres import DATABASE, PostgresServer
 from lab.servers.process import Process, ProcessError, User, free_port, work_directory
 from lab.servers.redis import RedisCluster, RedisServer
 
@@ -144,8 +145,8 @@ def _secrets(root: Path, primary: PostgresServer, cache: RedisCluster, sessions:
     """The directory of secret files, as the deployment mounts it."""
     directory = root / "secrets"
     directory.mkdir(mode=0o700)
+    write_accounts(directory, 1, primary.password)
     for name, content in {
-        "shard-1": json.dumps({"username": SUPERUSER, "password": primary.password}),
         f"cache-{REGION}": cache.password,
         f"sessions-{REGION}": sessions.password,
         "session-key-k1": base64.b64encode(secrets.token_bytes(32)).decode(),

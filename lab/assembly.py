@@ -21,8 +21,9 @@ from lab import layout
 from lab.layout import Layout
 from lab.parts import Part
 from lab.servers import certificates, nginx, programs
+from lab.servers.accounts import write_accounts
 from lab.servers.identity import IdentityProvider
-from lab.servers.postgres import SETTINGS, SUPERUSER, PostgresServer
+from lab.servers.postgres import SETTINGS, PostgresServer
 from lab.servers.process import Process, User
 from lab.servers.redis import RedisServer
 from topology import budget
@@ -235,7 +236,7 @@ class Servers:
         folder = self.directory / "secrets"
         folder.mkdir(mode=0o700)
         for number, password in self._passwords.items():
-            (folder / f"shard-{number}").write_text(json.dumps({"username": SUPERUSER, "password": password}))
+            write_accounts(folder, number, password)
         for region in self.layout.regions:
             (folder / f"cache-{region}").write_text(self._redis_password)
             (folder / f"sessions-{region}").write_text(self._redis_password)

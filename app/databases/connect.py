@@ -8,7 +8,7 @@ from pathlib import Path
 
 import asyncpg
 
-from app.databases.credentials import shard_credentials
+from app.databases.credentials import As, Credentials, shard_credentials
 from app.deployment import Deployment, Endpoint, ShardConfig
 
 STATEMENT_SLACK_SECONDS = 1.0
@@ -49,35 +49,43 @@ async def connect_endpoint(
     statement_cache_size: int = 100,
     application_name: str = "hal9-server",
     connection_class: type[asyncpg.Connection] = Connection,
+    account: As | Credentials = "shard",
 ) -> asyncpg.Connection:
     """Connect to one instance of a shard; times in seconds, 0 for no statement time-out.
 
-    The account is read from its secret file now, and once more when Postgres refuses it: a rotation may just
+    `account` says whose; its secret file is read now, and once more when Postgres refuses it: a rotation may just
     have swapped the file. Raises what asyncpg raises, and CredentialsError.
     """
     settings = {"application_name": application_name}
     if statement_timeout:
         settings["statement_timeout"] = str(round(statement_timeout * 1000))
     for last in (False, True):
-        account = shard_credentials(secrets_directory, shard_id)
+        login = _login(secrets_directory, shard_id, account)
         try:
             return await asyncpg.connect(
-                host=endpoint.host, port=endpoint.port, user=account.username, password=account.password,
+                host=endpoint.host, port=endpoint.port, user=login.username, password=login.password,
                 database=database, ssl=tls_context(ca_file) if endpoint.tls else False, timeout=timeout,
                 command_timeout=statement_timeout + STATEMENT_SLACK_SECONDS if statement_timeout else None,
                 statement_cache_size=statement_cache_size, max_cached_statement_lifetime=0,
                 server_settings=settings, connection_class=connection_class,
             )  # fmt: skip
         except asyncpg.InvalidAuthorizationSpecificationError:
-            if last or shard_credentials(secrets_directory, shard_id) == account:
+            if last or _login(secrets_directory, shard_id, account) == login:
                 raise
     raise AssertionError("unreachable")
 
 
+def _login(secrets_directory: str | Path, shard_id: int, account: As | Credentials) -> Credentials:
+    return account if isinstance(account, Credentials) else shard_credentials(secrets_directory, shard_id, account)
+
+
 async def connect(
-    deployment: Deployment, shard: ShardConfig, application_name: str = "hal9-admin"
+    deployment: Deployment,
+    shard: ShardConfig,
+    application_name: str = "hal9-admin",
+    account: As | Credentials = "owner",
 ) -> asyncpg.Connection:
-    """A connection of its own to a shard's primary, for commands: no statement time-out."""
+    """A connection of its own to a shard's primary, for commands: as its tables' owner, no statement time-out."""
     return await connect_endpoint(
         shard.primary.endpoint,
         shard_id=shard.id,
@@ -87,4 +95,5 @@ async def connect(
         timeout=deployment.pools.connect_timeout_seconds,
         application_name=application_name,
         connection_class=asyncpg.Connection,
+        account=account,
     )

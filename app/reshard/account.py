@@ -6,18 +6,13 @@ move is over, and never was an account that anybody else uses.
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
 import secrets
 from dataclasses import dataclass
 
 import asyncpg
 
+from app.databases.scram import verifier
 from app.reshard.tables import TABLES
-
-_ITERATIONS = 4096
-"""PostgreSQL's own default (scram_iterations)."""
 
 
 @dataclass(frozen=True)
@@ -26,18 +21,6 @@ class Account:
 
     name: str
     password: str
-
-
-def verifier(password: str, salt: bytes | None = None) -> str:
-    """What a server keeps of a password for SCRAM-SHA-256 (RFC 5803), so that none is in the statement that sets it."""
-    salt = salt or secrets.token_bytes(16)
-    salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, _ITERATIONS)
-    stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
-    server = hmac.digest(salted, b"Server Key", "sha256")
-    return (
-        f"SCRAM-SHA-256${_ITERATIONS}:{base64.b64encode(salt).decode()}"
-        f"${base64.b64encode(stored).decode()}:{base64.b64encode(server).decode()}"
-    )
 
 
 async def make(connection: asyncpg.Connection, name: str) -> Account:
@@ -50,6 +33,7 @@ async def make(connection: asyncpg.Connection, name: str) -> Account:
         await connection.execute(f"{verb} ROLE {name} LOGIN {may} PASSWORD '{verifier(account.password)}'")
         if on_rds:
             await connection.execute(f"GRANT rds_replication TO {name}")
+        await connection.execute(f"GRANT CONNECT ON DATABASE {await _database(connection)} TO {name}")
         await connection.execute(f"GRANT USAGE ON SCHEMA public TO {name}")
         await connection.execute(f"GRANT SELECT ON {', '.join(TABLES)}, move_markers TO {name}")
     return account
@@ -61,4 +45,9 @@ async def drop(connection: asyncpg.Connection, name: str) -> None:
         async with connection.transaction():
             await connection.execute(f"REVOKE ALL ON {', '.join(TABLES)}, move_markers FROM {name}")
             await connection.execute(f"REVOKE USAGE ON SCHEMA public FROM {name}")
+            await connection.execute(f"REVOKE CONNECT ON DATABASE {await _database(connection)} FROM {name}")
             await connection.execute(f"DROP ROLE {name}")
+
+
+async def _database(connection: asyncpg.Connection) -> str:
+    return str(await connection.fetchval("SELECT quote_ident(current_database())"))

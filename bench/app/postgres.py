@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -37,7 +36,8 @@ from app.metrics import Metrics
 from app.migrate import migrate_shard
 from app.users import UserRepository
 from bench.app import Measured, Part, interleaved
-from lab.servers.postgres import DATABASE, SUPERUSER, PostgresServer
+from lab.servers.accounts import write_accounts
+from lab.servers.postgres import DATABASE, PostgresServer
 from lab.servers.process import work_directory
 
 QUERIES = 300
@@ -62,7 +62,7 @@ async def _server() -> AsyncIterator[tuple[Deployment, PostgresServer]]:
 
 
 def _deployment(server: PostgresServer, directory: Path) -> Deployment:
-    (directory / "shard-1").write_text(json.dumps({"username": SUPERUSER, "password": server.password}))
+    write_accounts(directory, 1, server.password)
     (directory / "session-key-k").write_text(base64.b64encode(bytes(32)).decode())
     nowhere = Endpoint(host="127.0.0.1", port=1, tls=False)
     primary = DatabaseConnection(region="here", endpoint=Endpoint(host=server.host, port=server.port, tls=False))

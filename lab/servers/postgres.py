@@ -21,7 +21,7 @@ import asyncpg
 from lab.servers import programs
 from lab.servers.process import Process, ProcessError, User, free_port, run
 
-SUPERUSER = "hal9"
+SUPERUSER = "hal9_master"
 DATABASE = "hal9"
 
 SETTINGS: Mapping[str, str] = {

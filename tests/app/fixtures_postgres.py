@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-import json
 import os
 import secrets
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -22,6 +22,8 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from app.databases import accounts
+from app.databases.credentials import administration
 from app.databases.databases import Databases
 from app.databases.sharding import ShardMap
 from app.deployment import (
@@ -41,7 +43,8 @@ from app.deployment import (
 from app.metrics import Metrics
 from app.migrate import migrate, seed_slots
 from lab.servers import programs
-from lab.servers.postgres import DATABASE, SUPERUSER, PostgresServer
+from lab.servers.accounts import write_accounts
+from lab.servers.postgres import DATABASE, PostgresServer
 from lab.servers.process import work_directory
 
 REGIONS = ("us-west", "eu-central", "ap-south")
@@ -79,6 +82,8 @@ class PostgresShards:
     """The servers by shard id (1, 2, 3): `primaries`, and `replicas` by shard and region."""
 
     def __init__(self, directory: Path) -> None:
+        self._secrets = directory / "secrets"
+        self._secrets.mkdir(mode=0o700)
         self.primaries = {number: PostgresServer(directory / f"shard-{number}") for number in (1, 2, 3)}
         self.replicas = {
             number: {
@@ -98,7 +103,8 @@ class PostgresShards:
         primary = self.primaries[number]
         primary.create()
         primary.start()
-        asyncio.run(_make_database(primary))
+        write_accounts(self._secrets, number, primary.password)
+        asyncio.run(_make_database(primary, self._secrets, number))
         for replica in self.replicas[number].values():
             replica.create()
             replica.start()
@@ -130,17 +136,21 @@ class PostgresShards:
         )
 
     def write_secrets(self, directory: Path) -> None:
-        """The secret files `shard-<id>` of these servers."""
-        for number, primary in self.primaries.items():
-            secret = directory / f"shard-{number}"
-            secret.write_text(json.dumps({"username": SUPERUSER, "password": primary.password}))
+        """The secret files of these servers' accounts."""
+        shutil.copytree(self._secrets, directory, dirs_exist_ok=True)
 
 
-async def _make_database(primary: PostgresServer) -> None:
+async def _make_database(primary: PostgresServer, secrets_directory: Path, number: int) -> None:
+    """The database with its accounts and its tables, as a deployment has them: the app is no superuser in it."""
     connection = await asyncpg.connect(**primary.dsn("postgres"))
     await connection.execute(f"CREATE DATABASE {DATABASE}")
     await connection.close()
-    connection = await asyncpg.connect(**primary.dsn())
+    wanted = administration(secrets_directory, number)
+    master = await asyncpg.connect(**primary.dsn())
+    await accounts.make(master, wanted, DATABASE)
+    await master.close()
+    owner = next(account for account in wanted.accounts if account.role == accounts.OWNER)
+    connection = await asyncpg.connect(**primary.dsn() | {"user": owner.username, "password": owner.password})
     await migrate(connection)
     await connection.close()
 

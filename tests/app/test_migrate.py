@@ -37,6 +37,10 @@ async def connection(empty: dict[str, Any]) -> AsyncIterator[asyncpg.Connection]
     await connection.close()
 
 
+NEXT = f"m{len(migrations()) + 1:04}_next"
+LATE = f"m{len(migrations()) + 2:04}_late"
+
+
 async def test_an_empty_database_gets_everything_and_a_second_run_nothing(connection) -> None:
     names = [migration.name for migration in migrations()]
     assert await migrate(connection) == names
@@ -60,12 +64,12 @@ def copy_of_migrations(path: Path, **changed: str) -> Path:
 
 
 async def test_a_migration_that_fails_leaves_those_before_it_and_can_be_repeated(connection, tmp_path) -> None:
-    broken = copy_of_migrations(tmp_path, m0007_next="CREATE TABLE extra (id int PRIMARY KEY); SELECT nonsense")
+    broken = copy_of_migrations(tmp_path, **{NEXT: "CREATE TABLE extra (id int PRIMARY KEY); SELECT nonsense"})
     with pytest.raises(asyncpg.UndefinedColumnError):
         await migrate(connection, broken)
     assert await connection.fetchval("SELECT to_regclass('extra')") is None
-    copy_of_migrations(tmp_path, m0007_next="CREATE TABLE extra (id int PRIMARY KEY)")
-    assert await migrate(connection, tmp_path) == ["0007_next"]
+    copy_of_migrations(tmp_path, **{NEXT: "CREATE TABLE extra (id int PRIMARY KEY)"})
+    assert await migrate(connection, tmp_path) == [NEXT[1:]]
 
 
 async def test_a_migration_changed_after_its_run_is_refused(connection, tmp_path) -> None:
@@ -76,14 +80,16 @@ async def test_a_migration_changed_after_its_run_is_refused(connection, tmp_path
 
 
 async def test_a_database_ahead_of_the_code_is_refused(connection, tmp_path) -> None:
-    await migrate(connection, copy_of_migrations(tmp_path, m0007_next="SELECT 1"))
-    with pytest.raises(MigrationError, match="has migration 7, which this version does not know"):
+    await migrate(connection, copy_of_migrations(tmp_path, **{NEXT: "SELECT 1"}))
+    with pytest.raises(
+        MigrationError, match=f"has migration {len(migrations()) + 1}, which this version does not know"
+    ):
         await migrate(connection)
 
 
 def test_a_gap_in_the_numbers_is_refused(tmp_path) -> None:
-    copy_of_migrations(tmp_path, m0008_late="SELECT 1")
-    with pytest.raises(MigrationError, match="0008_late: number 0007 was expected"):
+    copy_of_migrations(tmp_path, **{LATE: "SELECT 1"})
+    with pytest.raises(MigrationError, match=f"{LATE[1:]}: number {len(migrations()) + 1:04} was expected"):
         migrations(tmp_path)
 
 

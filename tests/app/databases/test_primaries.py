@@ -25,6 +25,7 @@ from app.items import ItemRepository
 from app.metrics import Metrics
 from app.migrate import migrate_shard
 from app.users import UserRepository
+from lab.servers.accounts import write_accounts
 from lab.servers.postgres import DATABASE, PostgresServer
 from lab.servers.process import work_directory
 from tests.app.fixtures_postgres import caught_up, instance
@@ -82,8 +83,7 @@ async def document(shard: Shard, deployment: Deployment) -> Deployment:
         replicas=tuple(instance(region, server) for region, server in shard.replicas.items()),
         key_ranges=(KeyRange(start=0, end=999),),
     )
-    secret = Path(deployment.secrets_directory) / "shard-1"
-    secret.write_text(f'{{"username": "hal9", "password": "{shard.primary.password}"}}')
+    write_accounts(Path(deployment.secrets_directory), 1, shard.primary.password)
     made = structs.replace(deployment, sharding=structs.replace(deployment.sharding, shards=(config,)))
     await migrate_shard(made, config)
     for replica in shard.replicas.values():

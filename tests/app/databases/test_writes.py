@@ -14,6 +14,7 @@ from app.deployment import Deployment
 from app.items import ItemRepository
 from app.users import UserRepository
 from tests.app.cut_proxy import CutProxy
+from tests.app.fixtures_postgres import PostgresShards
 
 ADD = "UPDATE counters SET n = n + 1 WHERE id = 1"
 
@@ -42,9 +43,10 @@ async def cut(deployment: Deployment, postgres, make_databases):
 
 @pytest.fixture
 async def counter(databases: Databases, user: UUID, postgres):
-    async with databases.write(user) as transaction:
-        await transaction.execute("CREATE TABLE counters (id int PRIMARY KEY, n int)")
-        await transaction.execute("INSERT INTO counters VALUES (1, 0)")
+    connection = await asyncpg.connect(**postgres.primaries[1].dsn())
+    await connection.execute("CREATE TABLE counters (id int PRIMARY KEY, n int); INSERT INTO counters VALUES (1, 0)")
+    await connection.execute("GRANT ALL ON counters TO hal9_app")
+    await connection.close()
 
     async def value() -> int:
         async with databases.write(user) as transaction:
@@ -167,42 +169,40 @@ async def test_the_same_key_at_once_from_many_is_applied_once(databases: Databas
     assert await counter() == 1
 
 
-async def set_slots(databases: Databases, shard: int, state: str, epoch: int) -> None:
-    connection = await databases.pools[shard].primary_pool.acquire(1)
+async def set_slots(postgres: PostgresShards, shard: int, state: str, epoch: int) -> None:
+    connection = await asyncpg.connect(**postgres.primaries[shard].dsn())
     await connection.execute(
         "INSERT INTO slots (slot, epoch, state) SELECT generate_series(0, 333), $2, $1 "
         "ON CONFLICT (slot) DO UPDATE SET state = $1, epoch = $2",
         state, epoch,
     )  # fmt: skip
-    databases.pools[shard].primary_pool.release(connection)
+    await connection.close()
 
 
 async def test_an_old_map_is_refreshed_and_the_write_goes_to_the_new_owner(
-    databases: Databases, make_databases, user
+    databases: Databases, postgres, user
 ) -> None:
-    other = await make_databases()
-    await set_slots(other, 2, "owned", 2)
-    await set_slots(other, 1, "moved", 2)
+    await set_slots(postgres, 2, "owned", 2)
+    await set_slots(postgres, 1, "moved", 2)
     assert databases.map.get_shard_for_user(user) == 1
     async with databases.write(user) as transaction:
         assert (transaction.shard_id, transaction.epoch) == (2, 2)
     assert databases.map.get_shard_for_user(user) == 2
 
 
-async def test_a_slot_nobody_owns_is_refused_after_one_refresh(databases: Databases, make_databases, user) -> None:
-    await set_slots(await make_databases(), 1, "moved", 2)
+async def test_a_slot_nobody_owns_is_refused_after_one_refresh(databases: Databases, postgres, user) -> None:
+    await set_slots(postgres, 1, "moved", 2)
     with pytest.raises(WrongEpoch):
         async with databases.write(user):
             pass
 
 
-async def test_a_writer_waits_while_its_slot_is_fenced(databases: Databases, make_databases, user) -> None:
-    other = await make_databases()
-    await set_slots(other, 1, "fenced", 1)
+async def test_a_writer_waits_while_its_slot_is_fenced(databases: Databases, postgres, user) -> None:
+    await set_slots(postgres, 1, "fenced", 1)
 
     async def lift() -> None:
         await asyncio.sleep(0.2)
-        await set_slots(other, 1, "owned", 1)
+        await set_slots(postgres, 1, "owned", 1)
 
     lifting = asyncio.create_task(lift())
     began = time.monotonic()
@@ -212,15 +212,15 @@ async def test_a_writer_waits_while_its_slot_is_fenced(databases: Databases, mak
     await lifting
 
 
-async def test_a_slot_fenced_for_too_long_is_told_as_such(databases: Databases, make_databases, user) -> None:
-    await set_slots(await make_databases(), 1, "fenced", 1)
+async def test_a_slot_fenced_for_too_long_is_told_as_such(databases: Databases, postgres, user) -> None:
+    await set_slots(postgres, 1, "fenced", 1)
     with pytest.raises(SlotFenced):
         async with databases.write(user, timeout=0.2):
             pass
 
 
-async def test_a_write_waits_no_longer_than_its_request_lives(databases: Databases, make_databases, user) -> None:
-    await set_slots(await make_databases(), 1, "fenced", 1)
+async def test_a_write_waits_no_longer_than_its_request_lives(databases: Databases, postgres, user) -> None:
+    await set_slots(postgres, 1, "fenced", 1)
     began = time.monotonic()
     with deadline(0.2), pytest.raises(SlotFenced):
         async with databases.write(user, timeout=30):
@@ -228,10 +228,9 @@ async def test_a_write_waits_no_longer_than_its_request_lives(databases: Databas
     assert time.monotonic() - began < 1
 
 
-async def test_a_fence_waits_for_the_writer_in_flight(databases: Databases, make_databases, user) -> None:
-    other = await make_databases()
+async def test_a_fence_waits_for_the_writer_in_flight(databases: Databases, postgres, user) -> None:
     async with databases.write(user):
-        fencing = asyncio.create_task(set_slots(other, 1, "fenced", 1))
+        fencing = asyncio.create_task(set_slots(postgres, 1, "fenced", 1))
         await asyncio.sleep(0.1)
         assert not fencing.done()
     await asyncio.wait_for(fencing, 5)

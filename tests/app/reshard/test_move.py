@@ -315,10 +315,10 @@ async def test_a_switched_move_cannot_be_aborted(deployment, tmp_path) -> None:
         await move.finish()
 
 
-async def test_a_difference_between_the_copies_stops_the_move_before_its_switch(deployment, writers) -> None:
+async def test_a_difference_between_the_copies_stops_the_move_before_its_switch(deployment, writers, postgres) -> None:
     async def spoil(reached: str) -> None:
         if reached == "end: copy":
-            connection = await asyncpg.connect(**target_dsn(deployment))
+            connection = await asyncpg.connect(**postgres.primaries[TARGET].dsn())
             await connection.execute("SET session_replication_role = replica")  # as nobody but replication can
             await connection.execute("DELETE FROM users WHERE slot = ANY ($1)", SLOTS)
             await connection.close()
@@ -330,17 +330,6 @@ async def test_a_difference_between_the_copies_stops_the_move_before_its_switch(
         await writers.more()
         await move.abort()
     assert await owners(deployment) == {SOURCE: SLOTS, TARGET: []}
-
-
-def target_dsn(deployment: Deployment) -> dict[str, object]:
-    from app.databases.credentials import shard_credentials
-
-    account = shard_credentials(deployment.secrets_directory, TARGET)
-    endpoint = deployment.sharding.shards[TARGET - 1].primary.endpoint
-    return {
-        "host": endpoint.host, "port": endpoint.port, "user": account.username, "password": account.password,
-        "database": deployment.sharding.database, "ssl": False,
-    }  # fmt: skip
 
 
 async def test_a_long_transaction_breaks_the_pause_off_instead_of_stretching_it(deployment, writers, databases) -> None:
@@ -409,8 +398,10 @@ async def test_two_movers_do_not_work_at_once(deployment) -> None:
                 pass
 
 
-async def test_the_hand_over_waits_for_the_last_write_to_arrive(deployment, writers, databases, monkeypatch) -> None:
-    lock = await asyncpg.connect(**target_dsn(deployment))
+async def test_the_hand_over_waits_for_the_last_write_to_arrive(
+    deployment, writers, databases, postgres, monkeypatch
+) -> None:
+    lock = await asyncpg.connect(**postgres.primaries[TARGET].dsn())
     arm = ownership.arm
 
     async def hold_the_stream_up(*arguments) -> None:

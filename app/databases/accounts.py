@@ -1,0 +1,77 @@
+"""Who may do what in a shard: the roles that the app and its operators log in as, made by the master and then used without it.
+
+`hal9_app` reads and writes rows. `hal9_owner` owns the tables: it migrates them and moves slots. Neither has a password, so
+nobody logs in as these two: an account does, which is a member of one of them (`hal9_app_1`). So a password is rotated with two accounts at work:
+the new one is made, then used, and only then may the old one no longer log in (docs/runbooks/credentials.md).
+"""
+
+from __future__ import annotations
+
+import asyncpg
+
+from app.databases.credentials import Administration, Role
+from app.databases.scram import verifier
+
+APP: Role = "hal9_app"
+OWNER: Role = "hal9_owner"
+
+_EXISTS = "SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = $1)"
+_MONITOR = "pg_monitor"
+"""Both ask how far replicas are behind, which PostgreSQL tells its members alone."""
+_OF_OWNER = ("pg_signal_backend", "pg_create_subscription", "rds_replication")
+"""What a move of slots needs besides the tables, where the server has it: to end a stream's sender, to subscribe (from
+PostgreSQL 16 on), and on RDS to replicate, which is an attribute of the role elsewhere."""
+_LEFT = """
+SELECT r.rolname FROM pg_auth_members m
+JOIN pg_roles r ON r.oid = m.member JOIN pg_roles g ON g.oid = m.roleid
+WHERE g.rolname = ANY ($1) AND r.rolcanlogin AND r.rolname <> ALL ($2) AND r.rolname ~ '_[0-9]+$' ORDER BY 1"""
+"""Accounts that are not wanted any more. The master is a member too: PostgreSQL makes who creates a role one."""
+
+
+async def make(master: asyncpg.Connection, wanted: Administration, database: str) -> list[str]:
+    """Give the shard the accounts of `wanted` with their passwords, and let no other log in; what was done, in words.
+
+    As the master, and as often as one likes. `database` is where the app's tables are or will be. No password is in any
+    statement, so none reaches the server's log.
+    """
+    done: list[str] = []
+    async with master.transaction():
+        await _groups(master, database)
+        for account in wanted.accounts:
+            known = await master.fetchval(_EXISTS, account.username)
+            verb = "ALTER" if known else "CREATE"
+            await master.execute(f"{verb} ROLE {account.username} LOGIN PASSWORD '{verifier(account.password)}'")
+            await master.execute(f"GRANT {account.role} TO {account.username}")
+            if account.role == OWNER:  # what it makes belongs to the role, so that the next account may change it
+                await master.execute(f"ALTER ROLE {account.username} SET role = '{OWNER}'")
+            if not known:
+                done.append(f"made {account.username}")
+        for name in await _no_longer(master, [account.username for account in wanted.accounts]):
+            await master.execute(f"ALTER ROLE {name} NOLOGIN PASSWORD NULL")
+            done.append(f"{name} may no longer log in")
+    return done
+
+
+async def _no_longer(master: asyncpg.Connection, names: list[str]) -> list[str]:
+    return [row["rolname"] for row in await master.fetch(_LEFT, [APP, OWNER], names)]
+
+
+async def _groups(master: asyncpg.Connection, database: str) -> None:
+    """The two roles, and what each may do besides what a migration grants on its tables."""
+    on_rds = await master.fetchval(_EXISTS, "rds_replication")
+    replicates = "" if on_rds else "REPLICATION"
+    # LOGIN, as a subscription's worker connects as its owner: from within, without a password.
+    for name, attributes in ((APP, "NOLOGIN"), (OWNER, f"LOGIN CREATEROLE {replicates}")):
+        if not await master.fetchval(_EXISTS, name):
+            await master.execute(f"CREATE ROLE {name} {attributes}")
+        await master.execute(f"GRANT {_MONITOR} TO {name}")
+    for granted in _OF_OWNER:
+        if await master.fetchval(_EXISTS, granted):
+            # A move gives its stream's account the right to replicate on.
+            on = " WITH ADMIN OPTION" if granted == "rds_replication" else ""
+            await master.execute(f"GRANT {granted} TO {OWNER}{on}")
+    await master.execute(f"REVOKE ALL ON DATABASE {database} FROM PUBLIC")
+    await master.execute(f"GRANT CONNECT ON DATABASE {database} TO {APP}")
+    await master.execute(f"GRANT CONNECT, CREATE ON DATABASE {database} TO {OWNER} WITH GRANT OPTION")
+    await master.execute(f"GRANT USAGE ON SCHEMA public TO {APP}")
+    await master.execute(f"GRANT USAGE, CREATE ON SCHEMA public TO {OWNER} WITH GRANT OPTION")
