@@ -17,12 +17,14 @@ from pathlib import Path
 
 from plan import Plan, PlanError, files, run
 from plan.program import REPOSITORY
-from plan.project import own_name, read_project
+from plan.project import own_name, read_project, stack_file
 from policies import configuration
 from policies.exceptions import exceptions_of
 from policies.judge import Judgement, judge
+from policies.junit import junit
 from policies.registry import POLICIES
-from policies.report import WIDTH, junit, report
+from policies.report import WIDTH, report
+from policies.sarif import sarif
 from policies.stack import Stack
 
 
@@ -36,8 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         begun = time.perf_counter()
         config = read_project(REPOSITORY, options.stack, options.config).config
         judgement = judge_plan(plan, config, configured, options.today)
-        if options.junit:
-            files.write(options.junit, junit(judgement))
+        written = {options.junit: junit(judgement)} if options.junit else {}
+        if options.sarif:
+            written[options.sarif] = sarif(judgement, options.config or stack_file(REPOSITORY, own_name(options.stack)))
+        for path, text in written.items():
+            files.write(path, text)
     except (PlanError, configuration.ConfigurationError) as error:
         print(error, file=sys.stderr)
         return 1
@@ -49,9 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(error, file=sys.stderr)
         return 1
-    if options.junit and files.is_standard_output(options.junit):
+    if any(files.is_standard_output(path) for path in written):
         return int(judgement.stopped)
-    print(report(judgement, console.columns(WIDTH)))
+    print(report(judgement, console.columns(WIDTH), verbose=options.verbose))
     print(f"planned in {plan.seconds:.1f} s, judged in {time.perf_counter() - begun:.1f} s")
     return int(judgement.stopped)
 
@@ -76,6 +81,13 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="write the result as JUnit XML, to standard output (-) in place of the table",
     )
+    parser.add_argument(
+        "--sarif",
+        type=Path,
+        metavar="FILE",
+        help="write the result as SARIF 2.1.0 for code scanning, to standard output (-) in place of the table",
+    )
+    parser.add_argument("-v", "--verbose", action="store_true", help="every policy with its reason, and every setting")
     parser.add_argument(
         "--today",
         type=date.fromisoformat,

@@ -14,8 +14,10 @@ HEAD = """# The policies
 
 Written by `make policies-doc` from the rules' own docstrings; a test fails where it is out of date. Nobody edits it.
 
-`make policy STACK=prod` judges the embedded plan: a table by policy on the terminal, `out/policy-prod.xml` (JUnit) for CI,
-and an exit status that is not 0 on a mandatory violation. The same rules are a CrossGuard pack for the real engine:
+`make policy STACK=prod` judges the embedded plan: what failed first, with why and by whose word, then a row for each area;
+where nothing failed, three lines (`V=1` tells every policy). `out/policy-prod.xml` is JUnit for CI, `out/policy-prod.sarif`
+SARIF 2.1.0 for code scanning, and the exit status is not 0 on a mandatory violation. The same rules are a CrossGuard pack
+for the real engine:
 
     pulumi preview --policy-pack policies --policy-pack-config policies/config.prod.json
 
@@ -33,7 +35,8 @@ What checkov finds beside them, check by check, is in [checkov.md](checkov.md).
 
 ## Levels and thresholds
 
-`policies/config.<stack>.json` is CrossGuard's own format, and `make policy` prints whatever in it is not a default:
+`policies/config.<stack>.json` is CrossGuard's own format, and `make policy` names whatever in it is not a default
+(`V=1`: with both values). A stack without its file is refused:
 
     {"three-azs-nat-per-az": {"enforcementLevel": "advisory", "natPerZone": false}, "stateful-protected": "disabled"}
 

@@ -1,66 +1,119 @@
-"""A judgement for people, as a table by policy, and for CI, as JUnit XML."""
+"""A judgement for people: what failed first, with why and by whose word; three lines where nothing did."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator
-from xml.etree import ElementTree
 
+from policies.document import AREAS
 from policies.judge import Judgement, Verdict
 from policies.policy import Level
 
 WIDTH = 120
+_CELLS = ("passed", "violated", "excused", "at deployment")
 
 
-def report(judgement: Judgement, columns: int = WIDTH) -> str:
-    """The whole text, lines of at most `columns` but for single words that are longer."""
-    return "\n".join(line for long in _lines(judgement, columns) for line in _wrapped(long, columns))
+def report(judgement: Judgement, columns: int = WIDTH, *, verbose: bool = False) -> str:
+    """The whole text, lines of at most `columns` but for single words that are longer.
+
+    What stops the deployment comes first, then advice, then a row for each area. Where nothing is wrong there is the
+    verdict, and what is set for the stack. `verbose` adds every policy with why it is there, and every setting.
+    """
+    lines = [*_failed(judgement), *_exceptions(judgement)]
+    if verbose:
+        lines += [*_policies(judgement), *_settings(judgement)]
+    elif lines:
+        lines += _areas(judgement, columns)
+    if lines:
+        lines.append("")
+    lines.append(_summary(judgement))
+    if not verbose and (changed := [v.policy.name for v in judgement.verdicts if v.configured.changes]):
+        lines.append(f"Set for {judgement.stack}, other than the defaults (-v: how): {', '.join(changed)}")
+    return "\n".join(line for long in lines for line in _wrapped(long, columns))
 
 
-def _lines(judgement: Judgement, columns: int) -> list[str]:
-    """The text's lines, however long they are."""
-    verdicts = judgement.verdicts
-    width = max(len(verdict.policy.name) for verdict in verdicts)
-    head = f"  {'policy':<{width}}  level      passed  violated  excused  at deployment"
-    lines = [head, *(_row(verdict, width) for verdict in verdicts)]
-    if len(head) > columns:
-        lines = [_counts(verdict) for verdict in verdicts]
-    if changed := [(v.policy.name, change) for v in verdicts for change in v.configured.changes]:
-        lines += ["", f"Set for {judgement.stack}, other than the defaults", *(f"  {n}: {c}" for n, c in changed)]
-    for verdict in verdicts:
-        if verdict.violations:
-            lines += ["", f"{verdict.policy.name} ({verdict.level}): {verdict.policy.prevents}"]
-            lines += [f"  {message}" for message in verdict.messages]
-    if excused := [(v.policy.name, found, e) for v in verdicts for found, e in v.excused]:
-        lines += ["", "Excused"]
+def _failed(judgement: Judgement) -> Iterator[str]:
+    """What is violated, under its area: what stops the deployment before advice."""
+    for level in (Level.MANDATORY, Level.ADVISORY):
+        failed = [v for v in judgement.verdicts if v.level is level and v.violations]
+        for area, title in AREAS.items():
+            found = [verdict for verdict in failed if verdict.policy.area == area]
+            if found:
+                yield title
+            for verdict in found:
+                yield f"  {verdict.policy.name} ({verdict.level}): {verdict.policy.prevents}"
+                yield f"    reference: {verdict.policy.reference}"
+                yield from (f"    {message}" for message in verdict.messages)
+    if judgement.mistakes:
+        yield "Exceptions that do not hold"
+        yield from (f"  {mistake}" for mistake in judgement.mistakes)
+
+
+def _exceptions(judgement: Judgement) -> Iterator[str]:
+    """What is excused, and what need not be."""
+    if excused := [(v.policy.name, found, e) for v in judgement.verdicts for found, e in v.excused]:
+        yield "Excused"
         for name, violation, exception in excused:
             subject = violation.resource.name if violation.resource else "the stack"
-            lines.append(f"  {name}: {subject}: {violation.found}; until {exception.until}: {exception.reason}")
-    if judgement.mistakes:
-        lines += ["", "Exceptions that do not hold", *(f"  {mistake}" for mistake in judgement.mistakes)]
+            yield f"  {name}: {subject}: {violation.found}; until {exception.until}: {exception.reason}"
     if judgement.unused:
-        lines += ["", "Exceptions that nothing needs any more; take them out"]
-        lines += [f"  {e.policy}: {e.resource}" for e in judgement.unused]
-    return [*lines, "", _summary(judgement)]
+        yield "Exceptions that nothing needs any more; take them out"
+        yield from (f"  {e.policy}: {e.resource}" for e in judgement.unused)
 
 
-def _row(verdict: Verdict, width: int) -> str:
-    counts = [verdict.passed, len(verdict.violations), len(verdict.excused), len(verdict.later)]
-    shown = ["-"] * 4 if verdict.level is Level.DISABLED else [str(count or "-") for count in counts]
-    cells = f"{shown[0]:>6}  {shown[1]:>8}  {shown[2]:>7}  {shown[3]:>13}"
-    return f"  {verdict.policy.name:<{width}}  {verdict.level:<9}  {cells}"
+def _areas(judgement: Judgement, columns: int) -> Iterator[str]:
+    """A row for each area, those with violations first."""
+    rows = []
+    for area, title in AREAS.items():
+        verdicts = [v for v in judgement.verdicts if v.policy.area == area and v.level is not Level.DISABLED]
+        counts = (
+            sum(not v.violations for v in verdicts),
+            sum(bool(v.violations) for v in verdicts),
+            sum(len(v.excused) for v in verdicts),
+            sum(bool(v.later) for v in verdicts),
+        )
+        rows.append((title, counts))
+    rows.sort(key=lambda row: not row[1][1])
+    width = max(len(title) for title, _ in rows)
+    head = f"  {'area: policies':<{width}}  passed  violated  excused  at deployment"
+    yield ""
+    if len(head) > columns:
+        yield from (f"  {title}: {_told(counts)}" for title, counts in rows)
+        return
+    yield head
+    for title, counts in rows:
+        shown = [str(count or "-") for count in counts]
+        yield f"  {title:<{width}}  {shown[0]:>6}  {shown[1]:>8}  {shown[2]:>7}  {shown[3]:>13}"
+
+
+def _policies(judgement: Judgement) -> Iterator[str]:
+    """Every policy under its area: what it saw, why it is there, and by whose word."""
+    for area, title in AREAS.items():
+        yield ""
+        yield title
+        for verdict in (v for v in judgement.verdicts if v.policy.area == area):
+            yield f"  {verdict.policy.name}: {_counts(verdict)}"
+            yield f"    {verdict.policy.prevents} ({verdict.policy.reference})"
+
+
+def _settings(judgement: Judgement) -> Iterator[str]:
+    """What the stack's file sets otherwise than the policies do."""
+    if changed := [(v.policy.name, change) for v in judgement.verdicts for change in v.configured.changes]:
+        yield ""
+        yield f"Set for {judgement.stack}, other than the defaults"
+        yield from (f"  {name}: {change}" for name, change in changed)
 
 
 def _counts(verdict: Verdict) -> str:
-    """A row for a terminal that the table does not fit: the counts that are not nought, by name."""
+    """A policy's level and its counts of resources that are not nought, by name."""
     if verdict.level is Level.DISABLED:
-        return f"  {verdict.policy.name}: {verdict.level}"
-    counts = {
-        "passed": verdict.passed, "violated": len(verdict.violations), "excused": len(verdict.excused),
-        "at deployment": len(verdict.later),
-    }  # fmt: skip
-    told = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    return f"  {verdict.policy.name}: {verdict.level}{', ' if told else ''}{told}"
+        return str(verdict.level)
+    told = _told((verdict.passed, len(verdict.violations), len(verdict.excused), len(verdict.later)))
+    return f"{verdict.level}{', ' if told else ''}{told}"
+
+
+def _told(counts: tuple[int, ...]) -> str:
+    return ", ".join(f"{count} {name}" for count, name in zip(counts, _CELLS, strict=True) if count)
 
 
 def _wrapped(line: str, columns: int) -> list[str]:
@@ -78,43 +131,9 @@ def _summary(judgement: Judgement) -> str:
     asked = [v for v in judgement.verdicts if v.level is not Level.DISABLED]
     counts = {level: sum(len(v.violations) for v in asked if v.level is level) for level in Level}
     verdict = "must not be deployed" if judgement.stopped else "may be deployed"
+    later = sum(len(v.later) for v in asked)
     return (
         f"{judgement.stack} {verdict}: {len(asked)} policies, {counts[Level.MANDATORY]} mandatory and "
         f"{counts[Level.ADVISORY]} advisory violations, {sum(len(v.excused) for v in asked)} excused"
+        + (f", {later} findings left to the deployment" if later else "")
     )
-
-
-def junit(judgement: Judgement) -> str:
-    """JUnit XML: a suite for each area, a case for each policy; a mandatory violation is a failure, an advisory one output."""
-    root = ElementTree.Element("testsuites", name=f"policies {judgement.stack}")
-    areas = dict.fromkeys(verdict.policy.area for verdict in judgement.verdicts)
-    for area in areas:
-        cases = [verdict for verdict in judgement.verdicts if verdict.policy.area == area]
-        suite = ElementTree.SubElement(root, "testsuite", name=area, tests=str(len(cases)))
-        suite.set("failures", str(sum(_fails(verdict) for verdict in cases)))
-        suite.set("skipped", str(sum(verdict.level is Level.DISABLED for verdict in cases)))
-        for verdict in cases:
-            case = ElementTree.SubElement(suite, "testcase", classname=f"policies.{area}", name=verdict.policy.name)
-            for kind, text in _outcome(verdict):
-                outcome = ElementTree.SubElement(case, kind)
-                outcome.text = "\n".join(text)
-                if kind != "system-out":
-                    outcome.set("message", text[0])
-    if judgement.mistakes:
-        suite = ElementTree.SubElement(root, "testsuite", name="exceptions", tests="1", failures="1")
-        case = ElementTree.SubElement(suite, "testcase", classname="policies", name="exceptions")
-        failure = ElementTree.SubElement(case, "failure", message=judgement.mistakes[0])
-        failure.text = "\n".join(judgement.mistakes)
-    ElementTree.indent(root)
-    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
-
-
-def _fails(verdict: Verdict) -> bool:
-    return bool(verdict.violations) and verdict.level is Level.MANDATORY
-
-
-def _outcome(verdict: Verdict) -> Iterator[tuple[str, list[str]]]:
-    if verdict.level is Level.DISABLED:
-        yield "skipped", ["; ".join(verdict.configured.changes)]
-    elif verdict.violations:
-        yield ("failure" if _fails(verdict) else "system-out"), verdict.messages

@@ -58,7 +58,11 @@ def test_dev_relaxes_nothing_that_it_does_not_need(
 
 
 def test_what_a_stack_relaxes_is_in_its_report(stack_of: StackOf, judged: Judge) -> None:
-    lines = report(judged(stack_of("dev"), settings="dev")).splitlines()
+    judgement = judged(stack_of("dev"), settings="dev")
+    brief = " ".join(report(judgement).split())
+    assert "Set for dev, other than the defaults" in brief
+    assert all(name in brief for name in DEV)
+    lines = report(judgement, verbose=True).splitlines()
     assert "  rds-retention-explicit: days 1 (default 7)" in lines
     assert "  stateful-protected: disabled (default mandatory)" in lines
 
