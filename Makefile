@@ -25,8 +25,8 @@ preview: .venv/program  ## what `pulumi up` would build for STACK=dev|prod; no c
 diff: .venv/program  ## what a change of STACK does to BASE=revision|file|record.json; ACCEPT="prod/path: reason" lets one edit through
 	@.venv/bin/python -m diff --stack $(STACK) --base "$(or $(BASE),HEAD)" $(if $(ACCEPT),--accept "$(ACCEPT)") $(if $(MARKDOWN),--markdown $(MARKDOWN)) $(if $(JSON),--json $(JSON))
 
-policy: .venv/program  ## every policy asked of STACK's plan, V=1 tells all; out/policy-STACK.xml (JUnit) and .sarif
-	@.venv/bin/python -m policies.cli --stack $(STACK) --junit out/policy-$(STACK).xml --sarif out/policy-$(STACK).sarif $(if $(V),-v)
+policy: .venv/program  ## every policy asked of STACK's plan (DEPLOY=1: no example left; V=1: all told); out/policy-STACK.xml and .sarif
+	@.venv/bin/python -m policies.cli --stack $(STACK) --junit out/policy-$(STACK).xml --sarif out/policy-$(STACK).sarif $(if $(V),-v) $(if $(DEPLOY),--deploy)
 
 preflight: .venv/program $(if $(LIVE),.venv/dev)  ## STACK's plan against what only AWS knows; LIVE=1 asks AWS too, by reading alone
 	@.venv/bin/python -m preflight --stack $(STACK) $(if $(LIVE),--live)

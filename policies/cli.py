@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         plan = run(options.stack, stack_file=options.config)
         begun = time.perf_counter()
         config = read_project(REPOSITORY, options.stack, options.config).config
-        judgement = judge_plan(plan, config, configured, options.today)
+        judgement = judge_plan(plan, config, configured, options.today, options.deploy)
         written = {options.junit: junit(judgement)} if options.junit else {}
         if options.sarif:
             written[options.sarif] = sarif(judgement, options.config or stack_file(REPOSITORY, own_name(options.stack)))
@@ -62,10 +62,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def judge_plan(
-    plan: Plan, config: Mapping[str, str], configured: Mapping[str, configuration.Configured], today: date
+    plan: Plan,
+    config: Mapping[str, str],
+    configured: Mapping[str, configuration.Configured],
+    today: date,
+    deploying: bool,
 ) -> Judgement:
-    """What every policy says of a plan. `config` is the stack's flat configuration."""
-    return judge(plan.stack, Stack(plan.resources, config), configured, exceptions_of(config), today)
+    """What every policy says of a plan, `deploying` of one that is about to be. `config` is the flat configuration."""
+    return judge(
+        plan.stack, Stack(plan.resources, config), configured, exceptions_of(config), today, deploying=deploying
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -86,6 +92,9 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
         help="write the result as SARIF 2.1.0 for code scanning, to standard output (-) in place of the table",
+    )
+    parser.add_argument(
+        "--deploy", action="store_true", help="the plan is about to be deployed: no example may be left"
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="every policy with its reason, and every setting")
     parser.add_argument(

@@ -54,6 +54,11 @@ runs when a region is lost carries both targets at once. Measured is the app's p
 topology/capacity.py is this arithmetic; a test fails where the file has another number, as after a new measurement or
 another CPU request. The autoscaler's users a pod are a target, not the limit.
 
+## Before it is deployed
+
+The shipped stack files have an account and digests that are nobody's, and plan and pass as they are. `make policy` says what
+to replace first; with `DEPLOY=1`, and in the real engine always, `examples-replaced` refuses them.
+
 ## Exceptions
 
 An entry in the stack file excuses one resource from one policy until a day, that day included, at most 180 days ahead:
@@ -83,6 +88,7 @@ AREAS = {
     "principals": "Whose rights they are",
     "charts": "What charts bring",
     "must_exist": "What must be there",
+    "examples": "What was shipped as an example",
     "known": "What no policy has looked at",
 }
 

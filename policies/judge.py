@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from plan.record import Resource
@@ -26,6 +26,8 @@ class Verdict:
     violations: tuple[tuple[Violation, str], ...] = ()
     excused: tuple[tuple[Violation, PolicyException], ...] = ()
     later: tuple[Later, ...] = ()
+    left: tuple[tuple[Violation, str], ...] = ()
+    """What stops a deployment, in a plan that nobody is about to deploy."""
 
     @property
     def policy(self) -> Policy:
@@ -86,9 +88,14 @@ def judge(
     configured: Mapping[str, Configured],
     exceptions: tuple[PolicyException, ...],
     today: date,
+    *,
+    deploying: bool = False,
 ) -> Judgement:
-    """What every policy that is not disabled says of a stack."""
-    verdicts = tuple(_verdict(stack, one, exceptions, today) for one in configured.values())
+    """What every policy that is not disabled says of a stack; `deploying`: of one that is about to be deployed."""
+    asked = [_verdict(stack, one, exceptions, today) for one in configured.values()]
+    verdicts = tuple(
+        verdict if deploying or not verdict.policy.at_deployment else _put_off(verdict) for verdict in asked
+    )
     policies = {policy: one.policy for policy, one in configured.items()}
     used = {id(exception) for verdict in verdicts for _, exception in verdict.excused}
     current = [e for e in exceptions if today <= e.until]
@@ -98,6 +105,10 @@ def judge(
         tuple(excuses.mistakes(stack, exceptions, today, policies, LONGEST_EXCEPTION_DAYS)),
         tuple(e for e in current if id(e) not in used),
     )
+
+
+def _put_off(verdict: Verdict) -> Verdict:
+    return replace(verdict, violations=(), left=verdict.violations)
 
 
 def _verdict(stack: Stack, configured: Configured, exceptions: tuple[PolicyException, ...], today: date) -> Verdict:

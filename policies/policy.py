@@ -15,7 +15,7 @@ import fnmatch
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from plan.record import Resource
@@ -100,6 +100,8 @@ class Policy:
     prevents: str
     reference: str
     fix: str
+    at_deployment: bool = False
+    """What it finds in a plan that nobody is about to deploy is told, and stops nothing."""
 
     @property
     def area(self) -> str:
@@ -140,10 +142,11 @@ def resource_policy(
 
 
 def stack_policy(
-    *types: str, level: Level = Level.MANDATORY, **settings: Setting
+    *types: str, level: Level = Level.MANDATORY, at_deployment: bool = False, **settings: Setting
 ) -> Callable[[Callable[..., Iterator[Finding]]], Policy]:
     """Makes a rule over the whole stack, about resources of these types, a policy."""
-    return _maker(types, True, level, settings)
+    make = _maker(types, True, level, settings)
+    return lambda rule: replace(make(rule), at_deployment=at_deployment)
 
 
 _DOCSTRING = re.compile(r"(?P<prevents>.+)\s\((?P<reference>[^()]*(?:\([^()]*\)[^()]*)*)\)\n\nFix: (?P<fix>.+)", re.S)
@@ -160,6 +163,8 @@ def _maker(
             )
         text = {name: " ".join(value.split()).rstrip(".") for name, value in told.groupdict().items()}
         name = rule.__name__.replace("_", "-")
-        return Policy(name, rule, types, of_stack, level, settings, **{**text, "prevents": f"{text['prevents']}."})
+        return Policy(
+            name, rule, types, of_stack, level, settings, f"{text['prevents']}.", text["reference"], text["fix"]
+        )
 
     return make

@@ -10,6 +10,7 @@ from policies.rules import (
     data,
     edge,
     encryption,
+    examples,
     iam,
     known,
     mesh,
@@ -34,6 +35,7 @@ POLICIES: dict[str, Policy] = {
         charts,
         mesh,
         must_exist,
+        examples,
         known,
     )
     for policy in module.POLICIES

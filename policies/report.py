@@ -27,6 +27,7 @@ def report(judgement: Judgement, columns: int = WIDTH, *, verbose: bool = False)
     if lines:
         lines.append("")
     lines.append(_summary(judgement))
+    lines += _left(judgement, verbose)
     if not verbose and (changed := [v.policy.name for v in judgement.verdicts if v.configured.changes]):
         lines.append(f"Set for {judgement.stack}, other than the defaults (-v: how): {', '.join(changed)}")
     return "\n".join(line for long in lines for line in _wrapped(long, columns))
@@ -127,13 +128,30 @@ def _wrapped(line: str, columns: int) -> list[str]:
     )  # fmt: skip
 
 
+def _left(judgement: Judgement, verbose: bool) -> Iterator[str]:
+    """What must be replaced before a deployment: its keys, or the whole messages."""
+    messages = [message for verdict in judgement.verdicts for _, message in verdict.left]
+    if not messages:
+        return
+    keys = ", ".join(
+        violation.found.split(" is ")[0] for verdict in judgement.verdicts for violation, _ in verdict.left
+    )
+    yield f"Not to be deployed yet: examples are left, and `pulumi up` with the policies (here DEPLOY=1) refuses them: {keys}"
+    if verbose:
+        yield from (f"  {message}" for message in messages)
+
+
 def _summary(judgement: Judgement) -> str:
     asked = [v for v in judgement.verdicts if v.level is not Level.DISABLED]
     counts = {level: sum(len(v.violations) for v in asked if v.level is level) for level in Level}
-    verdict = "must not be deployed" if judgement.stopped else "may be deployed"
+    left = any(v.left for v in asked)
+    verdict = "must not be deployed" if judgement.stopped else "passes" if left else "may be deployed"
     later = sum(len(v.later) for v in asked)
+    waiting = f", {later} answers left to `pulumi up`" if later else ""
+    if not judgement.stopped and not any(counts.values()) and not any(v.excused for v in asked):
+        return f"{judgement.stack} {verdict}: {len(asked)} policies pass{waiting}"
     return (
         f"{judgement.stack} {verdict}: {len(asked)} policies, {counts[Level.MANDATORY]} mandatory and "
         f"{counts[Level.ADVISORY]} advisory violations, {sum(len(v.excused) for v in asked)} excused"
-        + (f", {later} findings left to the deployment" if later else "")
+        f"{waiting}"
     )

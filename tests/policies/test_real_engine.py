@@ -25,6 +25,7 @@ from tests.policies.edits import edited, put
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(600), pytest.mark.xdist_group("engine")]
 __all__ = ["cli", "engine_on", "providers"]  # fixtures of the engine's own folder
 
+ACCOUNT = "814702239655"
 PUBLIC = "rds-private-encrypted-protected"
 
 
@@ -50,6 +51,13 @@ def _project(directory: Path) -> Path:
     """A copy of this project, with the environment that its `PulumiPolicy.yaml` names."""
     project = copy_of_repository(directory)
     (project / ".venv").symlink_to(sys.prefix)
+    for file in project.glob("Pulumi.*.yaml"):
+        own = (
+            file.read_text("utf-8")
+            .replace("123456789012", ACCOUNT)
+            .replace("sha256:" + 64 * "0", f"sha256:{8 * '0123abcd'}")
+        )
+        file.write_text(own, "utf-8")
     return project
 
 
@@ -81,3 +89,11 @@ def test_a_public_database_is_stopped_with_the_words_of_make_policy(
     assert PUBLIC in told
     assert " ".join(said[0].split()) in told
     assert "hunter2" not in told
+
+
+def test_a_stack_with_what_it_was_shipped_with_is_stopped(engine_on: EngineOn, tmp_path: Path) -> None:
+    project = _project(tmp_path)
+    file = project / "Pulumi.dev.yaml"
+    file.write_text(file.read_text("utf-8").replace(ACCOUNT, "123456789012"), "utf-8")
+    with pytest.raises(automation.CommandError, match="examples-replaced"):
+        _preview(engine_on(project, "dev", language_host=False))
