@@ -47,7 +47,7 @@ map: .venv/dev  ## docs/architecture.md's map, drawn from the tree and docs/arch
 init: .venv/program  ## a new stack's file: INIT="--stack staging --account ... --regions us-west-2", or questions
 	@.venv/bin/python -m topology.new $(INIT)
 
-policies-doc: .venv/program  ## writes docs/policies.md from the policies, and the stack file's schema from the model
+policies-doc: .venv/program  ## writes docs/policies.md, docs/weakest.md and the stack file's schema from the code
 	@.venv/bin/python -m policies.document
 	@.venv/bin/python -m topology.schema
 

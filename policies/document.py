@@ -88,6 +88,7 @@ AREAS = {
     "principals": "Whose rights they are",
     "charts": "What charts bring",
     "must_exist": "What must be there",
+    "fields": "What single fields must be",
     "examples": "What was shipped as an example",
     "known": "What no policy has looked at",
 }
@@ -125,11 +126,18 @@ def _shown(setting: Setting) -> str:
 
 
 def main() -> int:
-    """Writes the document."""
-    from plan import files
+    """Writes the documents, and the arguments that the program sets."""
+    from plan import files, run
     from plan.program import REPOSITORY
+    from plan.project import read_project
+    from policies import caught
+    from policies.rules.fields import ARGUMENTS
+    from policies.stack import Stack
 
     files.write(REPOSITORY / "docs" / "policies.md", document())
+    stacks = {name: Stack(run(name).resources, read_project(REPOSITORY, name).config) for name in ("dev", "prod")}
+    files.write(ARGUMENTS, caught.arguments(stacks.values()))
+    files.write(REPOSITORY / "docs" / "weakest.md", caught.document(caught.outcomes(stacks["prod"])))
     return 0
 
 

@@ -11,6 +11,7 @@ from policies.rules import (
     edge,
     encryption,
     examples,
+    fields,
     iam,
     known,
     mesh,
@@ -35,6 +36,7 @@ POLICIES: dict[str, Policy] = {
         charts,
         mesh,
         must_exist,
+        fields,
         examples,
         known,
     )

@@ -40,6 +40,7 @@ _SECRET_KEY = re.compile(r"(password|passwd|token|api_?key|private_?key|credenti
 _SECRET_ARGUMENT = re.compile(
     r"-{0,2}[\w.-]*(password|passwd|token|api[_-]?key|private[_-]?key|credential|secret)[\w.-]*[= ]\S+", re.I
 )
+_IMAGES = frozenset(("repository", "registry", "hub", "image"))
 _SECRET_VALUE = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|://[^/\s:@]+:[^/\s:@]+@")
 
 
@@ -55,6 +56,8 @@ def charts_harmless(release: Resource, repositories: tuple[str, ...]) -> Iterato
     repository = at(release, "repositoryOpts.repo")
     if is_unknown(repository) or str(repository).rstrip("/") not in repositories:
         yield Violation(release, f"repositoryOpts.repo is {shown(repository)}", "one of the known projects")
+    if not re.fullmatch(r"[a-z0-9-]+", str(at(release, "chart"))):
+        yield Violation(release, f"chart is {shown(at(release, 'chart'))}", "a chart's name in the repository")
     for name in ("valueYamlFiles", "postrender", "devel"):
         if at(release, name):
             yield Violation(release, f"{name} is {shown(at(release, name))}", f"values written out, no {name}")
@@ -68,8 +71,17 @@ def charts_harmless(release: Resource, repositories: tuple[str, ...]) -> Iterato
             yield Violation(release, f"{path} is {value}", "ClusterIP behind the region's own load balancers")
         elif low == "add" and "capabilities" in path and value:
             yield Violation(release, f"{path} is {shown(value)}", "no capability")
-        elif isinstance(value, str) and not is_unknown(value) and _is_secret(key, value):
+        elif low in _IMAGES and isinstance(value, str) and value:
+            yield Violation(release, f"{path} is {shown(value)}", "the image that the chart's version names")
+        elif _holds_secret(key, value):
             yield Violation(release, f"{path} holds a secret", "a file from Secrets Manager, or an existing Secret")
+
+
+def _holds_secret(key: str, value: Any) -> bool:
+    """Whether a value is a secret in clear by its key, or a variable of the environment by its name."""
+    if isinstance(value, Mapping):
+        key, value = str(value.get("name")), value.get("value")
+    return isinstance(value, str) and not is_unknown(value) and _is_secret(key, value)
 
 
 def _is_secret(key: str, value: str) -> bool:

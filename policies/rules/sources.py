@@ -71,6 +71,10 @@ def ingress_from_named_sources(stack: Stack) -> Iterator[Finding]:
                 rule, f"its source is the list {shown(prefixes)}", "CloudFront's, at a public load balancer alone"
             )
         reference = at(rule, "referencedSecurityGroupId")
+        if at(rule, "ipProtocol") == "-1" and groups != stack.sources(rule, "referencedSecurityGroupId"):
+            yield Violation(
+                rule, "takes every protocol", "the protocol and ports that are used, but for a group's own members"
+            )
         own = stack.sources(rule, "referencedSecurityGroupId", tokens.SECURITY_GROUP)
         if reference is not None and (not own or "/" in str(reference)):  # account/group is another account's
             yield Violation(rule, "its source is a group of somebody else's", "a group of this stack")

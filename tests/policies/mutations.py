@@ -25,6 +25,7 @@ ENFORCE = "pod-security.kubernetes.io/enforce"
 WILD = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "s3:*", "Resource": "*"}]})
 ADMITS_ALL = {"rules": [{"from": [{"source": {"principals": ["cluster.local/ns/hal9/sa/hal9-server"]}}]}]}
 NOTHING: frozenset[str] = frozenset()
+_SOURCES = frozenset({"ingress-from-named-sources"})
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,8 @@ MUTATIONS = (
         ("us-west",),
         ("cidrBlock",),
         "10.1.0.0/16",
-        also=frozenset({"peering-mesh-complete"}),
-        why="the routes of the other regions name a VPC's block, so no block changes without them",
+        also=frozenset({"peering-mesh-complete", "data-routes-stay-inside", "ingress-from-named-sources"}),
+        why="routes and groups of the other regions name a VPC's block, so no block changes without them",
     ),
     Mutation(
         "peering-mesh-complete",
@@ -59,6 +60,8 @@ MUTATIONS = (
         ("us-west-data-to-eu-central",),
         ("destinationCidrBlock",),
         "10.9.0.0/16",
+        also=frozenset({"data-routes-stay-inside"}),
+        why="the route is the data tier's: it leads to no VPC of the stack",
     ),
     Mutation(
         "three-azs-nat-per-az",
@@ -80,6 +83,8 @@ MUTATIONS = (
         ("us-west-database-to-ap-south-1a-data",),
         ("fromPort",),
         5433,
+        also=frozenset({"datastores-closed"}),
+        why="a way out that is no database's port is a data store's way out",
     ),
     Mutation(
         "datastore-sg-source-restricted",
@@ -87,6 +92,9 @@ MUTATIONS = (
         ("us-west-database-from-eu-central-1a",),
         ("cidrIpv4",),
         "10.0.0.0/8",
+        also=_SOURCES,
+        why="10/8 is wider than the stack's VPCs",
+        absent=frozenset({"datastore-sg-source-restricted"}),
     ),
     Mutation(
         "no-world-ingress-except-80-443",
@@ -94,7 +102,9 @@ MUTATIONS = (
         ("us-west-public-at-pods-8443",),
         ("cidrIpv4",),
         "0.0.0.0/0",
-        unknown=NOTHING,  # judged at the deployment
+        also=_SOURCES,
+        why="the world is no block of the stack's VPCs",
+        unknown=_SOURCES,  # the world is judged at the deployment
         absent=NOTHING,
     ),
     Mutation(
@@ -201,7 +211,16 @@ MUTATIONS = (
         ("latencyRoutingPolicies", 0, "region"),
         "us-east-1",
     ),
-    Mutation("origin-only-through-edge", tokens.INGRESS, ("us-west-public-https",), ("prefixListId",), "pl-00000000"),
+    Mutation(
+        "origin-only-through-edge",
+        tokens.INGRESS,
+        ("us-west-public-https",),
+        ("prefixListId",),
+        "pl-00000000",
+        also=_SOURCES,
+        why="a list that is not CloudFront's is somebody else's",
+        absent=frozenset({"origin-only-through-edge"}),
+    ),
     Mutation(
         "no-wildcard-iam",
         tokens.ROLE_POLICY,

@@ -30,7 +30,7 @@ OWN = {
 }
 
 
-def asked(prod: Stack, deploying: bool = True, **changed: Any) -> Judgement:
+def asked(prod: Stack, changed: dict[str, Any], *, deploying: bool = True) -> Judgement:
     config = {
         **OWN,
         **{f"hal9:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in changed.items()},
@@ -64,26 +64,26 @@ def asked(prod: Stack, deploying: bool = True, **changed: Any) -> Judgement:
     ],
 )  # fmt: skip
 def test_an_example_stops_a_deployment_and_names_its_key(key: str, value: Any, path: str, prod: Stack) -> None:
-    judgement = asked(prod, **{key: value})
+    judgement = asked(prod, {key: value})
     assert judgement.stopped
     (message,) = judgement.verdicts[0].messages
     assert message.startswith(f"the stack: hal9:{path} is ")
-    (put_off,) = asked(prod, deploying=False, **{key: value}).verdicts
+    (put_off,) = asked(prod, {key: value}, deploying=False).verdicts
     assert not put_off.violations
     assert len(put_off.left) == 1
 
 
 def test_what_is_somebodys_own_passes(prod: Stack) -> None:
-    assert not asked(prod).stopped
+    assert not asked(prod, {}).stopped
 
 
 @pytest.mark.parametrize("key", ["server", "gateway"])
 def test_an_image_is_not_asked_for_before_anything_runs(key: str, prod: Stack) -> None:
     zero = {"image": f"x@sha256:{64 * '0'}"}
-    settings = {"server": {"deployed": False, **(zero if key == "server" else {})}}
+    settings: dict[str, Any] = {"server": {"deployed": False, **(zero if key == "server" else {})}}
     if key == "gateway":
         settings["gateway"] = zero
-    assert not asked(prod, **settings).stopped
+    assert not asked(prod, settings).stopped
 
 
 @pytest.mark.parametrize("stack", ["dev", "prod"])
