@@ -4,7 +4,7 @@ TAG    ?= $(shell git rev-parse --short=12 HEAD)
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help init test-system test-fresh preview policy checkov policies-doc manifests test test-rules test-cluster test-control test-mesh test-image lint image bench clean bench-app run-app fuzz map lab lab-status lab-down load fault capacity test-lab test-reshard test-engine diff preflight facts
+.PHONY: help init test-system test-fresh preview policy checkov policies-doc manifests test test-rules test-cluster test-control test-mesh test-image lint image bench clean bench-app run-app fuzz map lab lab-status lab-down load fault capacity test-lab test-reshard test-engine diff preflight facts cost
 
 help:  ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ diff: .venv/program  ## what a change of STACK does to BASE=revision|file|record
 
 policy: .venv/program  ## every policy asked of STACK's plan (DEPLOY=1: no example left; V=1: all told); out/policy-STACK.xml and .sarif
 	@.venv/bin/python -m policies.cli --stack $(STACK) --junit out/policy-$(STACK).xml --sarif out/policy-$(STACK).sarif $(if $(V),-v) $(if $(DEPLOY),--deploy)
+
+cost: .venv/program  ## an idle month of STACK in USD, beside BASE=another stack file's; MARKDOWN=FILE
+	@.venv/bin/python -m cost --stack $(STACK) $(if $(BASE),--base "$(BASE)") $(if $(MARKDOWN),--markdown "$(MARKDOWN)")
 
 preflight: .venv/program $(if $(LIVE),.venv/dev)  ## STACK's plan against what only AWS knows; LIVE=1 asks AWS too, by reading alone
 	@.venv/bin/python -m preflight --stack $(STACK) $(if $(LIVE),--live)
@@ -88,7 +91,7 @@ test-image: .venv/dev  ## the app's image built from its Dockerfile and run as t
 lint: .venv/dev  ## ruff and mypy
 	@.venv/bin/python -m ruff check .
 	@.venv/bin/python -m ruff format --check .
-	@.venv/bin/python -m mypy __main__.py facts topology components plan diff policies preflight app lab bench tools
+	@.venv/bin/python -m mypy __main__.py facts topology components plan diff policies cost preflight app lab bench tools
 
 format: .venv/dev  ## the code as ruff formats it, with what ruff can mend
 	@.venv/bin/python -m ruff check --fix --quiet . ; .venv/bin/python -m ruff format .

@@ -67,7 +67,9 @@ def document(found: Iterable[Outcome]) -> str:
             if row.value == GONE
             else f"`{shown(row.value) if row.value not in ([], {}) else row.value}`".replace("|", "\\|")
         )
-        by = ", ".join(outcome.policies) or f"let through: {row.harmless or 'no reason is written down'}"
+        by = ", ".join(outcome.policies) or (
+            "nothing, for no reason" if outcome.escapes else f"let through: {row.harmless}"
+        )
         lines.append(f"| {row.path.replace('/', '.').replace('~', '/')} | {value} | {row.reference} | {by} |")
     return HEAD + "\n".join([summary, *lines, ""])
 

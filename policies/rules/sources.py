@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from ipaddress import IPv4Network, ip_network
 from typing import Any
@@ -14,6 +15,7 @@ from policies.policy import Finding, Violation, stack_policy
 from policies.rules.network import DATASTORE_PORTS, database_blocks
 from policies.stack import Stack
 from topology.catalog import CLOUDFRONT_PREFIX_LISTS
+from topology.stackfile import NAMESPACE
 
 _GROUPS_OF = {tokens.RDS: "vpcSecurityGroupIds", tokens.REDIS: "securityGroupIds"}
 _ROUTE_ENDS = (
@@ -41,6 +43,12 @@ def _inside(text: Any, blocks: list[IPv4Network]) -> bool:
     return block is not None and any(block.subnet_of(other) for other in blocks)
 
 
+def _operators(stack: Stack) -> list[Any]:
+    """The networks from which operators reach the clusters' private endpoints, as the stack file lists them."""
+    found = json.loads(stack.config.get(f"{NAMESPACE}:cluster", "{}")).get("operatorCidrs", [])
+    return [text for text in found if (block := _block(text)) is not None and block.is_private]
+
+
 @stack_policy(tokens.INGRESS, tokens.SECURITY_GROUP)
 def ingress_from_named_sources(stack: Stack) -> Iterator[Finding]:
     """A port that takes anybody, half of the internet, a list of somebody else's or a foreign group is found within minutes.
@@ -62,7 +70,8 @@ def ingress_from_named_sources(stack: Stack) -> Iterator[Finding]:
         if at(rule, "cidrIpv6") is not None:
             yield Violation(rule, f"its source is {shown(at(rule, 'cidrIpv6'))}", "no IPv6: the VPCs have none")
         source = at(rule, "cidrIpv4")
-        if source is not None and not _inside(source, blocks):
+        operators = source in _operators(stack) and at(rule, "fromPort") == at(rule, "toPort") == 443
+        if source is not None and not _inside(source, blocks) and not operators:
             yield Violation(rule, f"its source is {shown(source)}", "a block inside one of the stack's VPCs")
         prefixes = at(rule, "prefixListId")
         edge = prefixes == CLOUDFRONT_PREFIX_LISTS.get(rule.region) and any(group.urn in public for group in groups)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from plan.program import REPOSITORY
+from plan.project import read_project, stack_file
+from plan.reader import read_yaml
 from policies.stack import Stack
 from tests.conftest import PlanOf
 from tests.policies.conftest import Judge, fired
@@ -50,13 +54,16 @@ STEPS = {
         put("cluster.onDemand.maxNodes", 12), put("cluster.spot.maxNodes", 30), put("redis.cache.shards", 5),
         put("redis.cache.replicasPerShard", 2), put("database.instanceClass", "db.r6g.4xlarge"),
     ),
+    "operators in a network of their own": step(put("cluster.operatorCidrs", ["10.200.0.0/24"])),
     "two regions": step(put("shards[2].home", "us-west"), without=("ap-south",)),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", STEPS)
 def test_a_step_passes_every_policy(name: str, plan_of: PlanOf, prod: Stack, judged: Judge) -> None:
-    grown = Stack(plan_of("prod", STEPS[name]).resources, prod.config)
+    data = copy.deepcopy(read_yaml(stack_file(REPOSITORY, "prod")))
+    STEPS[name](data)
+    grown = Stack(plan_of("prod", STEPS[name]).resources, read_project(REPOSITORY, "prod", data).config)
     assert {resource.urn: resource.inputs for resource in grown.resources} != {
         resource.urn: resource.inputs for resource in prod.resources
     }
