@@ -12,10 +12,7 @@ from http import HTTPStatus
 import aiohttp
 
 from app.sessions.cookie import NAME as COOKIE
-from lab.load.history import History, Outcome, Sample
-
-TIMEOUT_SECONDS = 10.0
-"""After this a request counts as failed; far above every target, so that it hides none."""
+from lab.load.history import TIMEOUT_SECONDS, History, Outcome, Sample
 
 
 @dataclass
@@ -82,7 +79,7 @@ class Client:
         else:
             status, outcome, error = await self._read(user, route, item, region)
         seconds = time.monotonic() - due
-        self.history.add(Sample(due, seconds, user.home, route, status, outcome, error, away, returned))
+        self.history.add(Sample(due, seconds, user.home, route, status, outcome, error, away, returned, user.id))
 
     async def _read(self, user: User, route: str, item: str, region: str) -> tuple[int, Outcome, str]:
         path = {
@@ -93,20 +90,41 @@ class Client:
         }
         known = user.written.get(item, 0)
         status, body, error = await self._send("GET", region, path[route], user)
-        if route == "read" and status == HTTPStatus.OK and item not in user.busy:
-            shown = json.loads(body)["n"]
-            if shown < known:
-                # It was answered; what it showed is judged by itself.
+        if route == "read" and not error and status == HTTPStatus.OK:
+            # It was answered; what it showed is judged by itself.
+            shown, wrong = self._shown(user, item, body)
+            if wrong:
+                self.history.wrong.append(wrong)
+            elif shown < known and item not in user.busy:
                 self.history.showed(user.id, item, shown, time.monotonic(), region)
         good = not error and status == HTTPStatus.OK
         return status, "ok" if good else "fail", error
+
+    def _content(self, user: User, item: str, number: int) -> dict[str, object]:
+        """What a write puts into an item: whose and which it is, so that no other passes for it."""
+        return {"n": number, "user": user.id, "item": item, "pad": "x" * self.item_bytes}
+
+    def _shown(self, user: User, item: str, body: bytes) -> tuple[int, str]:
+        """The number that an item shows, and what is wrong with it ("" where it is one that this user wrote there)."""
+        try:
+            found = json.loads(body)
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            return 0, f"{user.id} asked for {item} and was shown what is not an item"
+        if (found.get("user"), found.get("item")) != (user.id, item):
+            return 0, f"{user.id} asked for {item} and was shown another's"
+        number = found.get("n")
+        if type(number) is not int or not 0 < number < user.next_number or found != self._content(user, item, number):
+            return 0, f"{user.id} asked for {item} and was shown what was never written"
+        return number, ""
 
     async def _write(self, user: User, item: str, region: str) -> tuple[int, Outcome, str]:
         number = user.next_number
         user.next_number += 1
         user.busy.add(item)
         try:
-            body = json.dumps({"n": number, "pad": "x" * self.item_bytes})
+            body = json.dumps(self._content(user, item, number))
             key = {"Idempotency-Key": f"{user.id}-{number}", "Content-Type": "application/json"}
             status, _, error = await self._send("PUT", region, f"/v1/me/items/{item}", user, body, key)
             outcome: Outcome = "indeterminate"
@@ -144,7 +162,9 @@ class Client:
                 async with self.http.ws_connect(url, headers=self._headers(user), ssl=False) as live:
                     while not live.closed:
                         await live.send_str("ping")
-                        await live.receive(timeout=TIMEOUT_SECONDS)
+                        answer = await live.receive(timeout=TIMEOUT_SECONDS)
+                        if answer.type is aiohttp.WSMsgType.TEXT and answer.data == "pong":
+                            self.history.live.add(user.id)
                         await asyncio.sleep(every)
             except (aiohttp.ClientError, OSError, TimeoutError):
                 await asyncio.sleep(1)  # its server is gone; a user's browser would try again too

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Outcome = Literal["ok", "fail", "indeterminate"]
+TIMEOUT_SECONDS = 10.0
+"""After this a request counts as failed; far above every target, so that it hides none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,13 @@ class Sample:
     error: str = ""
     away: bool = False
     returned: bool = False
+    user: str = ""
+
+    @property
+    def waited(self) -> float:
+        """Seconds that the user waited: of a request that failed at least the time-out, as what was refused at once is
+        no faster an answer than none."""
+        return self.seconds if self.outcome == "ok" else max(self.seconds, TIMEOUT_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +79,10 @@ class History:
 
     samples: list[Sample] = field(default_factory=list)
     stale: list[Stale] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    """Good answers with a content that nobody wrote, or another's: what was wrong with each."""
+    live: set[str] = field(default_factory=set)
+    """Users whose WebSocket answered."""
     writes: dict[tuple[str, str], list[Write]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, sample: Sample) -> None:

@@ -24,10 +24,12 @@ USERS = 1000
 SUPPORTING = 6000
 """Requests without a failure that are the least to support 99.95% at 95% confidence (the rule of three)."""
 _SLICE = 1.0
+_TOLD = 5
+"""Wrong answers that the report spells out; all are counted."""
 
 
 class Row(msgspec.Struct, frozen=True):
-    """Latency of one group of requests, in seconds from the intended start."""
+    """Latency of one group of requests, in seconds from the intended start; a failure counts as the time-out at least."""
 
     group: str
     requests: int
@@ -88,18 +90,20 @@ def make(
     available = availability("availability", samples)
     hits, asked = grown(before, after, "hal9_cache_hits"), grown(before, after, "hal9_cache_requests")
     first_level = grown(before, after, "hal9_cache_level_hits_total", level="l1")
-    whole = _row("all", answered)
-    checks = [*judged] if fault else [*_targets(whole), available, _users(result.plan.users)]
+    whole = _row("all", samples)
+    checks = [*judged] if fault else [*_targets(whole), available, *_scale(result)]
+    wrong = result.history.wrong
+    checks.append(Check("answers nobody wrote, or another's", str(len(wrong)), "0", not wrong))
     if not asynchronous:
         stale = result.history.stale
         checks.append(Check("acknowledged writes lost", str(len(result.lost)), "0", not result.lost))
         checks.append(Check("stale reads of one's own writes", str(len(stale)), "0", not stale))
-    groups = [("all", answered)]
-    groups += [(region, [s for s in answered if s.region == region and not s.away]) for region in result.plan.regions]
-    groups += [(f"route {route}", [s for s in answered if s.route == route and not s.away]) for route in ROUTES]
-    groups.append(("through another region", [s for s in answered if s.away]))
-    groups.append(("first at home after that", [s for s in answered if s.returned]))
-    remarks = list(notes)
+    groups = [("all", samples)]
+    groups += [(region, [s for s in samples if s.region == region and not s.away]) for region in result.plan.regions]
+    groups += [(f"route {route}", [s for s in samples if s.route == route and not s.away]) for route in ROUTES]
+    groups.append(("through another region", [s for s in samples if s.away]))
+    groups.append(("first at home after that", [s for s in samples if s.returned]))
+    remarks = [*notes, *sorted(set(wrong))[:_TOLD]]
     if len(samples) < SUPPORTING:
         remarks.append(f"{len(samples)} requests are fewer than the {SUPPORTING} that support 99.95% at 95% confidence")
     return Report(
@@ -133,8 +137,14 @@ def _targets(whole: Row) -> Iterable[Check]:
         yield Check(f"latency {name}", f"{value * 1000:.1f} ms", f"< {limit * 1000:.0f} ms", 0 < value < limit)
 
 
-def _users(users: int) -> Check:
-    return Check("concurrent users", str(users), f">= {USERS}", users >= USERS)
+def _scale(result: Result) -> Iterable[Check]:
+    """Whether the run was large enough for what it claims: counted, not taken from its plan."""
+    samples, plan = result.history.samples, result.plan
+    users = len({sample.user for sample in samples if sample.outcome == "ok"})
+    yield Check("concurrent users", str(users), f">= {USERS}", users >= USERS)
+    yield Check("requests that support it", str(len(samples)), f">= {SUPPORTING}", len(samples) >= SUPPORTING)
+    live, holders = len(result.history.live), int(plan.users * plan.mix.websockets / 100)
+    yield Check("WebSockets answered", str(live), str(holders), live == holders)
 
 
 def machine() -> str:
@@ -148,7 +158,7 @@ def machine() -> str:
 
 
 def _row(name: str, samples: Iterable[Sample]) -> Row:
-    ordered = sorted(sample.seconds for sample in samples)
+    ordered = sorted(sample.waited for sample in samples)
     p50, p95, p99 = (percentile(ordered, percent) for percent in (50, 95, 99))
     return Row(name, len(ordered), p50, p95, p99, ordered[-1] if ordered else 0)
 
@@ -159,7 +169,7 @@ def _timeline(samples: list[Sample], began: float, seconds: float) -> list[tuple
         slices[min(max(0, int((sample.at - began) / _SLICE)), len(slices) - 1)].append(sample)
     line = []
     for number, inside in enumerate(slices):
-        ordered = sorted(s.seconds for s in inside if s.outcome == "ok")
+        ordered = sorted(s.waited for s in inside)
         failed = sum(s.outcome != "ok" for s in inside)
         line.append((number * _SLICE, len(inside), failed, percentile(ordered, 50), percentile(ordered, 95)))
     return line

@@ -19,18 +19,19 @@ def sample(
     error: str = "",
     away: bool = False,
     returned: bool = False,
+    user: str = "u",
 ) -> Sample:
     """A request, a good one unless told otherwise."""
-    return Sample(at, seconds, region, route, status, outcome, error, away, returned)
+    return Sample(at, seconds, region, route, status, outcome, error, away, returned, user)
 
 
 def run_of(samples: list[Sample], users: int = 1000, seconds: float = 60) -> Result:
-    """A run from moment 0 in which nothing was lost."""
-    return Result(
-        Plan(REGIONS, users, seconds, 0, Mix()), History(samples), began=0, ended=seconds, checked=len(samples)
-    )
+    """A run from moment 0 in which nothing was lost and every WebSocket was held."""
+    mix = Mix()
+    history = History(samples, live={f"u{number}" for number in range(int(users * mix.websockets / 100))})
+    return Result(Plan(REGIONS, users, seconds, 0, mix), history, began=0, ended=seconds, checked=len(samples))
 
 
-def even(count: int = 6000, seconds: float = 60, latency: float = 0.01) -> list[Sample]:
-    """Good requests spread evenly over the regions and the run."""
-    return [sample(seconds * n / count, latency, REGIONS[n % 3]) for n in range(count)]
+def even(count: int = 6000, seconds: float = 60, latency: float = 0.01, users: int = 1000) -> list[Sample]:
+    """Good requests spread evenly over the regions, the users and the run."""
+    return [sample(seconds * n / count, latency, REGIONS[n % 3], user=f"u{n % users}") for n in range(count)]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Callable
 
 import aiohttp
 import pytest
@@ -52,3 +56,87 @@ async def test_a_final_read_is_not_sent_again_for_ever(
 async def test_a_final_read_does_not_wait_longer_than_it_may_be_sent_again(http: aiohttp.ClientSession) -> None:
     with pytest.raises(aiohttp.ClientResponseError, match="503"):
         await final_read(http, 1, retry_after="3600")
+
+
+async def judged(http: aiohttp.ClientSession, answer: Callable[[bytes], bytes]) -> list[str]:
+    """What the history says of a write and a read whose server answers with `answer` of what was written."""
+    stored = b""
+
+    async def put(request: web.Request) -> web.Response:
+        nonlocal stored
+        stored = await request.read()
+        return web.json_response({})
+
+    async def get(_request: web.Request) -> web.Response:
+        return web.Response(body=answer(stored), content_type="application/json")
+
+    app = web.Application()
+    app.router.add_put("/v1/me/items/item-0", put)
+    app.router.add_get("/v1/me/items/item-0", get)
+    async with TestServer(app) as server:
+        bases = {"us-west": str(server.make_url("")).rstrip("/")}
+        load = Client(bases, "hal9.test", http, History(), 100)
+        user = User("u", "us-west", "")
+        for route in ("write", "read"):
+            await load.ask(user, route, "item-0", "us-west", time.monotonic())
+        assert [(s.outcome, s.user) for s in load.history.samples] == [("ok", "u")] * 2
+        return load.history.wrong
+
+
+def changed(**values: object) -> Callable[[bytes], bytes]:
+    return lambda stored: json.dumps({**json.loads(stored), **values}).encode()
+
+
+async def test_what_was_written_is_not_wrong(http: aiohttp.ClientSession) -> None:
+    assert await judged(http, lambda stored: stored) == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (changed(user="somebody else"), "another's"),
+        (changed(item="item-1"), "another's"),
+        (changed(n=1001), "never written"),
+        (changed(n=0), "never written"),
+        (changed(n="one"), "never written"),
+        (changed(pad=""), "never written"),
+        (lambda _: b"garbage", "not an item"),
+        (lambda _: b"", "not an item"),
+        (lambda _: b"[]", "not an item"),
+        (lambda _: b"{}", "another's"),
+    ],
+)
+async def test_a_server_that_mixes_up_or_makes_up_what_it_shows_is_caught(
+    http: aiohttp.ClientSession, answer: Callable[[bytes], bytes], said: str
+) -> None:
+    (found,) = await judged(http, answer)
+    assert said in found
+
+
+@pytest.mark.parametrize(("answers", "held"), [(True, {"u"}), (False, set())])
+async def test_a_websocket_counts_once_it_was_answered(
+    http: aiohttp.ClientSession, answers: bool, held: set[str]
+) -> None:
+    ended = asyncio.Event()
+
+    async def live(request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        if answers:
+            await socket.receive()
+            await socket.send_str("pong")
+        await socket.close()
+        ended.set()
+        return socket
+
+    app = web.Application()
+    app.router.add_get("/v1/live", live)
+    async with TestServer(app) as server:
+        bases = {"us-west": str(server.make_url("")).rstrip("/")}
+        load = Client(bases, "hal9.test", http, History(), 100)
+        holding = asyncio.create_task(load.stay_connected(User("u", "us-west", ""), every=0.01))
+        await asyncio.wait_for(ended.wait(), 5)
+        holding.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await holding
+        assert load.history.live == held

@@ -130,9 +130,21 @@ def test_without_a_promotion_nothing_may_be_lost(name: str) -> None:
     assert not judged(name, fenced=None, lag=0.25, lost=[lost(BROKE)])["acknowledged writes lost"]
 
 
-@pytest.mark.parametrize("name", ASYNCHRONOUS)
+@pytest.mark.parametrize("name", sorted(FAULTS))
 def test_two_primaries_of_a_shard_fail(name: str) -> None:
     assert not judged(name, writable=2)["primaries of a shard at once"]
+
+
+@pytest.mark.parametrize("name", sorted(FAULTS))
+def test_a_census_that_never_saw_a_primary_counted_nothing_and_fails(name: str) -> None:
+    assert not judged(name, writable=0)["primaries of a shard at once"]
+
+
+@pytest.mark.parametrize("name", sorted(FAULTS))
+def test_a_fault_that_nobody_was_there_to_meet_is_not_passed(name: str) -> None:
+    before = [sample(BROKE - 5)] * 6000
+    found = FAULTS[name].judge(Evidence(before, BROKE, STRUCK, BROKEN, MENDING, MENDED, VICTIM))
+    assert not {check.name: check.passed for check in found}["requests under way meanwhile"]
 
 
 def test_an_isolated_region_may_fail_its_own_users_writes_alone() -> None:

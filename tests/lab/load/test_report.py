@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from lab.load import report
+from lab.load.client import TIMEOUT_SECONDS
 from lab.load.history import Lost, Stale
 from lab.load.judge import Check
 from lab.load.report import Report
@@ -49,7 +50,27 @@ def test_a_run_without_a_single_answer_meets_no_target() -> None:
 
 
 def test_too_few_users_fail() -> None:
-    assert verdicts(report.make(run_of(even(), users=90), {}, {}))["concurrent users"] is False
+    assert verdicts(report.make(run_of(even(users=90), users=90), {}, {}))["concurrent users"] is False
+
+
+def test_users_are_those_that_were_answered_and_not_those_that_were_planned() -> None:
+    made = report.make(run_of(even(users=999), users=1000), {}, {})
+    assert verdicts(made)["concurrent users"] is False
+    refused = [sample(user=f"x{n}", status=503, outcome="fail") for n in range(3)]
+    assert verdicts(report.make(run_of([*even(users=999), *refused]), {}, {}))["concurrent users"] is False
+
+
+def test_a_websocket_that_never_answered_fails_the_run() -> None:
+    run = run_of(even())
+    run.history.live.pop()
+    assert verdicts(report.make(run, {}, {}))["WebSockets answered"] is False
+
+
+@pytest.mark.parametrize("fault", ["", "link-cut"])
+def test_an_answer_that_is_another_s_fails_whatever_the_fault(fault: str) -> None:
+    run = run_of(even())
+    run.history.wrong.append("another user's item")
+    assert verdicts(report.make(run, {}, {}, fault))["answers nobody wrote, or another's"] is False
 
 
 def test_a_lost_write_and_a_stale_read_fail() -> None:
@@ -64,7 +85,7 @@ def test_what_an_asynchronous_fault_costs_is_its_judge_s_to_say() -> None:
     run = run_of(even())
     run.lost = [Lost("u", "item", None, (1,), 30.0)]
     made = report.make(run, {}, {}, "region-killed", [], [Check("lost", "1", "0 but", True)], asynchronous=True)
-    assert set(verdicts(made)) == {"lost"}
+    assert set(verdicts(made)) == {"lost", "answers nobody wrote, or another's"}
     assert (made.lost_writes, made.passed) == (1, True)
 
 
@@ -77,8 +98,20 @@ def test_a_fault_is_held_against_its_invariant_and_not_against_the_targets() -> 
 
 def test_failures_do_not_count_as_fast_answers() -> None:
     made = report.make(run_of(even(100) + [sample(seconds=0.0001, status=503, outcome="fail")] * 900), {}, {})
-    assert made.rows[0].requests == 100
+    assert (made.rows[0].requests, made.rows[0].p50) == (1000, TIMEOUT_SECONDS)
     assert made.errors == {"status 503": 900}
+
+
+def test_a_request_that_timed_out_counts_in_every_percentile() -> None:
+    timed_out = [sample(seconds=TIMEOUT_SECONDS, status=0, outcome="fail", error="no answer")] * 600
+    made = report.make(run_of(even(5400) + timed_out), {}, {})
+    assert (made.rows[0].p99, made.rows[0].worst) == (TIMEOUT_SECONDS, TIMEOUT_SECONDS)
+    assert verdicts(made)["latency p99"] is False
+
+
+def test_a_run_too_small_to_support_its_claim_does_not_pass_it() -> None:
+    assert verdicts(report.make(run_of(even(5999)), {}, {}))["requests that support it"] is False
+    assert verdicts(report.make(run_of(even(6000)), {}, {}))["requests that support it"] is True
 
 
 def test_few_requests_are_said_to_be_too_few_for_the_availability() -> None:
