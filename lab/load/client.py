@@ -151,7 +151,11 @@ class Client:
                 after = float(answer.headers.get("Retry-After", 1))
                 if answer.status != HTTPStatus.SERVICE_UNAVAILABLE or time.monotonic() + after > give_up:
                     answer.raise_for_status()
-                    return int(json.loads(await answer.read())["n"])
+                    body = await answer.read()
+                    _, wrong = self._shown(user, item, body)
+                    if wrong:
+                        self.history.wrong.append(wrong)
+                    return int(json.loads(body)["n"])
             await asyncio.sleep(after)
 
     async def stay_connected(self, user: User, every: float = 15) -> None:

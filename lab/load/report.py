@@ -94,6 +94,8 @@ def make(
     checks = [*judged] if fault else [*_targets(whole), available, *_scale(result)]
     wrong = result.history.wrong
     checks.append(Check("answers nobody wrote, or another's", str(len(wrong)), "0", not wrong))
+    items = result.plan.users * result.plan.mix.items
+    checks.append(Check("items read back", str(result.checked), str(items), result.checked == items))
     if not asynchronous:
         stale = result.history.stale
         checks.append(Check("acknowledged writes lost", str(len(result.lost)), "0", not result.lost))

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from lab.load.client import TIMEOUT_SECONDS, Client, User
-from lab.load.history import History, Lost
+from lab.load.client import Client, User
+from lab.load.history import TIMEOUT_SECONDS, History, Lost
 from lab.load.mix import Mix, arrivals
 
 Progress = Callable[[str, float, float], None]

@@ -15,7 +15,7 @@ from aiohttp.test_utils import TestServer
 
 from lab.load import client
 from lab.load.client import Client, User
-from lab.load.history import History
+from lab.load.history import History, Sample
 
 
 @pytest.fixture
@@ -87,6 +87,19 @@ def changed(**values: object) -> Callable[[bytes], bytes]:
     return lambda stored: json.dumps({**json.loads(stored), **values}).encode()
 
 
+async def test_a_final_read_that_shows_another_s_item_is_kept_as_wrong(http: aiohttp.ClientSession) -> None:
+    async def item(_request: web.Request) -> web.Response:
+        return web.json_response({"n": 1, "user": "somebody else", "item": "item-0"})
+
+    app = web.Application()
+    app.router.add_get("/v1/me/items/item-0", item)
+    async with TestServer(app) as server:
+        bases = {"us-west": str(server.make_url("")).rstrip("/")}
+        load = Client(bases, "hal9.test", http, History(), 100)
+        await load.read_number(User("u", "us-west", "", next_number=2), "item-0")
+        assert "another's" in load.history.wrong[0]
+
+
 async def test_what_was_written_is_not_wrong(http: aiohttp.ClientSession) -> None:
     assert await judged(http, lambda stored: stored) == []
 
@@ -140,3 +153,51 @@ async def test_a_websocket_counts_once_it_was_answered(
         with contextlib.suppress(asyncio.CancelledError):
             await holding
         assert load.history.live == held
+
+
+async def came_of(http: aiohttp.ClientSession, route: str, status: int, late: float = 0) -> Sample:
+    """The sample of a request, sent `late` seconds after it was due, whose server says `status` (0: breaks off)."""
+
+    async def answer(request: web.Request) -> web.Response:
+        if not status and request.transport is not None:
+            request.transport.close()
+        return web.json_response({}, status=status or 200)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    async with TestServer(app) as server:
+        bases = {"us-west": str(server.make_url("")).rstrip("/")}
+        load = Client(bases, "hal9.test", http, History(), 100)
+        await load.ask(User("u", "us-west", ""), route, "item-0", "us-west", time.monotonic() - late)
+        (found,) = load.history.samples
+        return found
+
+
+@pytest.mark.parametrize("route", ["read", "me", "list", "session"])
+@pytest.mark.parametrize("status", [0, 204, 302, 401, 404, 429, 500, 503])
+async def test_a_read_is_good_with_200_alone(http: aiohttp.ClientSession, route: str, status: int) -> None:
+    found = await came_of(http, route, status)
+    assert (found.status, found.outcome) == (status, "fail")
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [
+        (200, "ok"),
+        (201, "ok"),
+        (409, "fail"),
+        (429, "fail"),
+        (500, "indeterminate"),
+        (503, "indeterminate"),
+        (0, "indeterminate"),
+    ],
+)
+async def test_a_write_is_acknowledged_by_an_answer_alone(
+    http: aiohttp.ClientSession, status: int, outcome: str
+) -> None:
+    assert (await came_of(http, "write", status)).outcome == outcome
+
+
+@pytest.mark.parametrize("route", ["me", "write"])
+async def test_latency_counts_from_when_a_request_was_due(http: aiohttp.ClientSession, route: str) -> None:
+    assert 2.5 <= (await came_of(http, route, 200, late=2.5)).seconds < 5

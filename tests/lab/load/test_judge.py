@@ -171,3 +171,8 @@ def test_what_is_told_counts_failures_by_when_they_happened() -> None:
     assert list(judge.told(evidence))[1] == (
         "failed: 1 in flight at the fault, 1 from then until the heal was done (1 of them writes), 1 after it, 1 before"
     )
+
+
+def test_the_time_to_settle_after_a_heal_is_three_seconds() -> None:
+    assert verdict(FAULTS["connections-exhausted"].judge, failed(MENDED + 2.9))
+    assert not verdict(FAULTS["connections-exhausted"].judge, failed(MENDED + 3.1))

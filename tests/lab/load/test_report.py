@@ -8,8 +8,7 @@ import msgspec
 import pytest
 
 from lab.load import report
-from lab.load.client import TIMEOUT_SECONDS
-from lab.load.history import Lost, Stale
+from lab.load.history import TIMEOUT_SECONDS, Lost, Stale
 from lab.load.judge import Check
 from lab.load.report import Report
 from tests.lab.load.synthetic import even, run_of, sample
@@ -66,6 +65,13 @@ def test_a_websocket_that_never_answered_fails_the_run() -> None:
     assert verdicts(report.make(run, {}, {}))["WebSockets answered"] is False
 
 
+@pytest.mark.parametrize("fault", ["", "link-cut", "region-killed"])
+def test_a_run_that_did_not_read_every_item_back_does_not_pass(fault: str) -> None:
+    run = run_of(even())
+    run.checked -= 1
+    assert verdicts(report.make(run, {}, {}, fault, asynchronous=fault == "region-killed"))["items read back"] is False
+
+
 @pytest.mark.parametrize("fault", ["", "link-cut"])
 def test_an_answer_that_is_another_s_fails_whatever_the_fault(fault: str) -> None:
     run = run_of(even())
@@ -85,7 +91,7 @@ def test_what_an_asynchronous_fault_costs_is_its_judge_s_to_say() -> None:
     run = run_of(even())
     run.lost = [Lost("u", "item", None, (1,), 30.0)]
     made = report.make(run, {}, {}, "region-killed", [], [Check("lost", "1", "0 but", True)], asynchronous=True)
-    assert set(verdicts(made)) == {"lost", "answers nobody wrote, or another's"}
+    assert set(verdicts(made)) == {"lost", "answers nobody wrote, or another's", "items read back"}
     assert (made.lost_writes, made.passed) == (1, True)
 
 
