@@ -28,7 +28,7 @@ diff: .venv/program  ## what a change of STACK does to BASE=revision|file|record
 policy: .venv/program  ## every policy asked of STACK's plan (DEPLOY=1: no example left; V=1: all told); out/policy-STACK.xml and .sarif
 	@.venv/bin/python -m policies.cli --stack $(STACK) --junit out/policy-$(STACK).xml --sarif out/policy-$(STACK).sarif $(if $(V),-v) $(if $(DEPLOY),--deploy)
 
-cost: .venv/program  ## an idle month of STACK in USD, beside BASE=another stack file's; MARKDOWN=FILE
+cost: .venv/program  ## an idle month of STACK in USD, and whether its budget holds; beside BASE=another stack file's; MARKDOWN=FILE
 	@.venv/bin/python -m cost --stack $(STACK) $(if $(BASE),--base "$(BASE)") $(if $(MARKDOWN),--markdown "$(MARKDOWN)")
 
 preflight: .venv/program $(if $(LIVE),.venv/dev)  ## STACK's plan against what only AWS knows; LIVE=1 asks AWS too, by reading alone

@@ -10,16 +10,20 @@ if __name__ == "__main__":
 import argparse
 import gc
 import sys
+import tomllib
 from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 from cost.estimate import Bill, bill, by_region
 from plan import PlanError, files, run
+from plan.project import own_name
+
+BUDGETS = Path(__file__).with_name("budgets.toml")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Prints the bill; 1 where a stack cannot be planned."""
+    """Prints the bill; 1 where a stack cannot be planned, or is over its budget."""
     options = _parser().parse_args(arguments)
     try:
         found = bill(run(options.stack, stack_file=options.config).resources)
@@ -40,7 +44,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     if not (options.markdown and files.is_standard_output(options.markdown)):
         print(text, end="")
-    return 0
+    return _over(own_name(options.stack), found)
+
+
+def _over(stack: str, found: Bill) -> int:
+    """1, with a word, where a bill is over its stack's budget."""
+    budget = tomllib.loads(BUDGETS.read_text("utf-8")).get(stack)
+    if budget is None:
+        print(f"{stack} has no budget; a line in cost/{BUDGETS.name} gives it one", file=sys.stderr)
+        return 0
+    if found.total <= budget:
+        return 0
+    print(
+        f"{stack} is over its budget: {found.total:,.0f} of {budget:,.0f} USD a month (cost/{BUDGETS.name})",
+        file=sys.stderr,
+    )
+    return 1
 
 
 def table(stack: str, found: Bill, base: Bill | None, today: date) -> str:

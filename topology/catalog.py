@@ -136,7 +136,8 @@ CLUSTER_AUTOSCALERS: dict[str, str] = {
 
 
 _POSTGRES = {15: (2, 19), 16: (1, 15), 17: (1, 11), 18: (1, 5)}
-"""Minor versions of each major that RDS has had: from the first to the quarter's of 2026-11 (PostgreSQL, "Versioning policy")."""
+"""Minor versions of each major: RDS's first, and the last that PostgreSQL's calendar has by 2026-11 ("Versioning policy": one a
+quarter). Whether RDS has that one already no source here says, and what comes after it is not known."""
 
 
 def postgres_version(text: str) -> str:
@@ -149,9 +150,13 @@ def postgres_version(text: str) -> str:
             f"{text[:20]!r} is no Postgres version of RDS; there are {majors}, alone or with a minor such as 16.4"
         )
     first, last = _POSTGRES[major]
-    if found[2] and not first <= int(found[2]) <= last:
+    if found[2] and int(found[2]) < first:
         raise ValueError(
-            f"{text!r} is no Postgres version of RDS; of {major} there are {major}.{first} to {major}.{last}, or {major} alone"
+            f"{text!r} is no Postgres version of RDS, whose first is {major}.{first}; {major} alone takes its newest"
+        )
+    if found[2] and int(found[2]) > last:
+        raise ValueError(
+            f"{text!r} is not known: by PostgreSQL's calendar {major}.{last} is the last of 2026-11; {major} alone takes RDS's newest"
         )
     return text
 

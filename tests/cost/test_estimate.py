@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from cost.__main__ import table
+from cost.__main__ import BUDGETS, main, table
 from cost.estimate import Bill, bill
 from cost.prices import HOURS, prices
+from plan.program import REPOSITORY
 from plan.record import Resource
 from tests.conftest import PlanOf
 
@@ -91,3 +94,28 @@ def test_every_price_has_a_source_and_says_how_sure_it_is() -> None:
     assert len(prices()) > 300
     assert all(row.source or row.confidence == "low" for row in prices().values())
     assert {row.confidence for row in prices().values()} == {"high", "medium", "low"}
+
+
+@pytest.mark.parametrize(("stack", "budget", "status"), [("dev", 650, 0), ("dev", 100, 1), ("staging", 100, 0)])
+def test_a_bill_over_its_budget_ends_with_1(
+    stack: str,
+    budget: int,
+    status: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = tmp_path / "budgets.toml"
+    path.write_text(f"{stack if stack == 'dev' else 'prod'} = {budget}\n")
+    monkeypatch.setattr("cost.__main__.BUDGETS", path)
+    config = ["--config", str(REPOSITORY / "Pulumi.dev.yaml")]
+    assert main(["--stack", stack, *config]) == status
+    told = capsys.readouterr().err
+    assert ("is over its budget" in told) == bool(status)
+    assert ("staging has no budget" in told) == (stack == "staging")
+
+
+@pytest.mark.parametrize("stack", ["dev", "prod"])
+def test_a_shipped_stack_keeps_its_budget(stack: str, plan_of: PlanOf) -> None:
+    budget = tomllib.loads(BUDGETS.read_text("utf-8"))[stack]
+    assert budget * 0.85 < bill(plan_of(stack).resources).total <= budget  # a budget far above the bill holds nothing

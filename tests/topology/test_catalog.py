@@ -103,3 +103,12 @@ def test_prefix_lists_differ_from_region_to_region() -> None:
 
 def test_cloudfront_certificates_live_in_a_known_region() -> None:
     assert catalog.GLOBAL_AWS_REGION in catalog.AWS_REGIONS
+
+
+def test_a_minor_version_that_no_source_has_is_told_to_be_unknown_and_not_to_be_none() -> None:
+    for text in ("16", "16.4", "15.2"):
+        assert catalog.postgres_version(text) == text
+    with pytest.raises(ValueError, match=r"'16.99' is not known: .* 16 alone takes RDS's newest"):
+        catalog.postgres_version("16.99")
+    with pytest.raises(ValueError, match=r"'16.0' is no Postgres version of RDS, whose first is 16.1"):
+        catalog.postgres_version("16.0")
