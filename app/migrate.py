@@ -217,7 +217,12 @@ async def owned_elsewhere(deployment: Deployment, shard: ShardConfig, slots: lis
     for other in deployment.sharding.shards:
         if other.id == shard.id:
             continue
-        connection = await connect(deployment, other)
+        try:
+            connection = await connect(deployment, other)
+        except asyncpg.InvalidAuthorizationSpecificationError:
+            if await _has_accounts(deployment, other):
+                raise
+            continue
         try:
             rows = await connection.fetch(
                 "SELECT slot FROM slots WHERE slot = ANY ($1) AND state IN ('owned', 'fenced')", slots
@@ -229,6 +234,17 @@ async def owned_elsewhere(deployment: Deployment, shard: ShardConfig, slots: lis
         if rows:
             claims[other.id] = [row["slot"] for row in rows]
     return claims
+
+
+async def _has_accounts(deployment: Deployment, shard: ShardConfig) -> bool:
+    """Whether the shard's owner was made yet, as its master says; its own migration makes it."""
+    wanted = administration(deployment.secrets_directory, shard.id)
+    master = await connect(deployment, shard, account=wanted.master)
+    try:
+        names = [account.username for account in wanted.accounts if account.role == accounts.OWNER]
+        return bool(await master.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = ANY ($1))", names))
+    finally:
+        await master.close()
 
 
 async def _make_accounts(deployment: Deployment, shard: ShardConfig) -> list[str]:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import shutil
 import subprocess
 import sys
 import uuid
@@ -14,7 +16,16 @@ import pytest
 
 from app.databases.ownership import MIGRATION_LOCK
 from app.deployment import KeyRange
-from app.migrate import DIRECTORY, LOCK_SECONDS, MigrationError, migrate, migrate_shard, migrations, seed_slots
+from app.migrate import (
+    DIRECTORY,
+    LOCK_SECONDS,
+    MigrationError,
+    migrate,
+    migrate_shard,
+    migrations,
+    owned_elsewhere,
+    seed_slots,
+)
 from app.reshard.tables import TABLES
 from tests.app.fixtures_postgres import PostgresShards
 
@@ -129,6 +140,32 @@ async def test_a_new_shard_is_not_given_slots_that_another_owns(deployment, post
     await connection.close()
     with pytest.raises(MigrationError, match="gives shard 3 the slots 300-333, which shard 1 owns"):
         await migrate_shard(msgspec.structs.replace(deployment, sharding=sharding), third)
+
+
+def secrets_with(deployment: Any, path: Path, **owner: str) -> Any:
+    """The deployment with other credentials of shard 2's owner, in a directory of its own."""
+    shutil.copytree(deployment.secrets_directory, path)
+    admin = json.loads((path / "admin-2").read_text())
+    for account in admin["accounts"]:
+        if account["role"] == "hal9_owner":
+            account.update(owner)
+            (path / "owner-2").write_text(json.dumps(account))
+    (path / "admin-2").write_text(json.dumps(admin))
+    return msgspec.structs.replace(deployment, secrets_directory=str(path))
+
+
+async def test_a_shard_that_has_no_accounts_yet_owns_no_slots(deployment, tmp_path) -> None:
+    """The first deployment: each shard asks others whose own migration has not begun."""
+    third = deployment.sharding.shards[2]
+    made = secrets_with(deployment, tmp_path / "changed", username="hal9_owner_77")
+    assert await owned_elsewhere(made, third, [334]) == {}
+
+
+async def test_a_shard_that_refuses_a_known_account_is_not_taken_for_a_new_one(deployment, tmp_path) -> None:
+    third = deployment.sharding.shards[2]
+    made = secrets_with(deployment, tmp_path / "changed", password="wrong")
+    with pytest.raises(asyncpg.InvalidPasswordError):
+        await owned_elsewhere(made, third, [334])
 
 
 async def test_the_command_migrates_and_says_so(deployment, tmp_path) -> None:
