@@ -273,7 +273,8 @@ def fields_known(resource: Resource) -> Iterator[Finding]:
         return
     if resource.type not in known:
         return  # types-known says so
-    for name in sorted(resource.inputs.keys() - known[resource.type]):
+    filled = {"__defaults", *map(str, items(resource, "__defaults"))}  # what AWS's provider fills in by itself
+    for name in sorted(resource.inputs.keys() - known[resource.type] - filled):
         if resource.inputs[name] not in (None, [], {}, ""):
             yield Violation(resource, f"no policy has looked at {name}", "an argument that is known")
 
