@@ -327,6 +327,17 @@ def test_every_instance_has_alarms_for_cpu_disk_memory_and_connections() -> None
         assert all(a["alarmActions"] == [f"arn:Topic:{instance.inputs['tags']['region']}-alarms"] for a in mine)
 
 
+def test_an_alarm_fires_where_it_is_bad_and_can_fire_at_all() -> None:
+    for alarm in shards().of("MetricAlarm"):
+        metric, threshold = alarm.inputs["metricName"], alarm.inputs["threshold"]
+        falls = metric in ("FreeStorageSpace", "FreeableMemory")
+        assert alarm.inputs["comparisonOperator"].startswith("LessThan" if falls else "GreaterThan"), alarm.name
+        if metric == "CPUUtilization":
+            assert 50 <= threshold < 100, alarm.name
+        if falls:
+            assert 100 * 1024**2 <= threshold <= 100 * 1024**3, alarm.name
+
+
 def test_replicas_are_watched_for_lag_and_primaries_for_unread_slots() -> None:
     alarms = {a.name: a.inputs["metricName"] for a in shards().of("MetricAlarm") if a.name.endswith("lag")}
     assert set(alarms.values()) == {"ReplicaLag", "OldestReplicationSlotLag"}
