@@ -31,6 +31,7 @@ UP = ("up", "--yes", "--skip-preview")
 STACKS = ("dev", "prod")
 LISTS = {
     "hal9:document:DeploymentDocument",
+    "hal9:gateway:Gateway",
     "kubernetes:core/v1:ConfigMap",
     "kubernetes:apps/v1:Deployment",
     "kubernetes:helm.sh/v3:Release",
