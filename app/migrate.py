@@ -237,9 +237,9 @@ async def owned_elsewhere(deployment: Deployment, shard: ShardConfig, slots: lis
 
 
 async def _has_accounts(deployment: Deployment, shard: ShardConfig) -> bool:
-    """Whether the shard's owner was made yet, as its master says; its own migration makes it."""
+    """Whether the shard's owner was made yet, as its master says; its own migration makes it, where it is given the master."""
     if not has_administration(deployment.secrets_directory, shard.id):
-        return []
+        return True
     wanted = administration(deployment.secrets_directory, shard.id)
     master = await connect(deployment, shard, account=wanted.master)
     try:
@@ -250,6 +250,8 @@ async def _has_accounts(deployment: Deployment, shard: ShardConfig) -> bool:
 
 
 async def _make_accounts(deployment: Deployment, shard: ShardConfig) -> list[str]:
+    if not has_administration(deployment.secrets_directory, shard.id):
+        return []
     wanted = administration(deployment.secrets_directory, shard.id)
     master = await connect(deployment, shard, account=wanted.master)
     try:

@@ -11,7 +11,7 @@ import pytest_asyncio
 
 from app.databases import accounts
 from app.databases.credentials import Account, Administration, Credentials, CredentialsError, Role, administration
-from app.migrate import migrate
+from app.migrate import migrate, migrations
 from lab.servers.postgres import DATABASE, PostgresServer
 from lab.servers.process import work_directory
 
@@ -91,6 +91,12 @@ async def test_the_master_makes_them_once_and_the_owner_migrates(server: Postgre
     owners = await root.fetch("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'")
     assert [row[0] for row in owners] == [accounts.OWNER]
     await root.close()
+
+
+async def test_a_master_without_accounts_migrates_all_the_same(server: PostgresServer) -> None:
+    master = await as_user(server, MASTER.username, MASTER.password)
+    assert await migrate(master) == [migration.name for migration in migrations()]
+    await master.close()
 
 
 @pytest.mark.parametrize(
