@@ -12,12 +12,14 @@ import gc
 import sys
 import tomllib
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 from cost.estimate import Bill, bill, by_region
 from plan import PlanError, files, run
+from plan.options import of_a_day, of_a_stack
 from plan.project import own_name
+from topology.stackfile import StackFileError
 
 BUDGETS = Path(__file__).with_name("budgets.toml")
 
@@ -31,16 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text = table(options.stack, found, base, options.today)
         if options.markdown:
             files.write(options.markdown, text)
-    except PlanError as error:
+    except (PlanError, StackFileError) as error:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:
         print(f"{error.filename}: {error.strerror}", file=sys.stderr)
-        return 1
-    except Exception as error:
-        if type(error).__name__ != "StackFileError":  # the program's own: its text is the whole message
-            raise
-        print(error, file=sys.stderr)
         return 1
     if not (options.markdown and files.is_standard_output(options.markdown)):
         print(text, end="")
@@ -100,19 +97,12 @@ def table(stack: str, found: Bill, base: Bill | None, today: date) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m cost", description=__doc__)
-    parser.add_argument("--stack", required=True, help="the stack, such as dev or prod")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="a stack file in place of Pulumi.STACK.yaml")
+    of_a_stack(parser)
     parser.add_argument("--base", type=Path, metavar="FILE", help="a stack file to compare with")
     parser.add_argument(
         "--markdown", type=Path, metavar="FILE", help="write the same as Markdown, - alone to the output"
     )
-    parser.add_argument(
-        "--today",
-        type=date.fromisoformat,
-        default=datetime.now(UTC).date(),
-        metavar="DAY",
-        help="by which a price is old",
-    )
+    of_a_day(parser, "a price is old")
     return parser
 
 

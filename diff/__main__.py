@@ -18,6 +18,7 @@ from diff.bases import BaseError, base_of, topology_of
 from diff.report import markdown, text, to_json
 from diff.verdict import Verdict, verdict
 from plan import PlanError, files, run
+from plan.options import of_a_stack
 from topology.stackfile import StackFileError
 from topology.steps import Acceptance, refusals
 
@@ -71,14 +72,13 @@ def _besides(options: argparse.Namespace) -> list[str]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m diff", description=__doc__)
-    parser.add_argument("--stack", required=True, help="the stack, such as dev or prod")
+    of_a_stack(parser)
     parser.add_argument(
         "--base",
         required=True,
         metavar="BASE",
         help="what stands: a git revision, a stack file, or a .json from `pulumi stack output --json`",
     )
-    parser.add_argument("--config", type=Path, metavar="FILE", help="a stack file in place of Pulumi.STACK.yaml")
     parser.add_argument(
         "--accept",
         action="append",

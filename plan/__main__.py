@@ -17,6 +17,7 @@ from pathlib import Path
 from plan import PlanError, files, run
 from plan.export import to_json
 from plan.manifests import write_manifests
+from plan.options import of_a_stack
 from plan.program import REPOSITORY
 from plan.report import WIDTH, Style, report
 
@@ -49,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m plan", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     preview = commands.add_parser("preview", help="print what `pulumi up` would create for a stack")
-    preview.add_argument("--stack", required=True, help="the stack, such as dev or prod")
+    of_a_stack(preview)
     preview.add_argument(
         "--json",
         type=Path,
@@ -60,9 +61,6 @@ def _parser() -> argparse.ArgumentParser:
         "--manifests", type=Path, metavar="DIR", help="write each cluster's Kubernetes objects below DIR"
     )
     preview.add_argument("--quiet", action="store_true", help="print nothing but errors")
-    preview.add_argument(
-        "--config", type=Path, metavar="FILE", help="a stack file to take in place of Pulumi.STACK.yaml"
-    )
     preview.add_argument(
         "--project", type=Path, metavar="DIR", default=REPOSITORY, help="another project than this one"
     )

@@ -12,10 +12,11 @@ import gc
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 from plan import Plan, PlanError, files, run
+from plan.options import of_a_day, of_a_stack
 from plan.program import REPOSITORY
 from plan.project import own_name, read_project, stack_file
 from policies import configuration
@@ -26,6 +27,7 @@ from policies.registry import POLICIES
 from policies.report import WIDTH, report
 from policies.sarif import sarif
 from policies.stack import Stack
+from topology.stackfile import StackFileError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,16 +45,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             written[options.sarif] = sarif(judgement, options.config or stack_file(REPOSITORY, own_name(options.stack)))
         for path, text in written.items():
             files.write(path, text)
-    except (PlanError, configuration.ConfigurationError) as error:
+    except (PlanError, StackFileError, configuration.ConfigurationError) as error:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:
         print(f"{error.filename}: {error.strerror}", file=sys.stderr)
-        return 1
-    except Exception as error:
-        if type(error).__name__ != "StackFileError":  # the program's own: its text is the whole message
-            raise
-        print(error, file=sys.stderr)
         return 1
     if any(files.is_standard_output(path) for path in written):
         return int(judgement.stopped)
@@ -76,8 +73,7 @@ def judge_plan(
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m policies.cli", description=__doc__)
-    parser.add_argument("--stack", required=True, help="the stack, such as dev or prod")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="a stack file in place of Pulumi.STACK.yaml")
+    of_a_stack(parser)
     parser.add_argument(
         "--settings", type=Path, metavar="FILE", help="levels and thresholds in place of policies/config.STACK.json"
     )
@@ -97,13 +93,7 @@ def _parser() -> argparse.ArgumentParser:
         "--deploy", action="store_true", help="the plan is about to be deployed: no example may be left"
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="every policy with its reason, and every setting")
-    parser.add_argument(
-        "--today",
-        type=date.fromisoformat,
-        default=datetime.now(UTC).date(),
-        metavar="DAY",
-        help="the day that exceptions are judged by (default: today, UTC)",
-    )
+    of_a_day(parser, "exceptions are judged")
     return parser
 
 

@@ -12,10 +12,9 @@ import gc
 import json
 import sys
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
-from pathlib import Path
 
 from plan import PlanError, run
+from plan.options import of_a_day, of_a_stack
 from plan.program import REPOSITORY
 from plan.project import read_project
 from policies.stack import Stack
@@ -23,7 +22,7 @@ from preflight import deployer, needs, offline
 from preflight.finding import report
 from topology.load import parse
 from topology.naming import PROJECT
-from topology.stackfile import structure
+from topology.stackfile import StackFileError, structure
 from topology.topology import Topology
 
 
@@ -34,12 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         plan = run(options.stack, stack_file=options.config)
         config = read_project(REPOSITORY, options.stack, options.config).config
         topology = parse(options.stack, structure(Topology, config))
-    except PlanError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except Exception as error:
-        if type(error).__name__ != "StackFileError":  # the program's own: its text is the whole message
-            raise
+    except (PlanError, StackFileError) as error:
         print(error, file=sys.stderr)
         return 1
     stack = Stack(plan.resources, config)
@@ -61,22 +55,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m preflight", description=__doc__)
-    parser.add_argument("--stack", required=True, help="the stack, such as dev or prod")
-    parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="a stack file to take in place of Pulumi.STACK.yaml"
-    )
+    of_a_stack(parser)
     parser.add_argument(
         "--live", action="store_true", help="ask AWS too, by reading alone; needs boto3 and credentials"
     )
     parser.add_argument("--deployer", action="store_true", help="print the policy document of the role that deploys")
     parser.add_argument("--endpoint", metavar="URL", help="where AWS is, for a test")
-    parser.add_argument(
-        "--today",
-        type=date.fromisoformat,
-        default=datetime.now(UTC).date(),
-        metavar="DAY",
-        help="the day that support is judged by; today where it is not given",
-    )
+    of_a_day(parser, "support is judged")
     return parser
 
 

@@ -1,8 +1,8 @@
 """Who may do what in a shard: the roles that the app and its operators log in as, made by the master and then used without it.
 
 `hal9_app` reads and writes rows. `hal9_owner` owns the tables: it migrates them and moves slots. Neither has a password, so
-nobody logs in as these two: an account does, which is a member of one of them (`hal9_app_1`). So a password is rotated with two accounts at work:
-the new one is made, then used, and only then may the old one no longer log in.
+nobody logs in as these two: an account does, which is a member of one of them (`hal9_app_1`). So a password is rotated with
+two accounts at work: the new one is made, then used, and only then may the old one no longer log in.
 """
 
 from __future__ import annotations
@@ -46,14 +46,11 @@ async def make(master: asyncpg.Connection, wanted: Administration, database: str
                 await master.execute(f"ALTER ROLE {account.username} SET role = '{OWNER}'")
             if not known:
                 done.append(f"made {account.username}")
-        for name in await _no_longer(master, [account.username for account in wanted.accounts]):
+        left = await master.fetch(_LEFT, [APP, OWNER], [account.username for account in wanted.accounts])
+        for name in (row["rolname"] for row in left):
             await master.execute(f"ALTER ROLE {name} NOLOGIN PASSWORD NULL")
             done.append(f"{name} may no longer log in")
     return done
-
-
-async def _no_longer(master: asyncpg.Connection, names: list[str]) -> list[str]:
-    return [row["rolname"] for row in await master.fetch(_LEFT, [APP, OWNER], names)]
 
 
 async def _groups(master: asyncpg.Connection, database: str) -> None:
