@@ -167,7 +167,9 @@ class ItemRepository:
         self, user_id: UUID, key: str, floor: Floor | None = None, timeout: float | None = None
     ) -> Item | None:
         """The item, or None. Raises InvalidKey."""
-        rows = await self._databases.fetch_owned(user_id, GET, user_id, check_key(key), floor=floor, timeout=timeout)
+        rows = await self._databases.reads.fetch_owned(
+            user_id, GET, user_id, check_key(key), floor=floor, timeout=timeout
+        )
         return _item(rows[0])
 
     async def list(
@@ -187,7 +189,7 @@ class ItemRepository:
             if text:
                 check_key(text)
         limit = min(max(limit, 1), MAX_PAGE)
-        rows = await self._databases.fetch_owned(
+        rows = await self._databases.reads.fetch_owned(
             user_id, LIST, user_id, after, prefix, limit + 1, floor=floor, timeout=timeout
         )
         items = [
@@ -246,7 +248,7 @@ class ItemRepository:
 
     async def _call(self, user_id: UUID, query: str, *arguments: object, timeout: float | None) -> Call:
         try:
-            return await self._databases.call(user_id, query, user_id, *arguments, timeout=timeout)
+            return await self._databases.writes.call(user_id, query, user_id, *arguments, timeout=timeout)
         except asyncpg.PostgresError as error:
             if error.sqlstate == NO_SUCH_USER:
                 raise NoSuchUser(str(error)) from None

@@ -153,8 +153,8 @@ class Server:
     ) -> None:
         metrics = self.metrics
         metrics.concurrent_users = census.share
-        metrics.pools = databases.pool_samples
-        metrics.replica_lag = databases.lag_samples
+        metrics.pools = databases.shards.pool_samples
+        metrics.replica_lag = databases.shards.lag_samples
         metrics.cache = cache.sample
         metrics.breakers = breakers.samples
         metrics.session_keys = sessions.key_samples

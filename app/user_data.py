@@ -160,7 +160,7 @@ class UserData:
 
     def _draw(self, region: str, key: str) -> UUID:
         """The first id of the sequence that `key` begins whose shard is at home in `region`."""
-        shard_map = self._databases.map
+        shard_map = self._databases.shards.map
         near = any(shard.home == region and shard_map.slots_of(shard.id) for shard in shard_map.config.shards)
         for number in itertools.count():
             drawn = hashlib.sha256(f"{number} {key}".encode()).digest()
@@ -171,7 +171,7 @@ class UserData:
 
     def _newest(self, user_id: UUID) -> Floor:
         """The floor that the primary alone reaches."""
-        slot, known = slot_of(user_id), self._databases.map
+        slot, known = slot_of(user_id), self._databases.shards.map
         return Floor(known.owner(slot), known.epoch_of(slot), UNKNOWN)
 
 

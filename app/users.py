@@ -32,16 +32,16 @@ class UserRepository:
 
         Raises: ShardingError when the region has no shard of its own, and what a write raises.
         """
-        user_id = user_id or self._databases.map.new_user_id(region)
+        user_id = user_id or self._databases.shards.map.new_user_id(region)
 
-        call = await self._databases.call(
+        call = await self._databases.writes.call(
             user_id, "CALL register_user($1, $2, $3, $4, NULL, NULL, NULL)", user_id, region, timeout=timeout
         )
         return User(user_id, call.row["home"], call.row["since"]), call.floor
 
     async def get(self, user_id: UUID, floor: Floor | None = None, timeout: float | None = None) -> User | None:
         """The user, or None when not registered."""
-        (row,) = await self._databases.fetch_owned(
+        (row,) = await self._databases.reads.fetch_owned(
             user_id,
             "SELECT s.state, u.region, u.created_at FROM slots s "
             "LEFT JOIN users u ON u.slot = s.slot AND u.user_id = $2 WHERE s.slot = $1",

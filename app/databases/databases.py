@@ -15,7 +15,7 @@ from typing import Self
 from app.databases.floor import Floor
 from app.databases.pools import DatabaseError, DatabaseUnavailable, PoolExhausted
 from app.databases.reads import Reads
-from app.databases.shards import WrongEpoch
+from app.databases.shards import Shards, WrongEpoch
 from app.databases.transaction import Transaction
 from app.databases.upkeep import Upkeep
 from app.databases.writes import Call, CommitUnknown, KeyReused, SlotFenced, Writes
@@ -37,23 +37,28 @@ __all__ = [
 ]
 
 
-class Databases(Reads, Writes):
-    """The pools of every shard and the map to them. One a process; an async context manager.
+class Databases:
+    """The parts of a process's databases: `shards`, which `reads`, `writes` and `upkeep` work on. An async context manager.
 
     Times are in seconds. `timeout` bounds a whole call, waiting for a connection included; without it the
     document's `server.requestTimeoutSeconds` does.
     """
 
     def __init__(self, deployment: Deployment, metrics: Metrics) -> None:
-        super().__init__(deployment, metrics)
-        self._upkeep = Upkeep(self)
+        self.shards = Shards(deployment, metrics)
+        self.reads = Reads(self.shards)
+        self.writes = Writes(self.shards)
+        self.upkeep = Upkeep(self.shards)
 
     async def __aenter__(self) -> Self:
-        await super().__aenter__()
-        self._upkeep.start()
+        await self.shards.open()
+        self.upkeep.start()
         return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     async def close(self) -> None:
         """End the upkeep and close every pool; lent connections get a few seconds."""
-        await self._upkeep.stop()
-        await super().close()
+        await self.upkeep.stop()
+        await self.shards.close()

@@ -177,6 +177,10 @@ class InstancePool:
         """Take back a connection that was lost, and have the others made anew: their server went away too."""
         connection.terminate()
         self._pool.release(connection)
+        self.expire()
+
+    def expire(self) -> None:
+        """Have every connection made anew: the idle ones end now, those lent when they return."""
         self._pool.expire()
 
     async def has_replayed(self, connection: Connection, lsn: int) -> bool:

@@ -27,8 +27,14 @@ HINT_SECONDS = 1.0
 T = TypeVar("T")
 
 
-class Reads(Shards):
-    """The reading half of `Databases`."""
+class Reads:
+    """Reads of the users' shards. `timeout` in seconds bounds a call; else the document's does."""
+
+    def __init__(self, shards: Shards) -> None:
+        self._shards = shards
+        self._preference = shards.deployment.sharding.read_preference
+        self._timeout = shards.deployment.server.request_timeout_seconds
+        self._hint_taken = float("-inf")
 
     async def fetch(
         self, user_id: UUID, query: str, *arguments: Any, floor: Floor | None = None, timeout: float | None = None
@@ -73,12 +79,12 @@ class Reads(Shards):
         rows = await self._read(slot, None, floor, timeout, run)
         if rows and rows[0][0] in READABLE:
             return rows
-        self._metrics.db_fallbacks.labels(str(self.map.owner(slot)), "any", "moved").inc()
-        await self.refresh("read")
+        self._shards.metrics.db_fallbacks.labels(str(self._shards.map.owner(slot)), "any", "moved").inc()
+        await self._shards.refresh("read")
         rows = await self._read(slot, ReadPreference.PRIMARY, floor, timeout, run)
         if rows and rows[0][0] in READABLE:
             return rows
-        raise WrongEpoch(f"shard {self.map.owner(slot)} does not own slot {slot}")
+        raise WrongEpoch(f"shard {self._shards.map.owner(slot)} does not own slot {slot}")
 
     @contextlib.asynccontextmanager
     async def read(
@@ -116,7 +122,7 @@ class Reads(Shards):
                 raise
             except DatabaseUnavailable as error:
                 left = give_up - time.monotonic()
-                found = left > 0 and await self.seek_primary(self.map.owner(slot), left)
+                found = left > 0 and await self._shards.seek_primary(self._shards.map.owner(slot), left)
                 if not found and (not isinstance(error, FloorNotReached) or time.monotonic() + wait >= give_up):
                     raise
                 if not found:
@@ -147,11 +153,11 @@ class Reads(Shards):
 
     async def _judge(self, slot: int, preference: ReadPreference | None, floor: Floor) -> ReadPreference | None:
         """The preference for a read of `slot` at a `floor` of another shard or epoch than this process knows."""
-        if floor.epoch > self.map.epoch_of(slot) and time.monotonic() >= self._hint_taken + HINT_SECONDS:
+        if floor.epoch > self._shards.map.epoch_of(slot) and time.monotonic() >= self._hint_taken + HINT_SECONDS:
             # The floor may know of a move that this process has not heard of. That is a hint: Postgres is asked.
             self._hint_taken = time.monotonic()
-            await self.refresh("floor")
-        if floor[:2] == (self.map.owner(slot), self.map.epoch_of(slot)):
+            await self._shards.refresh("floor")
+        if floor[:2] == (self._shards.map.owner(slot), self._shards.map.epoch_of(slot)):
             return preference
         return ReadPreference.PRIMARY  # another shard's or epoch's position says nothing here
 
@@ -159,9 +165,9 @@ class Reads(Shards):
         self, slot: int, preference: ReadPreference | None, floor: Floor | None
     ) -> list[InstancePool]:
         """Where a read of `slot` at `floor` may go, best first."""
-        if floor is not None and floor[:2] != (self.map.owner(slot), self.map.epoch_of(slot)):
+        if floor is not None and floor[:2] != (self._shards.map.owner(slot), self._shards.map.epoch_of(slot)):
             preference = await self._judge(slot, preference, floor)
-        return self.pools[self.map.owner(slot)].candidates(preference or self._preference)
+        return self._shards.pools[self._shards.map.owner(slot)].candidates(preference or self._preference)
 
     async def _take(
         self, candidates: list[InstancePool], floor: Floor | None, give_up: float
@@ -202,4 +208,4 @@ class Reads(Shards):
         raise problem or DatabaseUnavailable("no instance of the shard answered in time")
 
     def _fell_back(self, pool: InstancePool, reason: str) -> None:
-        self._metrics.db_fallbacks.labels(str(pool.shard_id), pool.region, reason).inc()
+        self._shards.metrics.db_fallbacks.labels(str(pool.shard_id), pool.region, reason).inc()

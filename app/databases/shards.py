@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterator
-from typing import Self
 
 import asyncpg
 
@@ -34,23 +33,16 @@ class Shards:
         self.deployment = deployment
         self.map = ShardMap(deployment.sharding)
         self.pools: dict[int, OptimizedConnectionPool] = {}
-        self._metrics = metrics
-        self._preference = deployment.sharding.read_preference
-        self._timeout = deployment.server.request_timeout_seconds
+        self.metrics = metrics
         self._refreshing: asyncio.Task[None] | None = None
         self._seeking: dict[int, asyncio.Task[None]] = {}
-        self._hint_taken = float("-inf")
 
-    async def __aenter__(self) -> Self:
+    async def open(self) -> None:
         """Make the pools, and ask Postgres for primaries and the map as far as it answers."""
         for shard in self.deployment.sharding.shards:
             self.pools[shard.id] = OptimizedConnectionPool(self.deployment, shard)
         await self.seek_primaries()
         await self.refresh("start")
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
 
     async def close(self) -> None:
         """Close every pool; lent connections get a few seconds."""
@@ -81,7 +73,7 @@ class Shards:
             before, old = pools.primary_pool, str(pools.primary_pool)
             pools.arrange(found.primary, found.replicas)
             if found.primary is not before:
-                self._metrics.db_promotions.labels(str(pools.shard.id)).inc()
+                self.metrics.db_promotions.labels(str(pools.shard.id)).inc()
                 log.warning("%s follows %s", pools.primary_pool, old)
         for twin in found.twins:
             log.error("%s takes writes as %s does, on one timeline: an operator must say which", twin, found.primary)
@@ -102,7 +94,7 @@ class Shards:
     async def refresh(self, reason: str) -> None:
         """Ask every shard what it owns and take the newer map; callers at the same time share one round."""
         if self._refreshing is None or self._refreshing.done():
-            self._metrics.db_map_refreshes.labels(reason).inc()
+            self.metrics.db_map_refreshes.labels(reason).inc()
             self._refreshing = asyncio.create_task(self._refresh())
         await asyncio.shield(self._refreshing)
 

@@ -57,8 +57,12 @@ class Call(NamedTuple):
     floor: Floor
 
 
-class Writes(Shards):
-    """The writing half of `Databases`."""
+class Writes:
+    """Writes to the users' shards. `timeout` in seconds bounds a call; else the document's does."""
+
+    def __init__(self, shards: Shards) -> None:
+        self._shards = shards
+        self._timeout = shards.deployment.server.request_timeout_seconds
 
     @contextlib.asynccontextmanager
     async def write(self, user_id: UUID, timeout: float | None = None) -> AsyncIterator[Transaction]:
@@ -86,7 +90,7 @@ class Writes(Shards):
             lost = connection_lost(error, connection)
             await self._abandon(pool, connection, lost, error)
             if committing and (lost or isinstance(error, TimeoutError)):
-                self._metrics.db_commits_unknown.labels(str(pool.shard_id)).inc()
+                self._shards.metrics.db_commits_unknown.labels(str(pool.shard_id)).inc()
                 raise CommitUnknown(f"{pool} did not confirm the commit") from error
             if lost or isinstance(error, TimeoutError):
                 raise DatabaseUnavailable(f"{pool} was lost in a transaction, or its time was up") from error
@@ -188,7 +192,7 @@ class Writes(Shards):
         wait, longest = FENCE_WAITS
         suspicious = time.monotonic() + SUSPICIOUS_SECONDS
         while True:
-            shard_id, epoch = self.map.owner(slot), self.map.epoch_of(slot)
+            shard_id, epoch = self._shards.map.owner(slot), self._shards.map.epoch_of(slot)
             pool, connection = await self._primary(shard_id, give_up)
             try:
                 return pool, connection, await attempt(connection, shard_id, epoch)
@@ -197,7 +201,7 @@ class Writes(Shards):
                 await self._abandon(pool, connection, lost, error)
                 if lost or isinstance(error, TimeoutError | asyncpg.QueryCanceledError):
                     if commits:
-                        self._metrics.db_commits_unknown.labels(str(shard_id)).inc()
+                        self._shards.metrics.db_commits_unknown.labels(str(shard_id)).inc()
                         raise CommitUnknown(f"{pool} did not say whether it committed") from error
                     if lost:
                         continue
@@ -212,12 +216,12 @@ class Writes(Shards):
                 elif state == FENCED:
                     refreshed = False
                 elif state == NOT_OPEN:
-                    await self.seek_primary(shard_id, give_up - time.monotonic())
+                    await self._shards.seek_primary(shard_id, give_up - time.monotonic())
                     continue
                 else:
                     raise
             if refreshed:
-                await self.refresh("epoch")
+                await self._shards.refresh("epoch")
             elif time.monotonic() + wait >= give_up:
                 raise SlotFenced(f"slot {slot} of shard {shard_id} is fenced for a move")
             else:
@@ -233,25 +237,25 @@ class Writes(Shards):
         Raises: DatabaseUnavailable (PoolExhausted).
         """
         while (left := give_up - time.monotonic()) > 0:
-            pool = self.pools[shard_id].primary_pool
+            pool = self._shards.pools[shard_id].primary_pool
             try:
                 return pool, await pool.acquire(left)
             except PoolExhausted:
                 raise
             except DatabaseUnavailable:
-                if not await self.seek_primary(shard_id, max(0.0, give_up - time.monotonic())):
+                if not await self._shards.seek_primary(shard_id, max(0.0, give_up - time.monotonic())):
                     raise
-        raise DatabaseUnavailable(f"no time was left for {self.pools[shard_id].primary_pool}")
+        raise DatabaseUnavailable(f"no time was left for {self._shards.pools[shard_id].primary_pool}")
 
     async def _take_back(self, slot: int, shard_id: int) -> None:
         """Settle the slot's fence when its mover has died; a fence within its lease stays."""
-        owner_pool = self.pools[shard_id].primary_pool
+        owner_pool = self._shards.pools[shard_id].primary_pool
         owner = await owner_pool.acquire(SUSPICIOUS_SECONDS)
         try:
             fence = await recovery.stale_fence(owner, slot)
-            if fence is None or fence["peer"] not in self.pools:
+            if fence is None or fence["peer"] not in self._shards.pools:
                 return
-            peer_pool = self.pools[fence["peer"]].primary_pool
+            peer_pool = self._shards.pools[fence["peer"]].primary_pool
             peer = await peer_pool.acquire(SUSPICIOUS_SECONDS)
             try:
                 await recovery.take_back(owner, peer, fence["move"])

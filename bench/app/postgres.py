@@ -1,6 +1,6 @@
 """A query routed to its user's shard against bare asyncpg: the same statement on the same server.
 
-`Databases.fetchrow` finds the shard, picks the instance, checks the floor, bounds the time and takes a connection.
+`Reads.fetchrow` finds the shard, picks the instance, checks the floor, bounds the time and takes a connection.
 The peers are asyncpg's own pool, as its documentation shows it, and, harder, one connection that is never returned.
 """
 
@@ -95,7 +95,7 @@ async def _measure(peer: str) -> Measured:
         slot, floor = slot_of(user.id), written.floor
 
         async def routed() -> Any:
-            return await databases.fetchrow(user.id, QUERY, slot, user.id, "key", floor=floor)
+            return await databases.reads.fetchrow(user.id, QUERY, slot, user.id, "key", floor=floor)
 
         if peer == "pool":
             async with asyncpg.create_pool(**server.dsn(), min_size=4, max_size=4) as pool:

@@ -234,7 +234,7 @@ async def test_registering_twice_keeps_the_first(databases) -> None:
 
 async def test_a_new_user_lives_on_a_shard_of_their_region(databases) -> None:
     user, _ = await UserRepository(databases).register("ap-south")
-    assert databases.map.shard_for(user.id).home == "ap-south"
+    assert databases.shards.map.shard_for(user.id).home == "ap-south"
 
 
 async def test_a_user_has_so_many_items_and_no_more_however_many_are_written_at_once(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from uuid import UUID
 
 import asyncpg
@@ -61,7 +62,8 @@ class Failing:
         shard = ShardConfig(
             id=3, home="us-west", key_ranges=(KeyRange(start=0, end=999),), primary=NOWHERE, replicas=()
         )
-        self.map = ShardMap(ShardingConfig(shards=(shard,), replication_factor=1))
+        self.shards = SimpleNamespace(map=ShardMap(ShardingConfig(shards=(shard,), replication_factor=1)))
+        self.writes = self
         self.error = error
 
     async def call(self, *_: object, **__: object) -> None:

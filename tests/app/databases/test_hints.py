@@ -59,7 +59,7 @@ def stranger_beside(user: UUID) -> UUID:
 
 async def test_a_log_in_by_a_stranger_leaves_the_slot_writable(databases: Databases, postgres, user: UUID) -> None:
     await raise_epoch(postgres, 2, 500, 1000)
-    await databases.refresh("test")
+    await databases.shards.refresh("test")
     data = UserData(databases, NoCache(), "us-west")  # type: ignore[arg-type]
     assert await data.registered(stranger_beside(user)) is None
     await ItemRepository(databases).put(user, "a", b"1")
@@ -77,7 +77,7 @@ async def test_whatever_floors_are_shown_the_map_is_never_ahead_of_postgres(
         with contextlib.suppress(DatabaseError):
             assert await repository.get(user, floor=floor, timeout=1) is not None
         said = await epochs(postgres)
-        assert all(databases.map.epoch_of(slot) <= said.get(slot, 0) for slot in range(SLOTS))
+        assert all(databases.shards.map.epoch_of(slot) <= said.get(slot, 0) for slot in range(SLOTS))
     await ItemRepository(databases).put(user, "a", b"1")
 
 
@@ -85,17 +85,17 @@ async def test_a_floor_that_knows_more_has_the_map_asked_for_and_not_once_a_read
     databases: Databases, user: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[str] = []
-    refresh = databases.refresh
+    refresh = databases.shards.refresh
 
     async def counted(reason: str) -> None:
         asked.append(reason)
         await refresh(reason)
 
-    monkeypatch.setattr(databases, "refresh", counted)
+    monkeypatch.setattr(databases.shards, "refresh", counted)
     for _ in range(20):
         assert await UserRepository(databases).get(user, floor=Floor(2, 9, UNKNOWN)) is not None
     assert asked == ["floor"]
-    assert databases.map.get_shard_for_user(user) == 1
+    assert databases.shards.map.get_shard_for_user(user) == 1
 
 
 async def test_a_shard_that_was_restored_to_an_older_epoch_is_writable_again(
@@ -104,7 +104,7 @@ async def test_a_shard_that_was_restored_to_an_older_epoch_is_writable_again(
     """The map holds what Postgres no longer says: the primary's own word counts, also where it is an older one."""
     slot = slot_of(user)
     await raise_epoch(postgres, 1, slot, 1000)
-    await databases.refresh("test")
+    await databases.shards.refresh("test")
     await raise_epoch(postgres, 1, slot, -1000)
     began = time.monotonic()
     await ItemRepository(databases).put(user, "a", b"1", timeout=5)

@@ -21,7 +21,7 @@ async def test_who_comes_to_a_primary_that_hangs_is_told_at_once_and_nobody_pile
     other, _ = await users.register("eu-central")
     for each in (user, other):
         await items.put(each.id, "a", b"1")
-    size = databases.pools[1].primary_pool.size
+    size = databases.shards.pools[1].primary_pool.size
     held: set[asyncio.Task[object]] = set()
     # A lock that nobody gives back: every write gets as far as the server and none an answer.
     locker = await asyncpg.connect(**postgres.primaries[1].dsn())

@@ -112,7 +112,7 @@ async def ask(server: PostgresServer, query: str) -> object:
 
 
 async def written_at(databases: Databases, user: UUID) -> int:
-    async with databases.write(user) as transaction:
+    async with databases.writes.write(user) as transaction:
         port: int = await transaction.fetchval(WHERE)
     return port
 
@@ -143,7 +143,7 @@ async def test_a_read_above_every_replica_waits_for_the_promotion(shard, databas
     floor = Floor(1, 1, 2**62)  # of a write that reached nobody else
     shard.primary.kill()
     promotion = asyncio.create_task(promote(shard, NEXT, after=1.0))
-    rows = await databases.fetch(user, WHERE, floor=floor)
+    rows = await databases.reads.fetch(user, WHERE, floor=floor)
     await promotion
     assert rows[0][0] == shard.replicas[NEXT].port
 
@@ -172,7 +172,7 @@ async def test_a_former_primary_that_comes_back_is_closed_and_refuses_the_old_ma
     assert await written_at(databases, user) == shard.replicas[NEXT].port
     shard.primary.start()
     await asyncio.sleep(0.3)  # the instance is passed over for a moment after a failure
-    await databases.seek_primaries()
+    await databases.shards.seek_primaries()
     with pytest.raises(asyncpg.PostgresError, match="slot 7 is moved"):
         await ask(shard.primary, "SELECT fence(7::smallint, 1)")
     assert await written_at(databases, user) == shard.replicas[NEXT].port
@@ -190,28 +190,28 @@ async def test_a_replica_that_does_not_follow_the_promoted_one_is_not_read(shard
     shard.primary.kill()
     await promote(shard, NEXT)
     await written_at(databases, user)
-    await databases.seek_primaries()
-    assert {(await databases.fetch(user, WHERE))[0][0] for _ in range(10)} == {shard.replicas[NEXT].port}
+    await databases.shards.seek_primaries()
+    assert {(await databases.reads.fetch(user, WHERE))[0][0] for _ in range(10)} == {shard.replicas[NEXT].port}
     former = shard.primary
     await asyncio.to_thread(former.rejoin, shard.replicas[NEXT])
     former.start()
     async with asyncio.timeout(10):
-        while former.port not in {pool.endpoint.port for pool in databases.pools[1]}:
-            await databases.seek_primaries()
+        while former.port not in {pool.endpoint.port for pool in databases.shards.pools[1]}:
+            await databases.shards.seek_primaries()
             await asyncio.sleep(0.05)
-    assert (await databases.fetch(user, WHERE))[0][0] == former.port  # the nearest, and it follows
+    assert (await databases.reads.fetch(user, WHERE))[0][0] == former.port  # the nearest, and it follows
 
 
 async def test_a_replica_that_was_left_behind_is_infinitely_late(shard, document, user) -> None:
     async with Databases(structs.replace(document, region=LAST), Metrics()) as databases:
-        await databases._upkeep.measure_lag()
-        assert [sample.seconds < 60 for sample in databases.lag_samples()] == [True]
+        await databases.upkeep.measure_lag()
+        assert [sample.seconds < 60 for sample in databases.shards.lag_samples()] == [True]
         shard.primary.kill()
         await promote(shard, NEXT)
         await written_at(databases, user)
-        await databases.seek_primaries()
-        await databases._upkeep.measure_lag()
-        assert [(s.region, s.seconds) for s in databases.lag_samples()] == [(LAST, float("inf"))]
+        await databases.shards.seek_primaries()
+        await databases.upkeep.measure_lag()
+        assert [(s.region, s.seconds) for s in databases.shards.lag_samples()] == [(LAST, float("inf"))]
 
 
 async def test_with_nothing_promoted_a_write_is_refused_in_time(shard, databases, user) -> None:
@@ -226,7 +226,7 @@ async def test_the_count_of_promotions_followed_is_a_metric(shard, databases, us
     shard.primary.kill()
     await promote(shard, NEXT)
     await written_at(databases, user)
-    assert databases._metrics.db_promotions.labels("1")._value.get() == 1
+    assert databases.shards.metrics.db_promotions.labels("1")._value.get() == 1
 
 
 async def test_no_statement_of_a_request_makes_a_new_connection_ask_what_its_types_are(
@@ -237,15 +237,15 @@ async def test_no_statement_of_a_request_makes_a_new_connection_ask_what_its_typ
 
     monkeypatch.setattr(asyncpg.Connection, "_introspect_types", asked)
     items = ItemRepository(databases)
-    for pool in databases.pools[1]:
-        pool._pool.expire()
+    for pool in databases.shards.pools[1]:
+        pool.expire()
     written = await items.put(user, "a", b"1", expected=[0, 7])
     await items.get(user, "a", written.floor)
     await items.list(user)
     await UserRepository(databases).get(user)
     await items.delete(user, "a")
     await UserRepository(databases).register(HOME)
-    await databases.refresh("test")
+    await databases.shards.refresh("test")
 
 
 # -- the choice, without servers

@@ -44,11 +44,11 @@ async def paused(replica) -> AsyncIterator[None]:
 
 def fallbacks(databases: Databases, region: str, reason: str, shard: int = 1) -> float:
     labels = {"shard": str(shard), "region": region, "reason": reason}
-    return databases._metrics.registry.get_sample_value("hal9_db_fallbacks_total", labels) or 0
+    return databases.shards.metrics.registry.get_sample_value("hal9_db_fallbacks_total", labels) or 0
 
 
 async def port(databases: Databases, user: UUID, floor: Floor | None = None) -> int:
-    row = await databases.fetchrow(user, WHERE, floor=floor)
+    row = await databases.reads.fetchrow(user, WHERE, floor=floor)
     assert row is not None
     return row[0]
 
@@ -117,9 +117,9 @@ async def test_what_a_replica_has_replayed_is_asked_once_a_floor(make_databases,
     databases = await make_databases(region="eu-central")
     written = await ItemRepository(databases).put(user, "a", b"1")
     async with asyncio.timeout(5):
-        while databases.pools[1].read_pools["eu-central"][0].replayed < written.floor.lsn:
+        while databases.shards.pools[1].read_pools["eu-central"][0].replayed < written.floor.lsn:
             await port(databases, user, written.floor)
-    pool = databases.pools[1].read_pools["eu-central"][0]
+    pool = databases.shards.pools[1].read_pools["eu-central"][0]
     asked = pool.has_replayed
     pool.has_replayed = pytest.fail  # type: ignore[method-assign,assignment]
     await port(databases, user, written.floor)
@@ -173,10 +173,10 @@ async def test_a_restarted_replica_loses_no_read(postgres, make_databases, user)
 async def test_a_replica_that_hangs_leaves_time_for_the_next(postgres, make_databases, user) -> None:
     databases = await make_databases(region="eu-central")
     replica = postgres.replicas[1]["eu-central"]
-    databases.pools[1].read_pools["eu-central"][0]._pool.expire()  # what hangs is who takes new connections
+    databases.shards.pools[1].read_pools["eu-central"][0].expire()  # what hangs is who takes new connections
     replica.process.suspend()
     try:
-        row = await databases.fetchrow(user, WHERE, timeout=2)
+        row = await databases.reads.fetchrow(user, WHERE, timeout=2)
         assert row is not None
         assert row[0] != replica.port
     finally:
@@ -206,15 +206,15 @@ async def test_with_the_primary_away_reads_go_on_and_writes_are_refused_in_time(
 async def test_a_pool_in_full_use_is_told_as_exhausted_within_the_time(deployment, make_databases, user) -> None:
     pools = msgspec.structs.replace(deployment.pools, primary_size=2)
     databases = await make_databases(msgspec.structs.replace(deployment, pools=pools))
-    async with databases.write(user), databases.write(user):
-        (sample,) = [s for s in databases.pool_samples() if (s.shard, s.role) == (1, "primary")]
+    async with databases.writes.write(user), databases.writes.write(user):
+        (sample,) = [s for s in databases.shards.pool_samples() if (s.shard, s.role) == (1, "primary")]
         assert (sample.active, sample.max, sample.region) == (2, 2, "us-west")
         began = time.monotonic()
         with pytest.raises(PoolExhausted):
-            async with databases.write(user, timeout=0.2):
+            async with databases.writes.write(user, timeout=0.2):
                 pass
         assert time.monotonic() - began < 1
-    async with databases.write(user):
+    async with databases.writes.write(user):
         pass
 
 
@@ -225,8 +225,8 @@ async def test_a_changed_password_is_read_anew(postgres, deployment, make_databa
     await admin.execute("CREATE ROLE rotated SUPERUSER LOGIN PASSWORD 'second'")
     try:
         secret.write_text(json.dumps({"username": "rotated", "password": "second"}))
-        databases.pools[1].primary_pool._pool.expire()  # those that are kept stay as they are
-        async with databases.write(user) as transaction:
+        databases.shards.pools[1].primary_pool.expire()  # those that are kept stay as they are
+        async with databases.writes.write(user) as transaction:
             assert await transaction.fetchval("SELECT current_user") == "rotated"
     finally:
         await databases.close()
@@ -237,10 +237,10 @@ async def test_a_changed_password_is_read_anew(postgres, deployment, make_databa
 async def test_a_connection_past_its_lifetime_is_replaced(deployment, make_databases, user) -> None:
     pools = msgspec.structs.replace(deployment.pools, max_lifetime_seconds=0.05)
     databases = await make_databases(msgspec.structs.replace(deployment, pools=pools))
-    first = (await databases.fetchrow(user, "SELECT pg_backend_pid()"))[0]
+    first = (await databases.reads.fetchrow(user, "SELECT pg_backend_pid()"))[0]
     await asyncio.sleep(0.06)
     await port(databases, user)  # returned too old, and closed
-    assert (await databases.fetchrow(user, "SELECT pg_backend_pid()"))[0] != first
+    assert (await databases.reads.fetchrow(user, "SELECT pg_backend_pid()"))[0] != first
 
 
 async def test_a_read_that_takes_too_long_is_ended_and_its_connection_serves_the_next(
@@ -249,8 +249,8 @@ async def test_a_read_that_takes_too_long_is_ended_and_its_connection_serves_the
     pools = msgspec.structs.replace(deployment.pools, primary_size=1)
     databases = await make_databases(msgspec.structs.replace(deployment, pools=pools))
     with pytest.raises(DatabaseUnavailable):
-        await databases.fetch(user, "SELECT pg_sleep(10)", timeout=0.2)
-    row = await databases.fetchrow(user, "SELECT 7", timeout=1)
+        await databases.reads.fetch(user, "SELECT pg_sleep(10)", timeout=0.2)
+    row = await databases.reads.fetchrow(user, "SELECT 7", timeout=1)
     assert row is not None
     assert row[0] == 7
 
@@ -258,7 +258,9 @@ async def test_a_read_that_takes_too_long_is_ended_and_its_connection_serves_the
 async def test_many_readers_share_few_connections_and_all_are_answered(deployment, make_databases, user) -> None:
     pools = msgspec.structs.replace(deployment.pools, primary_size=2)
     databases = await make_databases(msgspec.structs.replace(deployment, pools=pools))
-    rows = await asyncio.gather(*(databases.fetchrow(user, "SELECT pg_backend_pid(), $1::int", n) for n in range(100)))
+    rows = await asyncio.gather(
+        *(databases.reads.fetchrow(user, "SELECT pg_backend_pid(), $1::int", n) for n in range(100))
+    )
     assert [row[1] for row in rows] == list(range(100))
     assert len({row[0] for row in rows}) <= 2
 
@@ -269,31 +271,31 @@ async def test_a_reader_that_is_cancelled_while_it_waits_takes_nothing_with_it(
     pools = msgspec.structs.replace(deployment.pools, primary_size=1)
     databases = await make_databases(msgspec.structs.replace(deployment, pools=pools))
     for delay in (0, 0.001, 0.01):
-        async with databases.write(user):
-            waiting = [asyncio.create_task(databases.fetchrow(user, WHERE)) for _ in range(3)]
+        async with databases.writes.write(user):
+            waiting = [asyncio.create_task(databases.reads.fetchrow(user, WHERE)) for _ in range(3)]
             await asyncio.sleep(0.01)
         await asyncio.sleep(delay)
         waiting[0].cancel()
         results = await asyncio.gather(*waiting, return_exceptions=True)
         assert not any(isinstance(result, Exception) for result in results[1:])
-    assert databases.pools[1].primary_pool.active == 0
+    assert databases.shards.pools[1].primary_pool.active == 0
 
 
 async def test_connections_nobody_needs_are_closed(deployment, make_databases, user) -> None:
     pools = msgspec.structs.replace(deployment.pools, idle_timeout_seconds=0.05)
     databases = await make_databases(msgspec.structs.replace(deployment, pools=pools))
-    first = (await databases.fetchrow(user, "SELECT pg_backend_pid()"))[0]
+    first = (await databases.reads.fetchrow(user, "SELECT pg_backend_pid()"))[0]
     await asyncio.sleep(0.2)
     query = "SELECT count(*), pg_backend_pid() FROM pg_stat_activity WHERE pid = $1"
-    left, second = await databases.fetchrow(user, query, first)
+    left, second = await databases.reads.fetchrow(user, query, first)
     assert left == 0
     assert second != first
 
 
 async def test_a_query_that_is_wrong_is_told_and_its_connection_given_back(databases, user) -> None:
     with pytest.raises(asyncpg.UndefinedTableError):
-        await databases.fetch(user, "SELECT * FROM nowhere")
-    assert sum(sample.active for sample in databases.pool_samples()) == 0
+        await databases.reads.fetch(user, "SELECT * FROM nowhere")
+    assert sum(sample.active for sample in databases.shards.pool_samples()) == 0
 
 
 async def test_a_reader_with_an_old_map_finds_the_new_owner(databases, postgres, user) -> None:
@@ -306,7 +308,7 @@ async def test_a_reader_with_an_old_map_finds_the_new_owner(databases, postgres,
         )
         await connection.close()
     assert await UserRepository(databases).get(user) is None  # shard 2 has no such user; shard 1 was not believed
-    assert databases.map.get_shard_for_user(user) == 2
+    assert databases.shards.map.get_shard_for_user(user) == 2
 
 
 async def test_rows_of_a_slot_that_nobody_owns_are_not_read(databases, postgres, user) -> None:
@@ -319,22 +321,22 @@ async def test_rows_of_a_slot_that_nobody_owns_are_not_read(databases, postgres,
 
 async def test_several_queries_of_a_block_see_one_instance(postgres, make_databases, user) -> None:
     databases = await make_databases(region="ap-south")
-    async with databases.read(user) as connection:
+    async with databases.reads.read(user) as connection:
         ports = {await connection.fetchval(WHERE) for _ in range(3)}
     assert ports == {postgres.replicas[1]["ap-south"].port}
 
 
 async def test_the_lag_of_a_replica_is_measured_and_unknown_is_infinite(postgres, make_databases) -> None:
     databases = await make_databases(region="eu-central")
-    await databases._upkeep.measure_lag()
-    lags = {sample.shard: sample.seconds for sample in databases.lag_samples()}
+    await databases.upkeep.measure_lag()
+    lags = {sample.shard: sample.seconds for sample in databases.shards.lag_samples()}
     assert lags.keys() == {1, 3}
     assert max(lags.values()) < 60
     replica = postgres.replicas[1]["eu-central"]
     replica.kill()
     try:
-        await databases._upkeep.measure_lag()
-        assert {s.shard: s.seconds for s in databases.lag_samples()}[1] == float("inf")
+        await databases.upkeep.measure_lag()
+        assert {s.shard: s.seconds for s in databases.shards.lag_samples()}[1] == float("inf")
     finally:
         replica.start()
 
@@ -349,7 +351,7 @@ async def test_a_shard_that_is_away_does_not_keep_a_process_from_starting(deploy
     databases = await make_databases(msgspec.structs.replace(deployment, sharding=sharding))
     await port(databases, user)
     with pytest.raises(DatabaseUnavailable):
-        await port(databases, databases.map.new_user_id("eu-central"))
+        await port(databases, databases.shards.map.new_user_id("eu-central"))
 
 
 def test_a_floor_survives_its_text() -> None:

@@ -49,7 +49,7 @@ async def counter(databases: Databases, user: UUID, postgres):
     await connection.close()
 
     async def value() -> int:
-        async with databases.write(user) as transaction:
+        async with databases.writes.write(user) as transaction:
             return await transaction.fetchval("SELECT n FROM counters")
 
     yield value
@@ -61,7 +61,7 @@ async def counter(databases: Databases, user: UUID, postgres):
 
 async def test_a_block_that_raises_leaves_nothing(databases: Databases, user: UUID, counter) -> None:
     async def body() -> None:
-        async with databases.write(user) as transaction:
+        async with databases.writes.write(user) as transaction:
             await transaction.execute(ADD)
             raise RuntimeError
 
@@ -71,7 +71,7 @@ async def test_a_block_that_raises_leaves_nothing(databases: Databases, user: UU
 
 
 async def test_a_commit_gives_a_floor_at_or_past_it(databases: Databases, user: UUID) -> None:
-    async with databases.write(user) as transaction:
+    async with databases.writes.write(user) as transaction:
         before = await transaction.fetchval("SELECT pg_current_wal_lsn()")
         await transaction.execute("UPDATE users SET region = region")
     assert transaction.floor is not None
@@ -91,7 +91,7 @@ async def test_a_commit_whose_connection_died_is_applied_once(cut, user: UUID, c
         return b"done %d" % runs
 
     proxy.arm(b"COMMIT", heard)
-    result, floor = await databases.transact(user, "key-1", b"request", body)
+    result, floor = await databases.writes.transact(user, "key-1", b"request", body)
     assert (proxy.cuts, await counter()) == (1, 1)
     assert (result, runs) == ((b"done 1", 1) if heard else (b"done 2", 2))
     assert floor.shard == 1
@@ -102,7 +102,7 @@ async def test_without_a_key_a_lost_commit_is_told_as_unknown(cut, user: UUID, c
     proxy, databases = cut
     proxy.arm(b"COMMIT", heard)
     with pytest.raises(CommitUnknown):
-        async with databases.write(user) as transaction:
+        async with databases.writes.write(user) as transaction:
             await transaction.execute(ADD)
     await asyncio.sleep(0.05)
     assert await counter() == int(heard)
@@ -126,11 +126,11 @@ async def test_an_item_put_whose_connection_died_is_applied_once(
 
 async def test_connections_that_went_stale_are_replaced_without_the_writer_knowing(cut, user: UUID, counter) -> None:
     proxy, databases = cut
-    async with databases.write(user) as one, databases.write(user) as other:
+    async with databases.writes.write(user) as one, databases.writes.write(user) as other:
         await one.fetchval("SELECT 1")
         await other.fetchval("SELECT 1")
     proxy.arm(b"BEGIN", heard=False, times=2)
-    async with databases.write(user) as transaction:
+    async with databases.writes.write(user) as transaction:
         await transaction.execute(ADD)
     assert (proxy.cuts, await counter()) == (2, 1)
 
@@ -145,8 +145,8 @@ async def test_a_key_used_again_gives_the_first_answer_and_runs_nothing(
     async def never(_) -> bytes:
         raise AssertionError
 
-    await databases.transact(user, "k", b"r", body)
-    result, _ = await databases.transact(user, "k", b"r", never)
+    await databases.writes.transact(user, "k", b"r", body)
+    result, _ = await databases.writes.transact(user, "k", b"r", never)
     assert (result, await counter()) == (b"first", 1)
 
 
@@ -154,9 +154,9 @@ async def test_a_key_used_for_another_request_is_refused(databases: Databases, u
     async def body(_) -> bytes:
         return b""
 
-    await databases.transact(user, "k", b"one", body)
+    await databases.writes.transact(user, "k", b"one", body)
     with pytest.raises(KeyReused):
-        await databases.transact(user, "k", b"two", body)
+        await databases.writes.transact(user, "k", b"two", body)
 
 
 async def test_the_same_key_at_once_from_many_is_applied_once(databases: Databases, user: UUID, counter) -> None:
@@ -164,7 +164,7 @@ async def test_the_same_key_at_once_from_many_is_applied_once(databases: Databas
         await transaction.execute(ADD)
         return b"one"
 
-    results = await asyncio.gather(*(databases.transact(user, "k", b"r", body) for _ in range(8)))
+    results = await asyncio.gather(*(databases.writes.transact(user, "k", b"r", body) for _ in range(8)))
     assert {result for result, _ in results} == {b"one"}
     assert await counter() == 1
 
@@ -184,16 +184,16 @@ async def test_an_old_map_is_refreshed_and_the_write_goes_to_the_new_owner(
 ) -> None:
     await set_slots(postgres, 2, "owned", 2)
     await set_slots(postgres, 1, "moved", 2)
-    assert databases.map.get_shard_for_user(user) == 1
-    async with databases.write(user) as transaction:
+    assert databases.shards.map.get_shard_for_user(user) == 1
+    async with databases.writes.write(user) as transaction:
         assert (transaction.shard_id, transaction.epoch) == (2, 2)
-    assert databases.map.get_shard_for_user(user) == 2
+    assert databases.shards.map.get_shard_for_user(user) == 2
 
 
 async def test_a_slot_nobody_owns_is_refused_after_one_refresh(databases: Databases, postgres, user) -> None:
     await set_slots(postgres, 1, "moved", 2)
     with pytest.raises(WrongEpoch):
-        async with databases.write(user):
+        async with databases.writes.write(user):
             pass
 
 
@@ -206,7 +206,7 @@ async def test_a_writer_waits_while_its_slot_is_fenced(databases: Databases, pos
 
     lifting = asyncio.create_task(lift())
     began = time.monotonic()
-    async with databases.write(user):
+    async with databases.writes.write(user):
         pass
     assert time.monotonic() - began > 0.15
     await lifting
@@ -215,7 +215,7 @@ async def test_a_writer_waits_while_its_slot_is_fenced(databases: Databases, pos
 async def test_a_slot_fenced_for_too_long_is_told_as_such(databases: Databases, postgres, user) -> None:
     await set_slots(postgres, 1, "fenced", 1)
     with pytest.raises(SlotFenced):
-        async with databases.write(user, timeout=0.2):
+        async with databases.writes.write(user, timeout=0.2):
             pass
 
 
@@ -223,13 +223,13 @@ async def test_a_write_waits_no_longer_than_its_request_lives(databases: Databas
     await set_slots(postgres, 1, "fenced", 1)
     began = time.monotonic()
     with deadline(0.2), pytest.raises(SlotFenced):
-        async with databases.write(user, timeout=30):
+        async with databases.writes.write(user, timeout=30):
             pass
     assert time.monotonic() - began < 1
 
 
 async def test_a_fence_waits_for_the_writer_in_flight(databases: Databases, postgres, user) -> None:
-    async with databases.write(user):
+    async with databases.writes.write(user):
         fencing = asyncio.create_task(set_slots(postgres, 1, "fenced", 1))
         await asyncio.sleep(0.1)
         assert not fencing.done()
@@ -240,7 +240,7 @@ async def test_a_cancelled_write_leaves_nothing_and_gives_its_connection_back(
     databases: Databases, user, counter
 ) -> None:
     async def write() -> None:
-        async with databases.write(user) as transaction:
+        async with databases.writes.write(user) as transaction:
             await transaction.execute(ADD)
             await asyncio.sleep(30)
 
@@ -250,19 +250,19 @@ async def test_a_cancelled_write_leaves_nothing_and_gives_its_connection_back(
     with pytest.raises(asyncio.CancelledError):
         await task
     assert await counter() == 0
-    assert databases.pools[1].primary_pool.active == 0
+    assert databases.shards.pools[1].primary_pool.active == 0
 
 
 async def test_a_write_that_takes_too_long_is_rolled_back(databases: Databases, user, counter) -> None:
     async def body() -> None:
-        async with databases.write(user, timeout=0.2) as transaction:
+        async with databases.writes.write(user, timeout=0.2) as transaction:
             await transaction.execute(ADD)
             await transaction.execute("SELECT pg_sleep(10)")
 
     with pytest.raises(DatabaseUnavailable):
         await body()
     assert await counter() == 0
-    assert databases.pools[1].primary_pool.active == 0
+    assert databases.shards.pools[1].primary_pool.active == 0
 
 
 async def test_a_statement_past_its_time_out_is_ended_by_the_server(deployment, make_databases, user) -> None:
@@ -270,7 +270,7 @@ async def test_a_statement_past_its_time_out_is_ended_by_the_server(deployment, 
     databases = await make_databases(msgspec.structs.replace(deployment, pools=pools))
     began = time.monotonic()
     with pytest.raises(asyncpg.QueryCanceledError):
-        async with databases.write(user) as transaction:
+        async with databases.writes.write(user) as transaction:
             await transaction.execute("SELECT pg_sleep(10)")
     assert time.monotonic() - began < 2
 
@@ -279,10 +279,10 @@ async def test_expired_keys_are_purged_and_fresh_ones_kept(databases: Databases,
     async def body(_) -> bytes:
         return b""
 
-    await databases.transact(user, "old", b"r", body)
-    await databases.transact(user, "new", b"r", body)
-    async with databases.write(user) as transaction:
+    await databases.writes.transact(user, "old", b"r", body)
+    await databases.writes.transact(user, "new", b"r", body)
+    async with databases.writes.write(user) as transaction:
         await transaction.execute("UPDATE idempotency_keys SET expires_at = now() - interval '1 s' WHERE key = 'old'")
-    assert await databases._upkeep.purge() == 1
-    async with databases.write(user) as transaction:
+    assert await databases.upkeep.purge() == 1
+    async with databases.writes.write(user) as transaction:
         assert [row["key"] for row in await transaction.fetch("SELECT key FROM idempotency_keys")] == ["new"]

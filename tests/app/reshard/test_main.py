@@ -28,7 +28,7 @@ def document(deployment, tmp_path: Path) -> list[str]:
 @pytest.fixture
 async def user(databases):
     """A user in the slots that move, with an item."""
-    while slot_of(user := databases.map.new_user_id("us-west")) < 300:
+    while slot_of(user := databases.shards.map.new_user_id("us-west")) < 300:
         pass
     await UserRepository(databases).register("us-west", user)
     await ItemRepository(databases).put(user, "a", b"1" * 100)
@@ -40,7 +40,7 @@ async def test_a_plan_says_what_would_move_and_changes_nothing(document, databas
     assert capsys.readouterr().out.startswith("slots 300-333 (34) from shard 1 to shard 2: 3 rows, 0.0 MiB\n")
     assert await main(["status", *document, "--all"]) == 0
     assert capsys.readouterr().out == ""
-    assert databases.map.get_shard_for_user(user) == 1
+    assert databases.shards.map.get_shard_for_user(user) == 1
 
 
 async def test_a_plan_names_what_stands_in_the_way(document, user, capsys) -> None:

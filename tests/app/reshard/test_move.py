@@ -92,7 +92,9 @@ class Writers:
             operation = uuid.uuid4().hex[:8]
             began = time.monotonic()
             try:
-                await self._databases.transact(user, operation, b"append", self._append(user, operation), timeout=15)
+                await self._databases.writes.transact(
+                    user, operation, b"append", self._append(user, operation), timeout=15
+                )
             except CommitUnknown:
                 self.unknown[user].add(operation)
             except DatabaseUnavailable:
@@ -337,7 +339,7 @@ async def test_a_long_transaction_breaks_the_pause_off_instead_of_stretching_it(
     release = asyncio.Event()
 
     async def hold() -> None:
-        async with databases.write(held, timeout=30):
+        async with databases.writes.write(held, timeout=30):
             await release.wait()
 
     holding: list[asyncio.Task[None]] = []
