@@ -91,7 +91,7 @@ test-image: .venv/dev  ## the app's image built from its Dockerfile and run as t
 lint: .venv/dev  ## ruff and mypy
 	@.venv/bin/python -m ruff check .
 	@.venv/bin/python -m ruff format --check .
-	@.venv/bin/python -m mypy __main__.py facts topology components plan diff policies cost preflight app lab bench tools
+	@.venv/bin/python -m mypy __main__.py facts topology components plan diff policies cost preflight app lab bench tools tests/app
 
 format: .venv/dev  ## the code as ruff formats it, with what ruff can mend
 	@.venv/bin/python -m ruff check --fix --quiet . ; .venv/bin/python -m ruff format .

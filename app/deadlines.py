@@ -6,11 +6,10 @@ A deadline inside another can only be nearer.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import contextvars
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 _end: contextvars.ContextVar[float | None] = contextvars.ContextVar("deadline", default=None)
 
@@ -52,22 +51,6 @@ def remaining(at_most: float = float("inf")) -> float:
     if left <= 0:
         raise DeadlineExceeded("the request's deadline has passed")
     return min(left, at_most)
-
-
-@contextlib.asynccontextmanager
-async def within(seconds: float = float("inf")) -> AsyncIterator[None]:
-    """Cancel what runs inside after `seconds` or at the request's deadline, whichever is first.
-
-    Raises: DeadlineExceeded when the request's deadline was first, TimeoutError when `seconds` were.
-    """
-    left = remaining(seconds)
-    try:
-        async with asyncio.timeout(None if left == float("inf") else left):
-            yield
-    except TimeoutError as error:
-        if not isinstance(error, DeadlineExceeded):
-            remaining()
-        raise
 
 
 def detached() -> contextvars.Context:

@@ -16,7 +16,6 @@ from app.databases.floor import Floor
 from app.databases.pools import DatabaseError, DatabaseUnavailable, PoolExhausted
 from app.databases.reads import Reads
 from app.databases.shards import Shards, WrongEpoch
-from app.databases.transaction import Transaction
 from app.databases.upkeep import Upkeep
 from app.databases.writes import Call, CommitUnknown, KeyReused, SlotFenced, Writes
 from app.deployment import Deployment
@@ -32,7 +31,6 @@ __all__ = [
     "KeyReused",
     "PoolExhausted",
     "SlotFenced",
-    "Transaction",
     "WrongEpoch",
 ]
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import Sequence
 from uuid import UUID
 
 import asyncpg
 
+from app.databases.connect import Connection
 from app.databases.floor import Floor
 from app.databases.pools import DatabaseUnavailable, FloorNotReached, InstancePool, PoolExhausted, connection_lost
 from app.databases.sharding import slot_of
@@ -24,8 +23,6 @@ SEEK_WAITS = (0.05, 0.5)
 HINT_SECONDS = 1.0
 """Floors that speak of epochs nobody here knows have the map asked for this often at most; their reads go to the primary."""
 
-T = TypeVar("T")
-
 
 class Reads:
     """Reads of the users' shards. `timeout` in seconds bounds a call; else the document's does."""
@@ -36,82 +33,47 @@ class Reads:
         self._timeout = shards.deployment.server.request_timeout_seconds
         self._hint_taken = float("-inf")
 
-    async def fetch(
-        self, user_id: UUID, query: str, *arguments: Any, floor: Floor | None = None, timeout: float | None = None
-    ) -> list[asyncpg.Record]:
-        """A query on the user's shard, never older than `floor`; moves on to the next instance when one fails.
-
-        Raises: DatabaseUnavailable (PoolExhausted), and what Postgres says of the query itself.
-        """
-
-        async def run(connection: Any, left: float) -> list[asyncpg.Record]:
-            rows: list[asyncpg.Record] = await connection.fetch(query, *arguments, timeout=left)
-            return rows
-
-        return await self._read(slot_of(user_id), None, floor, timeout, run)
-
-    async def fetchrow(
-        self, user_id: UUID, query: str, *arguments: Any, floor: Floor | None = None, timeout: float | None = None
-    ) -> asyncpg.Record | None:
-        """As `fetch`; the first row."""
-
-        async def run(connection: Any, left: float) -> asyncpg.Record | None:
-            return await connection.fetchrow(query, *arguments, timeout=left)
-
-        return await self._read(slot_of(user_id), None, floor, timeout, run)
-
     async def fetch_owned(
-        self, user_id: UUID, query: str, *arguments: Any, floor: Floor | None = None, timeout: float | None = None
+        self, user_id: UUID, query: str, *arguments: object, floor: Floor | None = None, timeout: float | None = None
     ) -> list[asyncpg.Record]:
-        """As `fetch`, from an instance that knows itself the owner of the user's slot.
+        """A query on the user's shard, never older than `floor`, from an instance that knows itself the owner of the
+        user's slot; moves on to the next instance when one fails.
 
         The query gets the slot as $1 before `arguments`, and its rows begin with `slots.state` of that slot, as
         the outer side of a join, so that there is a row whatever else there is. A process with an old map, or
         a replica that has not heard of a move, would else answer with what was before the move.
-        Raises: as `fetch`, and WrongEpoch.
+        Raises: DatabaseUnavailable (PoolExhausted), WrongEpoch, and what Postgres says of the query itself.
         """
+        give_up = time.monotonic() + remaining(timeout or self._timeout)
         slot = slot_of(user_id)
-
-        async def run(connection: Any, left: float) -> list[asyncpg.Record]:
-            found: list[asyncpg.Record] = await connection.fetch(query, slot, *arguments, timeout=left)
-            return found
-
-        rows = await self._read(slot, None, floor, timeout, run)
+        rows = await self._fetch(slot, self._preference, floor, give_up, query, (slot, *arguments))
         if rows and rows[0][0] in READABLE:
             return rows
         self._shards.metrics.db_fallbacks.labels(str(self._shards.map.owner(slot)), "any", "moved").inc()
         await self._shards.refresh("read")
-        rows = await self._read(slot, ReadPreference.PRIMARY, floor, timeout, run)
+        rows = await self._fetch(slot, ReadPreference.PRIMARY, floor, give_up, query, (slot, *arguments))
         if rows and rows[0][0] in READABLE:
             return rows
         raise WrongEpoch(f"shard {self._shards.map.owner(slot)} does not own slot {slot}")
 
-    @contextlib.asynccontextmanager
-    async def read(
-        self, user_id: UUID, floor: Floor | None = None, timeout: float | None = None
-    ) -> AsyncIterator[asyncpg.Connection]:
-        """`async with databases.read(user_id, floor) as connection`: several queries on one instance.
-
-        The instance is chosen as by `fetch`, but a failure within the block is the caller's to retry.
-        """
-        give_up = time.monotonic() + remaining(timeout or self._timeout)
-        slot = slot_of(user_id)
-        pool, connection = await self._take(await self._candidates(slot, None, floor), floor, give_up)
-        try:
-            async with asyncio.timeout(give_up - time.monotonic()):
-                yield connection
-        finally:
-            pool.release(connection)
-
-    async def _read(
+    async def _fetch(
         self,
         slot: int,
-        preference: ReadPreference | None,
+        preference: ReadPreference,
         floor: Floor | None,
-        timeout: float | None,
-        query: Callable[[Any, float], Awaitable[T]],
-    ) -> T:
-        give_up = time.monotonic() + remaining(timeout or self._timeout)
+        give_up: float,
+        query: str,
+        arguments: Sequence[object],
+    ) -> list[asyncpg.Record]:
+        """Ask the slot's instances, best first, until one answers:
+
+        it answered                             its rows
+        connection lost                         once more with a new one (its server may have restarted), then the next
+        not in time, or all connections in use  DatabaseUnavailable, PoolExhausted
+        none reachable                          the rest again once a primary was found, else DatabaseUnavailable
+        none has reached the floor              wait for a promotion and look again, until the time is up
+        any other error                         raised: the query is wrong
+        """
         candidates = await self._candidates(slot, preference, floor)
         lost: set[InstancePool] = set()
         wait, longest = SEEK_WAITS
@@ -132,7 +94,8 @@ class Reads:
                 continue
             try:
                 # asyncpg's own time-out: it ends the query on the server, and costs nothing beside its command_timeout.
-                result = await query(connection, max(0.001, give_up - time.monotonic()))
+                left = max(0.001, give_up - time.monotonic())
+                rows: list[asyncpg.Record] = await connection.fetch(query, *arguments, timeout=left)
             except BaseException as error:
                 if connection_lost(error, connection):
                     pool.lost(connection)
@@ -149,38 +112,34 @@ class Reads:
                     raise DatabaseUnavailable(f"{pool} did not answer in time") from error
                 raise
             pool.release(connection)
-            return result
+            return rows
 
-    async def _judge(self, slot: int, preference: ReadPreference | None, floor: Floor) -> ReadPreference | None:
-        """The preference for a read of `slot` at a `floor` of another shard or epoch than this process knows."""
-        if floor.epoch > self._shards.map.epoch_of(slot) and time.monotonic() >= self._hint_taken + HINT_SECONDS:
-            # The floor may know of a move that this process has not heard of. That is a hint: Postgres is asked.
-            self._hint_taken = time.monotonic()
-            await self._shards.refresh("floor")
-        if floor[:2] == (self._shards.map.owner(slot), self._shards.map.epoch_of(slot)):
-            return preference
-        return ReadPreference.PRIMARY  # another shard's or epoch's position says nothing here
-
-    async def _candidates(
-        self, slot: int, preference: ReadPreference | None, floor: Floor | None
-    ) -> list[InstancePool]:
+    async def _candidates(self, slot: int, preference: ReadPreference, floor: Floor | None) -> list[InstancePool]:
         """Where a read of `slot` at `floor` may go, best first."""
-        if floor is not None and floor[:2] != (self._shards.map.owner(slot), self._shards.map.epoch_of(slot)):
-            preference = await self._judge(slot, preference, floor)
-        return self._shards.pools[self._shards.map.owner(slot)].candidates(preference or self._preference)
+        if floor is not None and not self._speaks_of(floor, slot):
+            if floor.epoch > self._shards.map.epoch_of(slot) and time.monotonic() >= self._hint_taken + HINT_SECONDS:
+                # The floor may know of a move that this process has not heard of. That is a hint: Postgres is asked.
+                self._hint_taken = time.monotonic()
+                await self._shards.refresh("floor")
+            if not self._speaks_of(floor, slot):
+                preference = ReadPreference.PRIMARY  # another shard's or epoch's position says nothing here
+        return self._shards.pools[self._shards.map.owner(slot)].candidates(preference)
+
+    def _speaks_of(self, floor: Floor, slot: int) -> bool:
+        """Whether `floor` is of the shard and the epoch that this process knows as the slot's."""
+        return floor[:2] == (self._shards.map.owner(slot), self._shards.map.epoch_of(slot))
 
     async def _take(
         self, candidates: list[InstancePool], floor: Floor | None, give_up: float
-    ) -> tuple[InstancePool, Any]:
+    ) -> tuple[InstancePool, Connection]:
         """The first of `candidates` that is reachable and has reached `floor`, taken out, and a connection to it.
 
-        Raises: DatabaseUnavailable when none is left.
+        Raises: DatabaseUnavailable when none is left or the time is up; FloorNotReached when some answered.
         """
         problem: DatabaseUnavailable | None = None
         behind = False
-        while candidates:
+        while candidates and (left := give_up - time.monotonic()) > 0:
             pool = candidates.pop(0)
-            left = give_up - time.monotonic()
             try:
                 # Half of what is left at most, so that one that hangs leaves time for the next.
                 connection = await pool.acquire(left / 2 if candidates else left)

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import NamedTuple
 from uuid import UUID
 
 import asyncpg
 
 from app.databases import recovery
-from app.databases.floor import UNKNOWN, Floor
+from app.databases.connect import Connection
+from app.databases.floor import Floor
 from app.databases.pools import DatabaseError, DatabaseUnavailable, InstancePool, PoolExhausted, connection_lost
 from app.databases.sharding import slot_of
 from app.databases.shards import Shards, WrongEpoch
-from app.databases.transaction import Transaction
 from app.deadlines import remaining
 
 log = logging.getLogger(__name__)
@@ -34,8 +33,6 @@ SUSPICIOUS_SECONDS = 1.0
 
 RETRY_WAITS = (0.02, 0.5)
 """The same between attempts at a commit whose outcome is unknown."""
-
-T = TypeVar("T")
 
 
 class SlotFenced(DatabaseUnavailable):
@@ -64,108 +61,20 @@ class Writes:
         self._shards = shards
         self._timeout = shards.deployment.server.request_timeout_seconds
 
-    @contextlib.asynccontextmanager
-    async def write(self, user_id: UUID, timeout: float | None = None) -> AsyncIterator[Transaction]:
-        """`async with databases.write(user_id) as transaction`: commits at the end, rolls back on an exception.
-
-        Raises: WrongEpoch, SlotFenced, DatabaseUnavailable before the block; CommitUnknown at its end. The last
-        is safe to retry only with an idempotency key: use `transact`.
-        """
-        give_up = time.monotonic() + remaining(timeout or self._timeout)
-        slot = slot_of(user_id)
-
-        async def begin(connection: Any, shard_id: int, epoch: int) -> Transaction:
-            await connection.execute(f"BEGIN; SELECT fence({slot}::smallint, {epoch})")
-            return Transaction(connection, slot, shard_id, epoch)
-
-        pool, connection, transaction = await self._fenced(slot, give_up, begin, False)
-        committing = False
-        try:
-            async with asyncio.timeout(give_up - time.monotonic()):
-                yield transaction
-                committing = True
-                await connection.execute("COMMIT")
-                transaction.floor = await self._floor_after(transaction)
-        except BaseException as error:
-            lost = connection_lost(error, connection)
-            await self._abandon(pool, connection, lost, error)
-            if committing and (lost or isinstance(error, TimeoutError)):
-                self._shards.metrics.db_commits_unknown.labels(str(pool.shard_id)).inc()
-                raise CommitUnknown(f"{pool} did not confirm the commit") from error
-            if lost or isinstance(error, TimeoutError):
-                raise DatabaseUnavailable(f"{pool} was lost in a transaction, or its time was up") from error
-            raise
-        pool.release(connection)
-
-    @staticmethod
-    async def _floor_after(transaction: Transaction) -> Floor:
-        """The floor after a commit, whose success must not depend on learning it."""
-        try:
-            lsn = await transaction.fetchval("SELECT pg_current_wal_lsn()")
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-            log.info("the position of a commit on shard %d is unknown: %s", transaction.shard_id, error)
-            lsn = UNKNOWN
-        return Floor(transaction.shard_id, transaction.epoch, lsn)
-
-    async def transact(
-        self,
-        user_id: UUID,
-        key: str,
-        request: bytes,
-        body: Callable[[Transaction], Awaitable[bytes]],
-        timeout: float | None = None,
-    ) -> tuple[bytes, Floor]:
-        """Run `body` in a write transaction, applied once however often it is tried; its result and the floor.
-
-        `key` is the idempotency key and `request` identifies what it was used for (a digest). Key and result are
-        recorded in the same transaction, so a commit whose answer was lost is found by the next attempt, which
-        then returns the recorded result. Raises: as `write`, and KeyReused.
-        """
-        give_up = time.monotonic() + remaining(timeout or self._timeout)
-        wait, longest = RETRY_WAITS
-        while True:
-            try:
-                async with self.write(user_id, give_up - time.monotonic()) as transaction:
-                    try:
-                        result = await transaction.fetchval(
-                            "SELECT claim($1, $2, $3, $4)", transaction.slot, user_id, key, request
-                        )
-                    except asyncpg.PostgresError as error:
-                        raise (KeyReused(str(error)) if error.sqlstate == KEY_REUSED else error) from None
-                    if result is None:
-                        result = await body(transaction)
-                        await transaction.execute(
-                            "CALL record_result($1, $2, $3, $4)", transaction.slot, user_id, key, result
-                        )
-            except DatabaseUnavailable as error:
-                if isinstance(error, SlotFenced) or time.monotonic() + wait >= give_up:
-                    raise
-                await asyncio.sleep(wait * random.uniform(0.5, 1))
-                wait = min(wait * 2, longest)
-                continue
-            assert transaction.floor is not None
-            return result, transaction.floor
-
-    async def call(self, user_id: UUID, query: str, *arguments: Any, timeout: float | None = None) -> Call:
+    async def call(self, user_id: UUID, query: str, *arguments: object, timeout: float | None = None) -> Call:
         """Call a procedure that fences, claims an idempotency key, writes and commits by itself, in one round trip.
 
         It gets the slot as $1 and the epoch as $2 before `arguments`, and returns `lsn`. As it is idempotent, an
         unknown outcome is simply tried again until the time is up.
-        Raises: as `transact`, and what else the procedure raises.
+        Raises: WrongEpoch, SlotFenced and DatabaseUnavailable (PoolExhausted) where nothing was done; CommitUnknown
+        where that cannot be said; KeyReused; and what else the procedure raises.
         """
         give_up = time.monotonic() + remaining(timeout or self._timeout)
-        slot = slot_of(user_id)
-
-        async def run(connection: Any, shard_id: int, epoch: int) -> Call:
-            async with asyncio.timeout(give_up - time.monotonic()):
-                row = await connection.fetchrow(query, slot, epoch, *arguments)
-            return Call(row, Floor(shard_id, epoch, row["lsn"]))
-
         wait, longest = RETRY_WAITS
         unknown = False
         while True:
             try:
-                pool, connection, call = await self._fenced(slot, give_up, run, True)
+                return await self._past_the_fence(slot_of(user_id), query, arguments, give_up)
             except DatabaseUnavailable as error:
                 unknown = unknown or isinstance(error, CommitUnknown)
                 if isinstance(error, SlotFenced | PoolExhausted) or time.monotonic() + wait >= give_up:
@@ -174,64 +83,67 @@ class Writes:
                     raise
                 await asyncio.sleep(wait * random.uniform(0.5, 1))
                 wait = min(wait * 2, longest)
-                continue
-            pool.release(connection)
-            return call
 
-    async def _fenced(
-        self, slot: int, give_up: float, attempt: Callable[[Any, int, int], Awaitable[T]], commits: bool
-    ) -> tuple[InstancePool, Any, T]:
-        """Run `attempt(connection, shard, epoch)` on the slot's primary, past its fence.
+    async def _past_the_fence(self, slot: int, query: str, arguments: Sequence[object], give_up: float) -> Call:
+        """Call the procedure on the slot's primary until it answers:
 
-        A wrong epoch is met with a fresh map and one more try, a fenced slot by waiting, a primary that is away by
-        looking for one that was promoted. `commits`: whether the
-        attempt commits by itself, so that losing it leaves the outcome unknown; else it is tried again on a new
-        connection. On success the caller releases the connection.
+        it returned                         its answer
+        slot fenced for a move              wait and call again, until the time is up: SlotFenced
+        wrong epoch                         with a fresh map once more, then WrongEpoch
+        a promoted instance not open yet    look for the primary, which opens it, and call again
+        connection lost, or no answer       CommitUnknown
+        any other error                     raised: the statement is wrong, or refused
         """
         refreshed = False
         wait, longest = FENCE_WAITS
         suspicious = time.monotonic() + SUSPICIOUS_SECONDS
         while True:
             shard_id, epoch = self._shards.map.owner(slot), self._shards.map.epoch_of(slot)
-            pool, connection = await self._primary(shard_id, give_up)
             try:
-                return pool, connection, await attempt(connection, shard_id, epoch)
-            except BaseException as error:
-                lost = connection_lost(error, connection)
-                await self._abandon(pool, connection, lost, error)
-                if lost or isinstance(error, TimeoutError | asyncpg.QueryCanceledError):
-                    if commits:
-                        self._shards.metrics.db_commits_unknown.labels(str(shard_id)).inc()
-                        raise CommitUnknown(f"{pool} did not say whether it committed") from error
-                    if lost:
-                        continue
-                    raise DatabaseUnavailable(f"{pool} did not answer in time") from error
-                state = getattr(error, "sqlstate", None)
-                if state == KEY_REUSED:
+                return await self._once(shard_id, epoch, query, (slot, epoch, *arguments), give_up)
+            except asyncpg.PostgresError as error:
+                if error.sqlstate == KEY_REUSED:
                     raise KeyReused(str(error)) from None
-                if state == WRONG_EPOCH:
+                if error.sqlstate == NOT_OPEN:
+                    await self._shards.seek_primary(shard_id, give_up - time.monotonic())
+                    continue
+                if error.sqlstate == WRONG_EPOCH:
                     if refreshed:
                         raise WrongEpoch(f"shard {shard_id}: {error}") from None
                     refreshed = True
-                elif state == FENCED:
-                    refreshed = False
-                elif state == NOT_OPEN:
-                    await self._shards.seek_primary(shard_id, give_up - time.monotonic())
+                    await self._shards.refresh("epoch")
                     continue
-                else:
+                if error.sqlstate != FENCED:
                     raise
-            if refreshed:
-                await self._shards.refresh("epoch")
-            elif time.monotonic() + wait >= give_up:
+            refreshed = False
+            if time.monotonic() + wait >= give_up:
                 raise SlotFenced(f"slot {slot} of shard {shard_id} is fenced for a move")
-            else:
-                await asyncio.sleep(wait * random.uniform(0.5, 1))
-                wait = min(wait * 2, longest)
-                if time.monotonic() >= suspicious:
-                    suspicious = time.monotonic() + SUSPICIOUS_SECONDS
-                    await self._take_back(slot, shard_id)
+            await asyncio.sleep(wait * random.uniform(0.5, 1))
+            wait = min(wait * 2, longest)
+            if time.monotonic() >= suspicious:
+                suspicious = time.monotonic() + SUSPICIOUS_SECONDS
+                await self._take_back(slot, shard_id)
 
-    async def _primary(self, shard_id: int, give_up: float) -> tuple[InstancePool, Any]:
+    async def _once(self, shard_id: int, epoch: int, query: str, arguments: Sequence[object], give_up: float) -> Call:
+        """Call the procedure once, on a connection to the shard's primary. Raises: CommitUnknown, and what it raises."""
+        pool, connection = await self._primary(shard_id, give_up)
+        try:
+            async with asyncio.timeout(give_up - time.monotonic()):
+                row = await connection.fetchrow(query, *arguments)
+        except BaseException as error:
+            lost = connection_lost(error, connection)
+            if lost:
+                pool.lost(connection)
+            else:
+                pool.release(connection, answered=not isinstance(error, TimeoutError | asyncio.CancelledError))
+            if isinstance(error, Exception) and (lost or isinstance(error, TimeoutError | asyncpg.QueryCanceledError)):
+                self._shards.metrics.db_commits_unknown.labels(str(shard_id)).inc()
+                raise CommitUnknown(f"{pool} did not say whether it committed") from error
+            raise
+        pool.release(connection)
+        return Call(row, Floor(shard_id, epoch, row["lsn"]))
+
+    async def _primary(self, shard_id: int, give_up: float) -> tuple[InstancePool, Connection]:
         """A connection to the shard's primary, and its pool; where it is away, to the instance promoted since.
 
         Raises: DatabaseUnavailable (PoolExhausted).
@@ -263,17 +175,3 @@ class Writes:
                 peer_pool.release(peer)
         finally:
             owner_pool.release(owner)
-
-    @staticmethod
-    async def _abandon(pool: InstancePool, connection: Any, lost: bool, error: BaseException) -> None:
-        """Roll back what a failed attempt left open, and give the connection back."""
-        try:
-            if not lost and not connection.is_closed() and connection.is_in_transaction():
-                await connection.execute("ROLLBACK")
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as problem:
-            log.info("%s: the rollback failed, the connection is dropped: %s", pool, problem)
-            connection.terminate()
-        if lost or connection.is_closed():
-            pool.lost(connection)
-        else:
-            pool.release(connection, answered=not isinstance(error, TimeoutError | asyncio.CancelledError))

@@ -91,7 +91,7 @@ class Live:
         request = Request(scope, receive, 0)
         try:
             with deadlines.deadline(HANDSHAKE_SECONDS):
-                async with deadlines.within():
+                async with asyncio.timeout(HANDSHAKE_SECONDS):
                     visit = await self._admitted(request)
         except Exception as error:
             await _refuse(socket, request, self._explain(error, request))

@@ -1,6 +1,7 @@
 """A query routed to its user's shard against bare asyncpg: the same statement on the same server.
 
-`Reads.fetchrow` finds the shard, picks the instance, checks the floor, bounds the time and takes a connection.
+`Reads.fetch_owned` finds the shard, picks the instance, checks the floor, bounds the time, takes a connection and looks
+whether it was the slot's owner that answered.
 The peers are asyncpg's own pool, as its documentation shows it, and, harder, one connection that is never returned.
 """
 
@@ -31,7 +32,7 @@ from app.deployment import (
     ShardConfig,
     ShardingConfig,
 )
-from app.items import ItemRepository
+from app.items import GET, ItemRepository
 from app.metrics import Metrics
 from app.migrate import migrate_shard
 from app.users import UserRepository
@@ -41,7 +42,6 @@ from lab.servers.postgres import DATABASE, PostgresServer
 from lab.servers.process import work_directory
 
 QUERIES = 300
-QUERY = "SELECT value, version FROM items WHERE slot = $1 AND user_id = $2 AND key = $3"
 
 
 @contextlib.asynccontextmanager
@@ -95,32 +95,30 @@ async def _measure(peer: str) -> Measured:
         slot, floor = slot_of(user.id), written.floor
 
         async def routed() -> Any:
-            return await databases.reads.fetchrow(user.id, QUERY, slot, user.id, "key", floor=floor)
+            return await databases.reads.fetch_owned(user.id, GET, user.id, "key", floor=floor)
 
         if peer == "pool":
             async with asyncpg.create_pool(**server.dsn(), min_size=4, max_size=4) as pool:
-                return await interleaved(
-                    _turn(routed), _turn(lambda: pool.fetchrow(QUERY, slot, user.id, "key")), "speed"
-                )
+                return await interleaved(_turn(routed), _turn(lambda: pool.fetch(GET, slot, user.id, "key")), "speed")
         connection = await asyncpg.connect(**server.dsn())
         try:
-            bare = _turn(lambda: connection.fetchrow(QUERY, slot, user.id, "key"))
+            bare = _turn(lambda: connection.fetch(GET, slot, user.id, "key"))
             return await interleaved(_turn(routed), bare, "speed")
         finally:
             await connection.close()
 
 
 async def against_pool() -> Measured:
-    """Against `asyncpg.create_pool(...).fetchrow`."""
+    """Against `asyncpg.create_pool(...).fetch`."""
     return await _measure("pool")
 
 
 async def against_connection() -> Measured:
-    """Against `fetchrow` of one connection."""
+    """Against `fetch` of one connection."""
     return await _measure("connection")
 
 
 PARTS = [
-    Part("routed query", "pool.fetchrow", "at least", 0.95, against_pool, "asyncpg"),
-    Part("routed query, bare line", "connection.fetchrow", "at least", 0.95, against_connection, "asyncpg"),
+    Part("routed query", "pool.fetch", "at least", 0.95, against_pool, "asyncpg"),
+    Part("routed query, bare line", "connection.fetch", "at least", 0.95, against_connection, "asyncpg"),
 ]

@@ -46,6 +46,7 @@ from lab.servers import programs
 from lab.servers.accounts import write_accounts
 from lab.servers.postgres import DATABASE, PostgresServer
 from lab.servers.process import work_directory
+from tests.app.logs import PROCEDURE
 
 REGIONS = ("us-west", "eu-central", "ap-south")
 KEY_RANGES = ((0, 333), (334, 666), (667, 999))
@@ -152,6 +153,7 @@ async def _make_database(primary: PostgresServer, secrets_directory: Path, numbe
     owner = next(account for account in wanted.accounts if account.role == accounts.OWNER)
     connection = await asyncpg.connect(**primary.dsn() | {"user": owner.username, "password": owner.password})
     await migrate(connection)
+    await connection.execute(PROCEDURE)
     await connection.close()
 
 

@@ -74,11 +74,21 @@ def test_what_is_written_is_read_back_the_same() -> None:
         ("regions/1/sessions/replicas/0/region", "mars", "$.regions[1].sessions.replicas[0].region", "mars is not one"),
         ("regions/0/cache/port", 70000, "$.regions[0].cache.port", "70000 is no port"),
         ("sharding/shards/0/home", "mars", "$.sharding.shards[0].home", "mars is not one of"),
-        ("sharding/shards/0/primary/region", "eu-central", "$.sharding.shards[0].primary.region", "not the shard's home"),
+        (
+            "sharding/shards/0/primary/region",
+            "eu-central",
+            "$.sharding.shards[0].primary.region",
+            "not the shard's home",
+        ),
         ("sharding/shards/0/replicas/0/region", "mars", "$.sharding.shards[0].replicas[0].region", "mars is not one"),
         ("sharding/shards/0/replicas/0/endpoint/host", "p1", "$.sharding.shards[0].replicas[0].endpoint", "another"),
         ("sharding/shards/0/keyRanges/0/end", 498, "$.sharding.shards", "slots 499 have no shard"),
-        ("sharding/shards/1/keyRanges/0/start", 499, "$.sharding.shards[1].keyRanges[0]", "overlaps shard 1 in slots 499"),
+        (
+            "sharding/shards/1/keyRanges/0/start",
+            499,
+            "$.sharding.shards[1].keyRanges[0]",
+            "overlaps shard 1 in slots 499",
+        ),
         ("pools/primarySize", 0, "$.pools.primarySize", "0 must be above zero"),
         ("pools/primarySize", 101, "$.pools.primarySize", "101 is above maxConnections, 100"),
         ("sessions/keyring/1/state", "active", "$.sessions.keyring", "has 2 active keys"),
@@ -87,8 +97,8 @@ def test_what_is_written_is_read_back_the_same() -> None:
         ("countries/US", "mars", "$.countries.US", "mars is not one of"),
         ("sessions/ttlSeconds", -1, "$.sessions.ttlSeconds", "-1 must be above zero"),
     ],
-)  # fmt: skip
-def test_a_mistake_is_refused_with_its_path(path, value, where, what) -> None:
+)
+def test_a_mistake_is_refused_with_its_path(path: str, value: object, where: str, what: str) -> None:
     with pytest.raises(DocumentError) as caught:
         decode(changed(path, value))
     assert any(place == where and what in message for place, message in caught.value.mistakes), caught.value
@@ -103,7 +113,7 @@ def test_all_mistakes_are_told_at_once() -> None:
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"\xff"])
-def test_what_is_no_document_is_refused(raw) -> None:
+def test_what_is_no_document_is_refused(raw: bytes) -> None:
     with pytest.raises(DocumentError):
         decode(raw)
 

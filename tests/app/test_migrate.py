@@ -52,13 +52,13 @@ NEXT = f"m{len(migrations()) + 1:04}_next"
 LATE = f"m{len(migrations()) + 2:04}_late"
 
 
-async def test_an_empty_database_gets_everything_and_a_second_run_nothing(connection) -> None:
+async def test_an_empty_database_gets_everything_and_a_second_run_nothing(connection: asyncpg.Connection) -> None:
     names = [migration.name for migration in migrations()]
     assert await migrate(connection) == names
     assert await migrate(connection) == []
 
 
-async def test_many_at_once_apply_each_migration_once(empty) -> None:
+async def test_many_at_once_apply_each_migration_once(empty: dict[str, Any]) -> None:
     connections = [await asyncpg.connect(**empty) for _ in range(4)]
     applied = await asyncio.gather(*(migrate(connection) for connection in connections))
     assert sorted(name for names in applied for name in names) == [migration.name for migration in migrations()]
@@ -74,7 +74,9 @@ def copy_of_migrations(path: Path, **changed: str) -> Path:
     return path
 
 
-async def test_a_migration_that_fails_leaves_those_before_it_and_can_be_repeated(connection, tmp_path) -> None:
+async def test_a_migration_that_fails_leaves_those_before_it_and_can_be_repeated(
+    connection: asyncpg.Connection, tmp_path: Path
+) -> None:
     broken = copy_of_migrations(tmp_path, **{NEXT: "CREATE TABLE extra (id int PRIMARY KEY); SELECT nonsense"})
     with pytest.raises(asyncpg.UndefinedColumnError):
         await migrate(connection, broken)
@@ -83,14 +85,14 @@ async def test_a_migration_that_fails_leaves_those_before_it_and_can_be_repeated
     assert await migrate(connection, tmp_path) == [NEXT[1:]]
 
 
-async def test_a_migration_changed_after_its_run_is_refused(connection, tmp_path) -> None:
+async def test_a_migration_changed_after_its_run_is_refused(connection: asyncpg.Connection, tmp_path: Path) -> None:
     await migrate(connection)
     changed = copy_of_migrations(tmp_path, m0001_schema="SELECT 1")
     with pytest.raises(MigrationError, match="0001_schema was changed after it was applied"):
         await migrate(connection, changed)
 
 
-async def test_a_database_ahead_of_the_code_is_refused(connection, tmp_path) -> None:
+async def test_a_database_ahead_of_the_code_is_refused(connection: asyncpg.Connection, tmp_path: Path) -> None:
     await migrate(connection, copy_of_migrations(tmp_path, **{NEXT: "SELECT 1"}))
     with pytest.raises(
         MigrationError, match=f"has migration {len(migrations()) + 1}, which this version does not know"
@@ -98,13 +100,13 @@ async def test_a_database_ahead_of_the_code_is_refused(connection, tmp_path) -> 
         await migrate(connection)
 
 
-def test_a_gap_in_the_numbers_is_refused(tmp_path) -> None:
+def test_a_gap_in_the_numbers_is_refused(tmp_path: Path) -> None:
     copy_of_migrations(tmp_path, **{LATE: "SELECT 1"})
     with pytest.raises(MigrationError, match=f"{LATE[1:]}: number {len(migrations()) + 1:04} was expected"):
         migrations(tmp_path)
 
 
-async def test_every_table_can_be_replicated(connection) -> None:
+async def test_every_table_can_be_replicated(connection: asyncpg.Connection) -> None:
     await migrate(connection)
     rows = await connection.fetch(
         "SELECT c.relname FROM pg_class c WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace "
@@ -113,7 +115,7 @@ async def test_every_table_can_be_replicated(connection) -> None:
     assert [row["relname"] for row in rows] == []
 
 
-async def test_every_table_with_a_slot_moves_with_it(connection) -> None:
+async def test_every_table_with_a_slot_moves_with_it(connection: asyncpg.Connection) -> None:
     await migrate(connection)
     rows = await connection.fetch(
         "SELECT table_name FROM information_schema.columns WHERE table_schema = 'public' AND column_name = 'slot'"
@@ -121,7 +123,7 @@ async def test_every_table_with_a_slot_moves_with_it(connection) -> None:
     assert {row["table_name"] for row in rows} == {*TABLES, "slots"}
 
 
-async def test_slots_are_seeded_once(connection) -> None:
+async def test_slots_are_seeded_once(connection: asyncpg.Connection) -> None:
     await migrate(connection)
     assert await seed_slots(connection, [1, 2, 3], 1) == 3
     assert await seed_slots(connection, [1, 2, 3, 4], 2) == 0
@@ -130,7 +132,9 @@ async def test_slots_are_seeded_once(connection) -> None:
     ]  # fmt: skip
 
 
-async def test_a_new_shard_is_not_given_slots_that_another_owns(deployment, postgres) -> None:
+async def test_a_new_shard_is_not_given_slots_that_another_owns(
+    deployment: Deployment, postgres: PostgresShards
+) -> None:
     first, second, third = deployment.sharding.shards
     first = msgspec.structs.replace(first, key_ranges=(KeyRange(start=0, end=299),))
     third = msgspec.structs.replace(third, key_ranges=(KeyRange(start=300, end=333), *third.key_ranges))
@@ -154,20 +158,23 @@ def secrets_with(deployment: Any, path: Path, **owner: str) -> Any:
     return msgspec.structs.replace(deployment, secrets_directory=str(path))
 
 
-async def test_a_shard_that_has_no_accounts_yet_owns_no_slots(deployment, tmp_path) -> None:
+async def test_a_shard_that_has_no_accounts_yet_owns_no_slots(deployment: Deployment, tmp_path: Path) -> None:
     """The first deployment: each shard asks others whose own migration has not begun."""
     third = deployment.sharding.shards[2]
     made = secrets_with(deployment, tmp_path / "changed", username="hal9_owner_77")
     assert await owned_elsewhere(made, third, [334]) == {}
 
 
-async def test_a_shard_that_refuses_a_known_account_is_not_taken_for_a_new_one(deployment, tmp_path) -> None:
+async def test_a_shard_that_refuses_a_known_account_is_not_taken_for_a_new_one(
+    deployment: Deployment, tmp_path: Path
+) -> None:
     third = deployment.sharding.shards[2]
     made = secrets_with(deployment, tmp_path / "changed", password="wrong")
     with pytest.raises(asyncpg.InvalidPasswordError):
         await owned_elsewhere(made, third, [334])
 
 
+<<<<<<< HEAD
 @pytest.fixture
 def mounted(deployment: Deployment, postgres: PostgresShards, empty: dict[str, Any], tmp_path: Path) -> Deployment:
     """What the program mounts today: one account a shard, the master's, over the empty database."""
@@ -198,6 +205,9 @@ async def test_without_accounts_to_make_a_refused_login_is_told(mounted: Deploym
 
 
 async def test_the_command_migrates_and_says_so(deployment, tmp_path) -> None:
+=======
+async def test_the_command_migrates_and_says_so(deployment: Deployment, tmp_path: Path) -> None:
+>>>>>>> ffbf204 (Delete the second way to write and read, which no request takes)
     path = tmp_path / "deployment.json"
     path.write_bytes(deployment.encode())
     command = [sys.executable, "-m", "app.migrate", "--document", str(path), "--shard"]

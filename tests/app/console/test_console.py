@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 
@@ -49,7 +49,9 @@ def test_a_command_s_status_is_main_s() -> None:
     ],
 )
 @pytest.mark.parametrize("level", [{}, {"MAKELEVEL": "1"}])
-def test_ctrl_c_is_one_line_and_status_130_and_below_make_the_line_is_make_s(before, body, level) -> None:
+def test_ctrl_c_is_one_line_and_status_130_and_below_make_the_line_is_make_s(
+    before: str, body: str, level: dict[str, Any]
+) -> None:
     process = start(body, before, **level)
     assert process.stdout is not None
     process.stdout.readline()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import random
 import time
+from collections.abc import Awaitable, Callable
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -17,12 +19,13 @@ from app.deployment import SLOTS
 from app.items import ItemRepository
 from app.user_data import UserData
 from app.users import UserRepository
+from tests.app.fixtures_postgres import PostgresShards
 
 
 class NoCache:
     """A cache that holds nothing."""
 
-    async def get_or_load(self, _key, loader, _type):
+    async def get_or_load(self, _key: str, loader: Callable[[], Awaitable[Any]], _type: object) -> Any:
         return await loader()
 
 
@@ -33,7 +36,7 @@ async def user(databases: Databases) -> UUID:
     return registered.id
 
 
-async def epochs(postgres) -> dict[int, int]:
+async def epochs(postgres: PostgresShards) -> dict[int, int]:
     """By slot the newest epoch that any shard knows of it."""
     newest: dict[int, int] = {}
     for server in postgres.primaries.values():
@@ -44,7 +47,7 @@ async def epochs(postgres) -> dict[int, int]:
     return newest
 
 
-async def raise_epoch(postgres, shard: int, slot: int, by: int) -> None:
+async def raise_epoch(postgres: PostgresShards, shard: int, slot: int, by: int) -> None:
     """As a promotion or a move of this slot leaves it."""
     connection = await asyncpg.connect(**postgres.primaries[shard].dsn())
     await connection.execute("UPDATE slots SET epoch = epoch + $2 WHERE slot = $1", slot, by)
@@ -57,7 +60,9 @@ def stranger_beside(user: UUID) -> UUID:
     return found
 
 
-async def test_a_log_in_by_a_stranger_leaves_the_slot_writable(databases: Databases, postgres, user: UUID) -> None:
+async def test_a_log_in_by_a_stranger_leaves_the_slot_writable(
+    databases: Databases, postgres: PostgresShards, user: UUID
+) -> None:
     await raise_epoch(postgres, 2, 500, 1000)
     await databases.shards.refresh("test")
     data = UserData(databases, NoCache(), "us-west")  # type: ignore[arg-type]
@@ -66,7 +71,7 @@ async def test_a_log_in_by_a_stranger_leaves_the_slot_writable(databases: Databa
 
 
 async def test_whatever_floors_are_shown_the_map_is_never_ahead_of_postgres(
-    databases: Databases, postgres, user: UUID
+    databases: Databases, postgres: PostgresShards, user: UUID
 ) -> None:
     chance = random.Random(7)
     repository = UserRepository(databases)
@@ -99,7 +104,7 @@ async def test_a_floor_that_knows_more_has_the_map_asked_for_and_not_once_a_read
 
 
 async def test_a_shard_that_was_restored_to_an_older_epoch_is_writable_again(
-    databases: Databases, postgres, user: UUID
+    databases: Databases, postgres: PostgresShards, user: UUID
 ) -> None:
     """The map holds what Postgres no longer says: the primary's own word counts, also where it is an older one."""
     slot = slot_of(user)

@@ -10,11 +10,14 @@ import pytest
 
 from app.databases.databases import DatabaseUnavailable
 from app.databases.pools import STUCK_SECONDS
-from app.items import ItemRepository
+from app.items import ItemRepository, Written
 from app.users import UserRepository
+from tests.app.fixtures_postgres import MakeDatabases, PostgresShards
 
 
-async def test_who_comes_to_a_primary_that_hangs_is_told_at_once_and_nobody_piles_up(postgres, make_databases) -> None:
+async def test_who_comes_to_a_primary_that_hangs_is_told_at_once_and_nobody_piles_up(
+    postgres: PostgresShards, make_databases: MakeDatabases
+) -> None:
     databases = await make_databases()
     users, items = UserRepository(databases), ItemRepository(databases)
     user, _ = await users.register("us-west")
@@ -22,7 +25,7 @@ async def test_who_comes_to_a_primary_that_hangs_is_told_at_once_and_nobody_pile
     for each in (user, other):
         await items.put(each.id, "a", b"1")
     size = databases.shards.pools[1].primary_pool.size
-    held: set[asyncio.Task[object]] = set()
+    held: set[asyncio.Task[Written]] = set()
     # A lock that nobody gives back: every write gets as far as the server and none an answer.
     locker = await asyncpg.connect(**postgres.primaries[1].dsn())
     await locker.execute("BEGIN; LOCK TABLE items IN ACCESS EXCLUSIVE MODE")

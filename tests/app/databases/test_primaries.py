@@ -29,9 +29,9 @@ from lab.servers.accounts import write_accounts
 from lab.servers.postgres import DATABASE, PostgresServer
 from lab.servers.process import work_directory
 from tests.app.fixtures_postgres import caught_up, instance
+from tests.app.logs import read_at, written_at
 
 HOME, NEXT, LAST = "us-west", "eu-central", "ap-south"
-WHERE = "SELECT current_setting('port')::int"
 
 
 class Shard:
@@ -111,19 +111,15 @@ async def ask(server: PostgresServer, query: str) -> object:
         await connection.close()
 
 
-async def written_at(databases: Databases, user: UUID) -> int:
-    async with databases.writes.write(user) as transaction:
-        port: int = await transaction.fetchval(WHERE)
-    return port
-
-
 async def promote(shard: Shard, region: str, after: float = 0.0) -> PostgresServer:
     await asyncio.sleep(after)
     await asyncio.to_thread(shard.replicas[region].promote)
     return shard.replicas[region]
 
 
-async def test_a_write_under_way_waits_for_the_promotion_and_is_applied_once(shard, databases, user) -> None:
+async def test_a_write_under_way_waits_for_the_promotion_and_is_applied_once(
+    shard: Shard, databases: Databases, user: UUID
+) -> None:
     items = ItemRepository(databases)
     await items.put(user, "a", b"before")
     await caught_up(shard.primary, shard.replicas[NEXT])
@@ -138,17 +134,21 @@ async def test_a_write_under_way_waits_for_the_promotion_and_is_applied_once(sha
     assert item.value == b"after"
 
 
-async def test_a_read_above_every_replica_waits_for_the_promotion(shard, databases, user) -> None:
+async def test_a_read_above_every_replica_waits_for_the_promotion(
+    shard: Shard, databases: Databases, user: UUID
+) -> None:
     shard.replicas[LAST].kill()
     floor = Floor(1, 1, 2**62)  # of a write that reached nobody else
     shard.primary.kill()
     promotion = asyncio.create_task(promote(shard, NEXT, after=1.0))
-    rows = await databases.reads.fetch(user, WHERE, floor=floor)
+    port = await read_at(databases, user, floor)
     await promotion
-    assert rows[0][0] == shard.replicas[NEXT].port
+    assert port == shard.replicas[NEXT].port
 
 
-async def test_the_promoted_primary_gives_its_slots_a_new_epoch_once(shard, document, databases, user) -> None:
+async def test_the_promoted_primary_gives_its_slots_a_new_epoch_once(
+    shard: Shard, document: Deployment, databases: Databases, user: UUID
+) -> None:
     shard.primary.kill()
     await promote(shard, NEXT)
     async with contextlib.AsyncExitStack() as stack:
@@ -159,14 +159,16 @@ async def test_the_promoted_primary_gives_its_slots_a_new_epoch_once(shard, docu
 
 
 @pytest.mark.usefixtures("document")
-async def test_a_promoted_primary_takes_no_write_before_it_is_open(shard) -> None:
+async def test_a_promoted_primary_takes_no_write_before_it_is_open(shard: Shard) -> None:
     shard.primary.kill()
     promoted = await promote(shard, NEXT)
     with pytest.raises(asyncpg.PostgresError, match="was promoted and is not open yet"):
         await ask(promoted, "SELECT fence(slot, epoch) FROM slots LIMIT 1")
 
 
-async def test_a_former_primary_that_comes_back_is_closed_and_refuses_the_old_map(shard, databases, user) -> None:
+async def test_a_former_primary_that_comes_back_is_closed_and_refuses_the_old_map(
+    shard: Shard, databases: Databases, user: UUID
+) -> None:
     shard.primary.kill()
     await promote(shard, NEXT)
     assert await written_at(databases, user) == shard.replicas[NEXT].port
@@ -178,7 +180,9 @@ async def test_a_former_primary_that_comes_back_is_closed_and_refuses_the_old_ma
     assert await written_at(databases, user) == shard.replicas[NEXT].port
 
 
-async def test_a_process_that_starts_with_an_old_document_writes_to_the_promoted_one(shard, document, user) -> None:
+async def test_a_process_that_starts_with_an_old_document_writes_to_the_promoted_one(
+    shard: Shard, document: Deployment, user: UUID
+) -> None:
     shard.primary.kill()
     await promote(shard, NEXT)
     shard.primary.start()
@@ -186,12 +190,14 @@ async def test_a_process_that_starts_with_an_old_document_writes_to_the_promoted
         assert await written_at(fresh, user) == shard.replicas[NEXT].port
 
 
-async def test_a_replica_that_does_not_follow_the_promoted_one_is_not_read(shard, databases, user) -> None:
+async def test_a_replica_that_does_not_follow_the_promoted_one_is_not_read(
+    shard: Shard, databases: Databases, user: UUID
+) -> None:
     shard.primary.kill()
     await promote(shard, NEXT)
     await written_at(databases, user)
     await databases.shards.seek_primaries()
-    assert {(await databases.reads.fetch(user, WHERE))[0][0] for _ in range(10)} == {shard.replicas[NEXT].port}
+    assert {await read_at(databases, user) for _ in range(10)} == {shard.replicas[NEXT].port}
     former = shard.primary
     await asyncio.to_thread(former.rejoin, shard.replicas[NEXT])
     former.start()
@@ -199,10 +205,12 @@ async def test_a_replica_that_does_not_follow_the_promoted_one_is_not_read(shard
         while former.port not in {pool.endpoint.port for pool in databases.shards.pools[1]}:
             await databases.shards.seek_primaries()
             await asyncio.sleep(0.05)
-    assert (await databases.reads.fetch(user, WHERE))[0][0] == former.port  # the nearest, and it follows
+    assert await read_at(databases, user) == former.port  # the nearest, and it follows
 
 
-async def test_a_replica_that_was_left_behind_is_infinitely_late(shard, document, user) -> None:
+async def test_a_replica_that_was_left_behind_is_infinitely_late(
+    shard: Shard, document: Deployment, user: UUID
+) -> None:
     async with Databases(structs.replace(document, region=LAST), Metrics()) as databases:
         await databases.upkeep.measure_lag()
         assert [sample.seconds < 60 for sample in databases.shards.lag_samples()] == [True]
@@ -214,7 +222,7 @@ async def test_a_replica_that_was_left_behind_is_infinitely_late(shard, document
         assert [(s.region, s.seconds) for s in databases.shards.lag_samples()] == [(LAST, float("inf"))]
 
 
-async def test_with_nothing_promoted_a_write_is_refused_in_time(shard, databases, user) -> None:
+async def test_with_nothing_promoted_a_write_is_refused_in_time(shard: Shard, databases: Databases, user: UUID) -> None:
     shard.primary.kill()
     began = time.monotonic()
     with pytest.raises(DatabaseUnavailable):
@@ -222,7 +230,7 @@ async def test_with_nothing_promoted_a_write_is_refused_in_time(shard, databases
     assert time.monotonic() - began < 2
 
 
-async def test_the_count_of_promotions_followed_is_a_metric(shard, databases, user) -> None:
+async def test_the_count_of_promotions_followed_is_a_metric(shard: Shard, databases: Databases, user: UUID) -> None:
     shard.primary.kill()
     await promote(shard, NEXT)
     await written_at(databases, user)
@@ -230,7 +238,7 @@ async def test_the_count_of_promotions_followed_is_a_metric(shard, databases, us
 
 
 async def test_no_statement_of_a_request_makes_a_new_connection_ask_what_its_types_are(
-    databases, user, monkeypatch
+    databases: Databases, user: UUID, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def asked(*_: object) -> None:
         pytest.fail("asyncpg asked the server for a type: five round trips more on every new connection")
@@ -270,7 +278,7 @@ def chosen(pools: OptimizedConnectionPool, *said: Standing | None) -> tuple[int,
 FIRST, SECOND = "00000001", "00000002"
 
 
-async def test_the_document_is_right_until_something_was_promoted(pools) -> None:
+async def test_the_document_is_right_until_something_was_promoted(pools: OptimizedConnectionPool) -> None:
     standby = Standing(True, FIRST)
     assert chosen(pools, Standing(False, FIRST), standby, standby) == (0, [1, 2], [], [])
     assert chosen(pools, Standing(False, FIRST), Standing(True, None), None) == (0, [1, 2], [], [])
@@ -278,7 +286,9 @@ async def test_the_document_is_right_until_something_was_promoted(pools) -> None
     assert chosen(pools, None, standby, standby) == (0, [1, 2], [], [])
 
 
-async def test_the_newest_timeline_is_the_primary_s_and_only_who_streams_it_is_a_replica(pools) -> None:
+async def test_the_newest_timeline_is_the_primary_s_and_only_who_streams_it_is_a_replica(
+    pools: OptimizedConnectionPool,
+) -> None:
     promoted = Standing(False, SECOND)
     assert chosen(pools, None, promoted, Standing(True, None)) == (1, [], [], [])
     assert chosen(pools, None, promoted, Standing(True, SECOND)) == (1, [2], [], [])
@@ -287,19 +297,21 @@ async def test_the_newest_timeline_is_the_primary_s_and_only_who_streams_it_is_a
     assert chosen(pools, Standing(True, SECOND), promoted, None) == (1, [0, 2], [], [])
 
 
-async def test_of_two_on_one_timeline_the_present_one_stays_and_an_operator_is_told(pools) -> None:
+async def test_of_two_on_one_timeline_the_present_one_stays_and_an_operator_is_told(
+    pools: OptimizedConnectionPool,
+) -> None:
     assert chosen(pools, Standing(False, FIRST), Standing(False, FIRST), None) == (0, [2], [], [1])
     pools.arrange(pools.instances[2], [])
     assert chosen(pools, None, Standing(False, SECOND), Standing(False, SECOND)) == (2, [], [], [1])
 
 
-async def test_a_former_primary_that_is_away_is_no_replica_until_it_says_so(pools) -> None:
+async def test_a_former_primary_that_is_away_is_no_replica_until_it_says_so(pools: OptimizedConnectionPool) -> None:
     pools.arrange(pools.instances[1], [pools.instances[2]])
     assert chosen(pools, None, None, None) == (1, [2], [], [])
     assert chosen(pools, Standing(True, SECOND), Standing(False, SECOND), None) == (1, [0, 2], [], [])
 
 
-async def test_a_promoted_pool_has_a_primary_s_size_and_the_former_a_replica_s(deployment) -> None:
+async def test_a_promoted_pool_has_a_primary_s_size_and_the_former_a_replica_s(deployment: Deployment) -> None:
     sizes = structs.replace(deployment.pools, primary_size=5, replica_size=2)
     made = OptimizedConnectionPool(structs.replace(deployment, pools=sizes), deployment.sharding.shards[0])
     made.arrange(made.instances[1], [made.instances[0]])

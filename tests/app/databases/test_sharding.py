@@ -5,6 +5,7 @@ import sys
 import timeit
 import uuid
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from uuid import UUID
 
 import msgspec
@@ -24,10 +25,13 @@ GOLDEN = {
 }
 """Slots of fixed ids. They must never change: every stored row is placed by them."""
 
+Shards = Mapping[int, tuple[str, tuple[int, int] | None]]
+"""By a shard's id its home and its slots, first and last."""
+
 THIRDS = {1: ("us-west", (0, 333)), 2: ("eu-central", (334, 666)), 3: ("ap-south", (667, 999))}
 
 
-def config(shards: dict[int, tuple[str, tuple[int, int] | None]], epoch: int = 1) -> ShardingConfig:
+def config(shards: Shards, epoch: int = 1) -> ShardingConfig:
     def shard(number: int, home: str, slots: tuple[int, int] | None) -> ShardConfig:
         primary = DatabaseConnection(region=home, endpoint=Endpoint(host="db", port=5432))
         key_ranges = () if slots is None else (KeyRange(start=slots[0], end=slots[1]),)
@@ -41,7 +45,7 @@ def config(shards: dict[int, tuple[str, tuple[int, int] | None]], epoch: int = 1
 
 
 @pytest.mark.parametrize(("user_id", "slot"), GOLDEN.items())
-def test_a_users_slot_never_changes(user_id, slot) -> None:
+def test_a_users_slot_never_changes(user_id: str, slot: int) -> None:
     assert slot_of(UUID(user_id)) == slot
 
 
@@ -59,7 +63,7 @@ def test_users_spread_evenly_over_the_slots() -> None:
 
 
 @given(st.uuids())
-def test_every_user_has_one_shard(user_id) -> None:
+def test_every_user_has_one_shard(user_id: UUID) -> None:
     shards = ShardMap(config(THIRDS))
     shard = shards.shard_for(user_id)
     assert shard.id == shards.get_shard_for_user(user_id)
@@ -70,14 +74,17 @@ def test_every_user_has_one_shard(user_id) -> None:
     ("shards", "message"),
     [
         ({1: ("a", (0, 333)), 2: ("b", (335, 999))}, "slots 334 have no shard"),
-        ({1: ("a", (0, 333)), 2: ("b", (300, 999))}, r"shards\[1\].keyRanges\[0\]: 300-999 overlaps shard 1 in slots 300-333"),
+        (
+            {1: ("a", (0, 333)), 2: ("b", (300, 999))},
+            r"shards\[1\].keyRanges\[0\]: 300-999 overlaps shard 1 in slots 300-333",
+        ),
         ({1: ("a", (0, 998))}, "slots 999 have no shard"),
         ({1: ("a", (0, 1000))}, "0-1000 is no range within 0-999"),
         ({1: ("a", (5, 4))}, "5-4 is no range"),
         ({1: ("a", None)}, "slots 0-999 have no shard"),
     ],
-)  # fmt: skip
-def test_slots_without_exactly_one_shard_are_refused(shards, message) -> None:
+)
+def test_slots_without_exactly_one_shard_are_refused(shards: Shards, message: str) -> None:
     with pytest.raises(ShardingError, match=message):
         ShardMap(config(shards))
 
@@ -89,7 +96,7 @@ def test_a_shard_id_used_twice_is_refused() -> None:
 
 
 @pytest.mark.parametrize("region", ["us-west", "eu-central", "ap-south"])
-def test_a_new_users_writes_stay_in_their_region(region) -> None:
+def test_a_new_users_writes_stay_in_their_region(region: str) -> None:
     shards = ShardMap(config(THIRDS))
     assert {shards.shard_for(shards.new_user_id(region)).home for _ in range(50)} == {region}
 
@@ -117,12 +124,12 @@ def test_postgres_outranks_a_document_of_any_epoch() -> None:
 
 
 @given(st.permutations([Ownership(10, 1, 1), Ownership(10, 2, 2), Ownership(10, 3, 3), Ownership(10, 1, 2)]))
-def test_the_order_of_answers_does_not_matter(rows) -> None:
+def test_the_order_of_answers_does_not_matter(rows: Iterable[Ownership]) -> None:
     assert ShardMap(config(THIRDS)).with_owners(rows).owner(10) == 3
 
 
 @given(st.sets(st.integers(0, 999)))
-def test_ranges_say_exactly_the_slots(slots) -> None:
+def test_ranges_say_exactly_the_slots(slots: set[int]) -> None:
     assert {slot for first, last in ranges(slots) for slot in range(first, last + 1)} == slots
 
 

@@ -16,7 +16,7 @@ def request(**headers: str) -> Request:
     async def receive() -> dict[str, object]:
         raise AssertionError("the body is not read")
 
-    return Request({"type": "http", "method": "PUT", "headers": pairs, "query_string": b""}, receive, 100)  # type: ignore[arg-type]
+    return Request({"type": "http", "method": "PUT", "headers": pairs, "query_string": b""}, receive, 100)
 
 
 @pytest.mark.parametrize(

@@ -133,7 +133,7 @@ async def test_a_token_signed_by_another_key_of_the_same_name_is_refused(identit
 
 async def test_an_unsigned_token_is_refused(identity: Identity, provider: IdentityProvider) -> None:
     claims = jwt.decode(bearer(provider).removeprefix(b"Bearer "), options={"verify_signature": False})
-    token = jwt.encode(claims, None, algorithm="none", headers={"kid": "one"})
+    token = jwt.encode(claims, "", algorithm="none", headers={"kid": "one"})
     assert await refusal(identity, b"Bearer " + token.encode()) == "token-algorithm"
 
 

@@ -70,11 +70,9 @@ async def test_a_key_that_is_not_there_is_none(lane: RedisLane) -> None:
 
 
 async def test_an_error_is_the_error_of_its_command_alone(lane: RedisLane) -> None:
-    wrong, right = await asyncio.gather(
-        lane.execute_command("NOSUCH"), lane.execute_command("PING"), return_exceptions=True
-    )
-    assert isinstance(wrong, ResponseError)
-    assert right == b"PONG"
+    answers = await asyncio.gather(lane.execute_command("NOSUCH"), lane.execute_command("PING"), return_exceptions=True)
+    assert isinstance(answers[0], ResponseError)
+    assert answers[1] == b"PONG"
 
 
 async def test_a_script_that_is_not_known_says_so(lane: RedisLane) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from app.databases.credentials import shard_credentials
+from app.databases.databases import Databases
 from app.databases.ownership import EPOCHS
 from app.databases.sharding import slot_of
+from app.deployment import Deployment
 from app.items import ItemRepository
 from app.reshard.__main__ import main, parse_slots
 from app.reshard.replication import conninfo, slot_filter
@@ -19,14 +22,14 @@ MOVE = ["--from", "1", "--to", "2", "--slots", "300-333", "--target-free-gib", "
 
 
 @pytest.fixture
-def document(deployment, tmp_path: Path) -> list[str]:
+def document(deployment: Deployment, tmp_path: Path) -> list[str]:
     path = tmp_path / "deployment.json"
     path.write_bytes(deployment.encode())
     return ["--document", str(path)]
 
 
 @pytest.fixture
-async def user(databases):
+async def user(databases: Databases) -> UUID:
     """A user in the slots that move, with an item."""
     while slot_of(user := databases.shards.map.new_user_id("us-west")) < 300:
         pass
@@ -35,7 +38,9 @@ async def user(databases):
     return user
 
 
-async def test_a_plan_says_what_would_move_and_changes_nothing(document, databases, user, capsys) -> None:
+async def test_a_plan_says_what_would_move_and_changes_nothing(
+    document: list[str], databases: Databases, user: UUID, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert await main(["plan", *document, *MOVE]) == 0
     assert capsys.readouterr().out.startswith("slots 300-333 (34) from shard 1 to shard 2: 3 rows, 0.0 MiB\n")
     assert await main(["status", *document, "--all"]) == 0
@@ -43,13 +48,17 @@ async def test_a_plan_says_what_would_move_and_changes_nothing(document, databas
     assert databases.shards.map.get_shard_for_user(user) == 1
 
 
-async def test_a_plan_names_what_stands_in_the_way(document, user, capsys) -> None:
+async def test_a_plan_names_what_stands_in_the_way(
+    document: list[str], user: UUID, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert slot_of(user) >= 300
     assert await main(["plan", *document, *MOVE[:-2]]) == 1
     assert "in the way: the target's free disk is not known" in capsys.readouterr().out
 
 
-async def test_a_move_goes_from_run_to_finish(document, databases, user, capsys) -> None:
+async def test_a_move_goes_from_run_to_finish(
+    document: list[str], databases: Databases, user: UUID, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert await main(["run", *document, *MOVE]) == 0
     shown = capsys.readouterr().out
     assert "switched" in shown
@@ -65,7 +74,7 @@ async def test_a_move_goes_from_run_to_finish(document, databases, user, capsys)
     assert capsys.readouterr().out == ""
 
 
-async def test_slots_can_return_by_a_second_move(document, databases, user) -> None:
+async def test_slots_can_return_by_a_second_move(document: list[str], databases: Databases, user: UUID) -> None:
     assert await main(["run", *document, *MOVE, "--finish"]) == 0
     back = ["--from", "2", "--to", "1", "--slots", "300-333", "--target-free-gib", "1"]
     assert await main(["run", *document, *back, "--finish"]) == 0
@@ -73,18 +82,28 @@ async def test_slots_can_return_by_a_second_move(document, databases, user) -> N
     assert (written.floor.shard, written.floor.epoch) == (1, 2 * EPOCHS + 1)
 
 
-async def test_without_a_move_there_is_nothing_to_abort(document, capsys) -> None:
+async def test_without_a_move_there_is_nothing_to_abort(
+    document: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     assert await main(["abort", *document]) == 1
     assert "no move is under way" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("shards", [("1", "1"), ("1", "9")])
-async def test_a_move_needs_two_shards_of_the_document(document, capsys, shards) -> None:
+async def test_a_move_needs_two_shards_of_the_document(
+    document: list[str], capsys: pytest.CaptureFixture[str], shards: tuple[str, str]
+) -> None:
     assert await main(["run", *document, "--from", shards[0], "--to", shards[1], "--slots", "5"]) == 1
     assert "are not two of 1, 2, 3" in capsys.readouterr().err
 
 
-async def test_no_output_has_the_password(document, deployment, user, capsys, monkeypatch) -> None:
+async def test_no_output_has_the_password(
+    document: list[str],
+    deployment: Deployment,
+    user: UUID,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Neither the account's nor that of a role of the move."""
     made: set[str] = set()
 
@@ -108,7 +127,7 @@ def test_slots_are_read_as_ranges() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a", "5-1", "0-1000", "-3", "1;2"])
-def test_what_is_no_list_of_slots_is_refused(text) -> None:
+def test_what_is_no_list_of_slots_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError):
         parse_slots(text)
 

@@ -11,46 +11,38 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 import pytest
 
 from app.databases import ownership
-from app.databases.databases import CommitUnknown, Databases, DatabaseUnavailable, Transaction
-from app.databases.sharding import slot_of
+from app.databases.databases import Call, CommitUnknown, Databases, DatabaseUnavailable
 from app.deployment import Deployment
-from app.items import ItemRepository
 from app.reshard import journal
 from app.reshard.journal import Step
 from app.reshard.move import MoveError, Mover
 from app.reshard.preflight import PreflightError
 from app.reshard.start import begin, sides, unfinished
 from app.users import UserRepository
+from tests.app.fixtures_postgres import MakeDatabases, PostgresShards
+from tests.app.logs import append, log
+from tests.app.reshard.helpers import FREE, user_in
 from tests.app.reshard.killed import SLOTS, SOURCE, TARGET
 
 pytestmark = pytest.mark.reshard
 
-FREE = 2**40
 WRITERS = 4
 
 
 @pytest.fixture(autouse=True)
-async def no_leftovers(deployment: Deployment):
+async def no_leftovers(deployment: Deployment) -> AsyncIterator[None]:
     """End what a failed test left, so that the next one starts clean."""
     yield
     for record in await unfinished(deployment):
         async with sides(deployment, record.source, record.target) as (source, target):
-            mover = Mover(deployment, source, target, record)
-            await mover._back.close()
-            await mover._out.close()
-
-
-def user_in(slots: list[int]) -> UUID:
-    """A new user whose slot is one of `slots`."""
-    while slot_of(user := uuid.uuid4()) not in slots:
-        pass
-    return user
+            await Mover(deployment, source, target, record).close()
 
 
 class Writers:
@@ -92,9 +84,7 @@ class Writers:
             operation = uuid.uuid4().hex[:8]
             began = time.monotonic()
             try:
-                await self._databases.writes.transact(
-                    user, operation, b"append", self._append(user, operation), timeout=15
-                )
+                await append(self._databases, user, operation, key=operation, timeout=15)
             except CommitUnknown:
                 self.unknown[user].add(operation)
             except DatabaseUnavailable:
@@ -104,33 +94,19 @@ class Writers:
                 self.longest = max(self.longest, time.monotonic() - began)
             await asyncio.sleep(0.002)
 
-    @staticmethod
-    def _append(user: UUID, operation: str):
-        async def body(transaction: Transaction) -> bytes:
-            await transaction.execute(
-                "INSERT INTO items (slot, user_id, key, value, content_type, version) VALUES ($1, $2, 'log', $3, 't', 1) "
-                "ON CONFLICT (slot, user_id, key) DO UPDATE SET value = items.value || $3, version = items.version + 1",
-                transaction.slot, user, operation.encode() + b" ",
-            )  # fmt: skip
-            return b""
-
-        return body
-
     async def check(self, databases: Databases) -> None:
         """Final reads: each acknowledged write once and in its order, each unknown one at most once, no other."""
-        items = ItemRepository(databases)
         for user in self.users:
-            item = await items.get(user, "log")
-            log = item.value.decode().split() if item else []
-            assert len(log) == len(set(log)), "a write was applied twice"
-            done = [operation for operation in log if operation not in self.unknown[user]]
+            words = await log(databases, user)
+            assert len(words) == len(set(words)), "a write was applied twice"
+            done = [operation for operation in words if operation not in self.unknown[user]]
             assert done == self.acknowledged[user], "acknowledged writes differ from what is stored"
 
 
 @pytest.fixture
 async def writers(databases: Databases) -> AsyncIterator[Writers]:
     """Writers on users of the slots that move, and of some that stay."""
-    users = [user_in(SLOTS) for _ in range(6)] + [user_in(list(range(300))) for _ in range(2)]
+    users = [user_in(SLOTS) for _ in range(6)] + [user_in(range(300)) for _ in range(2)]
     for user in users:
         await UserRepository(databases).register("us-west", user)
     async with Writers(databases, users) as running:
@@ -188,7 +164,11 @@ async def owners(deployment: Deployment) -> dict[int, list[int]]:
 
 
 async def test_slots_move_under_load_and_nothing_is_lost(
-    deployment, writers, databases, make_databases, capsys
+    deployment: Deployment,
+    writers: Writers,
+    databases: Databases,
+    make_databases: MakeDatabases,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     async with mover(deployment) as move:
         record = await move.run()
@@ -210,7 +190,9 @@ async def test_slots_move_under_load_and_nothing_is_lost(
     assert (await rows_of_moved_slots(deployment))[SOURCE] == 0
 
 
-async def test_a_switched_move_is_reversed_with_all_that_was_written_since(deployment, writers, databases) -> None:
+async def test_a_switched_move_is_reversed_with_all_that_was_written_since(
+    deployment: Deployment, writers: Writers, databases: Databases
+) -> None:
     async with mover(deployment) as move:
         await move.run()
         await writers.more(50)
@@ -227,24 +209,40 @@ async def run_until(deployment: Deployment, path: Path, action: str, point: str)
     """Run the mover in a process of its own that is killed at `point`."""
     (path / "deployment.json").write_bytes(deployment.encode())
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.app.reshard.killed", str(path / "deployment.json"), action, point,
-        cwd=Path(__file__).parents[3], env={**os.environ}, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+        *(sys.executable, "-m", "tests.app.reshard.killed", str(path / "deployment.json"), action, point),
+        cwd=Path(__file__).parents[3],
+        env={**os.environ},
+        stderr=asyncio.subprocess.PIPE,
+    )
     _, errors = await asyncio.wait_for(child.communicate(), 60)
     assert child.returncode == -signal.SIGKILL, f"{point} was not reached: {errors.decode()[-1500:]}"
 
 
 POINTS = [
-    "begin: copy", "published", "subscribed", "end: copy",
-    "fenced: compare before", "drained: compare before", "snapshots before", "end: compare",
-    "published back", "end: open the way back",
-    "fenced: switch", "drained: switch", "handed over: switch", "end: switch",
-    "end: close the way out", "fenced: compare after", "end: compare back",
-]  # fmt: skip
+    "begin: copy",
+    "published",
+    "subscribed",
+    "end: copy",
+    "fenced: compare before",
+    "drained: compare before",
+    "snapshots before",
+    "end: compare",
+    "published back",
+    "end: open the way back",
+    "fenced: switch",
+    "drained: switch",
+    "handed over: switch",
+    "end: switch",
+    "end: close the way out",
+    "fenced: compare after",
+    "end: compare back",
+]
 
 
 @pytest.mark.parametrize("point", POINTS)
-async def test_a_move_killed_at_any_point_goes_on(deployment, writers, databases, tmp_path, point) -> None:
+async def test_a_move_killed_at_any_point_goes_on(
+    deployment: Deployment, writers: Writers, databases: Databases, tmp_path: Path, point: str
+) -> None:
     await run_until(deployment, tmp_path, "run", point)
     await writers.more()
     async with mover(deployment) as move:
@@ -259,7 +257,7 @@ async def test_a_move_killed_at_any_point_goes_on(deployment, writers, databases
 
 @pytest.mark.parametrize("point", ["published", "subscribed", "snapshots before", "published back", "drained: switch"])
 async def test_a_move_killed_before_its_switch_is_aborted_cleanly(
-    deployment, writers, databases, tmp_path, point
+    deployment: Deployment, writers: Writers, databases: Databases, tmp_path: Path, point: str
 ) -> None:
     await run_until(deployment, tmp_path, "run", point)
     async with mover(deployment) as move:
@@ -283,7 +281,7 @@ async def test_a_move_killed_before_its_switch_is_aborted_cleanly(
     ],
 )
 async def test_the_ways_out_of_a_switched_move_go_on_after_a_kill(
-    deployment, writers, databases, tmp_path, action, point, end
+    deployment: Deployment, writers: Writers, databases: Databases, tmp_path: Path, action: str, point: str, end: Step
 ) -> None:
     async with mover(deployment) as move:
         await move.run()
@@ -296,7 +294,9 @@ async def test_the_ways_out_of_a_switched_move_go_on_after_a_kill(
     assert await leftovers(deployment) == []
 
 
-async def test_writers_take_back_the_fence_of_a_mover_that_died(deployment, writers, databases, tmp_path) -> None:
+async def test_writers_take_back_the_fence_of_a_mover_that_died(
+    deployment: Deployment, writers: Writers, databases: Databases, tmp_path: Path
+) -> None:
     await run_until(deployment, tmp_path, "run", "drained: switch")
     await writers.more(100)  # nobody else lifts it
     assert await owners(deployment) == {SOURCE: SLOTS, TARGET: []}
@@ -308,7 +308,7 @@ async def test_writers_take_back_the_fence_of_a_mover_that_died(deployment, writ
 
 
 @pytest.mark.usefixtures("writers")
-async def test_a_switched_move_cannot_be_aborted(deployment, tmp_path) -> None:
+async def test_a_switched_move_cannot_be_aborted(deployment: Deployment, tmp_path: Path) -> None:
     await run_until(deployment, tmp_path, "run", "handed over: switch")
     async with mover(deployment) as move:
         with pytest.raises(MoveError, match="taken the slots over already"):
@@ -317,7 +317,9 @@ async def test_a_switched_move_cannot_be_aborted(deployment, tmp_path) -> None:
         await move.finish()
 
 
-async def test_a_difference_between_the_copies_stops_the_move_before_its_switch(deployment, writers, postgres) -> None:
+async def test_a_difference_between_the_copies_stops_the_move_before_its_switch(
+    deployment: Deployment, writers: Writers, postgres: PostgresShards
+) -> None:
     async def spoil(reached: str) -> None:
         if reached == "end: copy":
             connection = await asyncpg.connect(**postgres.primaries[TARGET].dsn())
@@ -334,28 +336,24 @@ async def test_a_difference_between_the_copies_stops_the_move_before_its_switch(
     assert await owners(deployment) == {SOURCE: SLOTS, TARGET: []}
 
 
-async def test_a_long_transaction_breaks_the_pause_off_instead_of_stretching_it(deployment, writers, databases) -> None:
+async def test_a_long_transaction_breaks_the_pause_off_instead_of_stretching_it(
+    deployment: Deployment, writers: Writers, databases: Databases
+) -> None:
     held = user_in(SLOTS)
-    release = asyncio.Event()
-
-    async def hold() -> None:
-        async with databases.writes.write(held, timeout=30):
-            await release.wait()
-
-    holding: list[asyncio.Task[None]] = []
+    await UserRepository(databases).register("us-west", held)
+    holding: list[asyncio.Task[Call]] = []
 
     async def start_holding(reached: str) -> None:
         # Not before: a replication slot is made only once no transaction is open.
         if reached == "begin: compare":
-            holding.append(asyncio.create_task(hold()))
-            asyncio.get_running_loop().call_later(1.5, release.set)
+            holding.append(asyncio.create_task(append(databases, held, "long", seconds=1.5, timeout=30)))
             await asyncio.sleep(0.1)
 
     async with sides(deployment, SOURCE, TARGET) as (source, target):
         move = await begin(deployment, source, target, SLOTS, FREE, start_holding)
         record = await move.run()
         await move.finish()
-    await holding[0]
+    assert await log(databases, held, (await holding[0]).floor) == ["long"]
     assert record.facts["compare before: pauses broken off"] >= 1
     assert record.facts["compare before"]["pause_milliseconds"] < 1000
     assert writers.longest < 2
@@ -364,17 +362,32 @@ async def test_a_long_transaction_breaks_the_pause_off_instead_of_stretching_it(
 @pytest.mark.parametrize(
     ("spoil", "repair", "message"),
     [
-        ("CREATE SEQUENCE numbers", "DROP SEQUENCE numbers", "sequences are not replicated, and the schema has numbers"),
+        (
+            "CREATE SEQUENCE numbers",
+            "DROP SEQUENCE numbers",
+            "sequences are not replicated, and the schema has numbers",
+        ),
         ("ALTER TABLE items ADD extra int", "ALTER TABLE items DROP extra", "columns of the two shards differ"),
-        ("ALTER TABLE users REPLICA IDENTITY NOTHING", "ALTER TABLE users REPLICA IDENTITY DEFAULT",
-         "users has no replica identity with the slot in it"),
-        ("SELECT pg_create_logical_replication_slot('hal9_move_old', 'pgoutput')",
-         "SELECT pg_drop_replication_slot('hal9_move_old')", "inactive replication slot hal9_move_old"),
-        ("UPDATE slots SET state = 'moved' WHERE slot = 310", "UPDATE slots SET state = 'owned' WHERE slot = 310",
-         "shard 1 does not own the slots 310"),
+        (
+            "ALTER TABLE users REPLICA IDENTITY NOTHING",
+            "ALTER TABLE users REPLICA IDENTITY DEFAULT",
+            "users has no replica identity with the slot in it",
+        ),
+        (
+            "SELECT pg_create_logical_replication_slot('hal9_move_old', 'pgoutput')",
+            "SELECT pg_drop_replication_slot('hal9_move_old')",
+            "inactive replication slot hal9_move_old",
+        ),
+        (
+            "UPDATE slots SET state = 'moved' WHERE slot = 310",
+            "UPDATE slots SET state = 'owned' WHERE slot = 310",
+            "shard 1 does not own the slots 310",
+        ),
     ],
-)  # fmt: skip
-async def test_what_stands_in_the_way_is_found_before_anything_changes(deployment, spoil, repair, message) -> None:
+)
+async def test_what_stands_in_the_way_is_found_before_anything_changes(
+    deployment: Deployment, spoil: str, repair: str, message: str
+) -> None:
     async with sides(deployment, SOURCE, TARGET) as (source, target):
         await source.connection.execute(spoil)
         try:
@@ -387,13 +400,13 @@ async def test_what_stands_in_the_way_is_found_before_anything_changes(deploymen
 
 @pytest.mark.parametrize(("free", "message"), [(None, "free disk is not known"), (10, "10 bytes free")])
 @pytest.mark.usefixtures("writers")
-async def test_a_move_needs_room_on_the_target(deployment, free, message) -> None:
+async def test_a_move_needs_room_on_the_target(deployment: Deployment, free: int | None, message: str) -> None:
     async with sides(deployment, SOURCE, TARGET) as (source, target):
         with pytest.raises(PreflightError, match=message):
             await begin(deployment, source, target, SLOTS, free)
 
 
-async def test_two_movers_do_not_work_at_once(deployment) -> None:
+async def test_two_movers_do_not_work_at_once(deployment: Deployment) -> None:
     async with sides(deployment, SOURCE, TARGET):
         with pytest.raises(MoveError, match="another mover is at work"):
             async with sides(deployment, TARGET, 3):
@@ -401,12 +414,16 @@ async def test_two_movers_do_not_work_at_once(deployment) -> None:
 
 
 async def test_the_hand_over_waits_for_the_last_write_to_arrive(
-    deployment, writers, databases, postgres, monkeypatch
+    deployment: Deployment,
+    writers: Writers,
+    databases: Databases,
+    postgres: PostgresShards,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     lock = await asyncpg.connect(**postgres.primaries[TARGET].dsn())
     arm = ownership.arm
 
-    async def hold_the_stream_up(*arguments) -> None:
+    async def hold_the_stream_up(*arguments: Any) -> None:
         await arm(*arguments)
         monkeypatch.setattr(ownership, "arm", arm)
         await lock.execute("BEGIN; LOCK TABLE items IN SHARE ROW EXCLUSIVE MODE")
@@ -423,7 +440,7 @@ async def test_the_hand_over_waits_for_the_last_write_to_arrive(
     assert record.facts["switch"]["pause_milliseconds"] > 200
 
 
-async def test_a_revoked_hand_over_never_happens(deployment) -> None:
+async def test_a_revoked_hand_over_never_happens(deployment: Deployment) -> None:
     async with sides(deployment, SOURCE, TARGET) as (source, target):
         move = uuid.uuid4()
         await ownership.arm(target.connection, SLOTS, move, SOURCE)
