@@ -15,14 +15,13 @@ from components.iam import service_trust
 from components.keys import RegionKeys
 from components.network import RegionNetwork
 from components.secrets import ReplicatedSecret, Vault, password
-from topology import catalog
+from topology import catalog, ports
 from topology.addressing import Tier
 from topology.instances import Instance
 from topology.naming import DATABASE
 from topology.settings import Region, Shard
 from topology.topology import Topology
 
-PORT = 5432
 USERNAME = "hal9"
 _AUTHORITY = "rds-ca-rsa2048-g1"
 _LOGS = ["postgresql", "upgrade"]
@@ -72,7 +71,7 @@ class RegionDatabase(pulumi.ComponentResource):
         self.security_group_id = data_security_group(
             name,
             "Postgres",
-            PORT,
+            ports.POSTGRES,
             physical_name=physical,
             network=network,
             topology=topology,
@@ -166,7 +165,7 @@ class ShardDatabase(pulumi.ComponentResource):
         made = {place.name: primary, **{one.name: self._replica(one, cells[one.region], primary) for one in places}}
         if backup := topology.backup_region(shard.at):
             self._backups_elsewhere(place, cells[backup], primary)
-        self.port = PORT
+        self.port = ports.POSTGRES
         self.hosts: dict[str, pulumi.Output[str]] = {name: instance.address for name, instance in made.items()}
         self.register_outputs({"hosts": self.hosts})
 
@@ -255,7 +254,7 @@ class ShardDatabase(pulumi.ComponentResource):
             "storage_encrypted": True,
             "multi_az": self._settings.multi_az,
             "publicly_accessible": False,
-            "port": PORT,
+            "port": ports.POSTGRES,
             "vpc_security_group_ids": [cell.database.security_group_id],
             "parameter_group_name": cell.database.parameter_group.name,
             "ca_cert_identifier": _AUTHORITY,

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import pulumi
 
-from components.manifests import EAST_WEST, GATEWAY, GATEWAY_NAMESPACE, gateway, mesh, pods
+from components.manifests import EAST_WEST, GATEWAY, GATEWAY_NAMESPACE, gateway, pods
 from components.objects import declare
 from components.platform import Platform
 from components.region import RegionCell
 from components.workload import image
+from topology import ports
 from topology.topology import Topology
 
 ROLL_MINUTES = 30
@@ -52,11 +53,11 @@ class Gateway(pulumi.ComponentResource):
             )
         ]
         groups = cell.load_balancers.target_groups
-        bindings = [("gateway", GATEWAY_NAMESPACE, GATEWAY, gateway.LISTEN)]
+        bindings = [("gateway", GATEWAY_NAMESPACE, GATEWAY, ports.GATEWAY)]
         if len(topology.regions) > 1:
             bindings += [
-                ("peers", GATEWAY_NAMESPACE, GATEWAY, gateway.LISTEN_PEERS),
-                ("east-west", EAST_WEST, EAST_WEST, mesh.EAST_WEST_PORT),
+                ("peers", GATEWAY_NAMESPACE, GATEWAY, ports.GATEWAY_PEERS),
+                ("east-west", EAST_WEST, EAST_WEST, ports.EAST_WEST),
             ]
         bound = [
             declare(region, gateway.binding(name, namespace, service, port, groups[name].arn), self, [*ready, *ground])

@@ -12,7 +12,7 @@ from components.cluster import RegionCluster
 from components.domain import Domain
 from components.manifests import pods
 from components.network import RegionNetwork
-from topology import catalog
+from topology import catalog, ports
 from topology.addressing import Tier
 from topology.settings import Region
 from topology.topology import Topology
@@ -33,11 +33,11 @@ class Port:
     health: int
 
 
-GATEWAY = Port(listener=443, target=8443, health=8080)
+GATEWAY = Port(listener=443, target=ports.GATEWAY, health=ports.GATEWAY_HEALTH)
 """nginx, for CloudFront."""
-GATEWAY_PEERS = Port(listener=9443, target=9443, health=8080)
+GATEWAY_PEERS = Port(listener=ports.GATEWAY_PEERS, target=ports.GATEWAY_PEERS, health=ports.GATEWAY_HEALTH)
 """nginx, for the other regions' nginx."""
-EAST_WEST = Port(listener=15443, target=15443, health=15021)
+EAST_WEST = Port(listener=ports.EAST_WEST, target=ports.EAST_WEST, health=ports.EAST_WEST_HEALTH)
 """Istio's east-west gateway, for the other regions' sidecars."""
 
 
@@ -190,8 +190,8 @@ class RegionLoadBalancers(pulumi.ComponentResource):
             tags=self._tags,
             opts=self._child,
         )
-        ports = (GATEWAY,) if role == "public" else (GATEWAY_PEERS, EAST_WEST)
-        for number in sorted({n for port in ports for n in (port.target, port.health)}):
+        ways = (GATEWAY,) if role == "public" else (GATEWAY_PEERS, EAST_WEST)
+        for number in sorted({n for way in ways for n in (way.target, way.health)}):
             aws.vpc.SecurityGroupEgressRule(
                 f"{name}-to-pods-{number}",
                 security_group_id=group.id,

@@ -13,11 +13,10 @@ from components.data_access import data_security_group
 from components.keys import RegionKeys
 from components.network import RegionNetwork
 from components.secrets import ReplicatedSecret, Vault, password
+from topology import ports
 from topology.addressing import Tier
 from topology.settings import Region
 from topology.topology import Topology
-
-PORT = 6379
 
 
 class RegionRedis(pulumi.ComponentResource):
@@ -51,7 +50,7 @@ class RegionRedis(pulumi.ComponentResource):
         self.security_group_id = data_security_group(
             name,
             "Redis",
-            PORT,
+            ports.REDIS,
             physical_name=physical,
             network=network,
             topology=topology,
@@ -122,7 +121,7 @@ class RegionCache(pulumi.ComponentResource):
             engine="redis",
             engine_version=topology.redis.engine_version,
             node_type=settings.node_type,
-            port=PORT,
+            port=ports.REDIS,
             num_node_groups=settings.shards,
             replicas_per_node_group=settings.replicas_per_shard,
             automatic_failover_enabled=True,  # cluster mode asks for it, with or without replicas
@@ -134,7 +133,7 @@ class RegionCache(pulumi.ComponentResource):
             tags=topology.names.tags("redis", cell.region.name),
             opts=pulumi.ResourceOptions(parent=self, provider=cell.provider),
         )
-        self.host, self.port = group.configuration_endpoint_address, PORT
+        self.host, self.port = group.configuration_endpoint_address, ports.REDIS
         members = [
             f"{shard:04}-{node:03}"
             for shard in range(1, settings.shards + 1)
@@ -178,7 +177,7 @@ class RegionSessions(pulumi.ComponentResource):
             engine="redis",
             engine_version=topology.redis.engine_version,
             node_type=settings.node_type,
-            port=PORT,
+            port=ports.REDIS,
             num_cache_clusters=1 + settings.replicas,
             automatic_failover_enabled=True,
             multi_az_enabled=True,
@@ -213,7 +212,7 @@ class RegionSessions(pulumi.ComponentResource):
                 opts=pulumi.ResourceOptions(parent=self, provider=cell.provider, protect=protect),
             )
             self.copies = {other: self._secondary(region, cells[other], datastore, topology) for other in elsewhere}
-        self.host, self.port = primary.primary_endpoint_address, PORT
+        self.host, self.port = primary.primary_endpoint_address, ports.REDIS
         self.register_outputs({"primary": self.host, "replicas": self.copies})
 
     def _secondary(

@@ -26,7 +26,7 @@ from lab.servers.identity import IdentityProvider
 from lab.servers.postgres import SETTINGS, PostgresServer
 from lab.servers.process import Process, User
 from lab.servers.redis import RedisServer
-from topology import budget
+from topology import budget, ports
 from topology.document import deployment
 from topology.settings import Shard
 from topology.topology import Topology
@@ -202,7 +202,7 @@ class Servers:
             server_name=self.topology.domain,
             local=tuple(servers),
             peers=tuple(
-                Peer(other, lab.seen_from(region, other), layout.GATEWAY_PEERS)
+                Peer(other, lab.seen_from(region, other), ports.GATEWAY_PEERS)
                 for other in lab.regions
                 if other != region
             ),
@@ -217,9 +217,9 @@ class Servers:
             user_burst=limits.user_burst,
             max_body_bytes=ServerConfig().max_body_bytes,
             session_cookie=SESSION_COOKIE,
-            listen=f"{host}:{layout.GATEWAY}",
-            listen_peers=f"{host}:{layout.GATEWAY_PEERS}",
-            listen_health=f"{host}:{layout.GATEWAY_HEALTH}",
+            listen=f"{host}:{ports.GATEWAY}",
+            listen_peers=f"{host}:{ports.GATEWAY_PEERS}",
+            listen_health=f"{host}:{ports.GATEWAY_HEALTH}",
             directory=str(folder),
             access_log=str(folder / "access.log"),
             workers="1",
@@ -229,7 +229,7 @@ class Servers:
         command: list[str | Path] = [programs.nginx(), "-c", configuration, "-g", "daemon off;"]
         process = Process(command, folder / "error.log", self._user)
         # One that crashed leaves its Unix sockets, and a new one would not start beside them.
-        program = Program(process, lambda: listens(host, layout.GATEWAY), lambda: _remove_sockets(folder))
+        program = Program(process, lambda: listens(host, ports.GATEWAY), lambda: _remove_sockets(folder))
         return Part(f"nginx/{region}", region, program)
 
     def _write_secrets(self) -> None:

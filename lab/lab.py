@@ -12,13 +12,13 @@ from msgspec import structs
 
 from app.deployment import Deployment
 from app.migrate import migrate_shard
-from lab import layout
 from lab.assembly import Servers
 from lab.links import steer
 from lab.parts import Part, Rack, postgres_of
 from lab.servers.postgres import DATABASE
 from lab.servers.process import ProcessError
 from lab.supervisor import Supervisor
+from topology import ports
 from topology.topology import Topology
 
 Report = Callable[[str, str], None]
@@ -84,7 +84,7 @@ class Lab:
 
     def url(self, region: str) -> str:
         """Where users of a region come in."""
-        return f"https://{self.layout.host(region)}:{layout.GATEWAY}"
+        return f"https://{self.layout.host(region)}:{ports.GATEWAY}"
 
     def of_region(self, region: str) -> list[Part]:
         """Every part that stands in a region."""

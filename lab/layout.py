@@ -9,22 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from app.deployment import DatabaseConnection, Endpoint, RegionalEndpoint, SessionStore
+from app.deployment import DatabaseConnection, Endpoint, RegionalEndpoint, ServerConfig, SessionStore
 from lab.links import Route
+from topology import ports
 from topology.settings import Shard
 from topology.topology import Topology
 
-POSTGRES_PRIMARY = 5432
+POSTGRES_PRIMARY = ports.POSTGRES
 POSTGRES_REPLICA = 5632
-CACHE = 6379
+CACHE = ports.REDIS
 SESSIONS = 6380
 SESSION_COPIES = 6400
-APP = 9000
+APP = ServerConfig().port
 APP_STRIDE = 10
 REGION_STRIDE = 100
-GATEWAY = 8443
-GATEWAY_PEERS = 9443
-GATEWAY_HEALTH = 8080
 _MOST_REGIONS = 99
 """Regions that the addresses have room for."""
 
@@ -86,7 +84,7 @@ class Layout:
             for other in topology.ordered_regions
             if region in topology.session_replica_regions(other)
         ]
-        return [*primaries, *replicas, CACHE, SESSIONS, *copies, GATEWAY_PEERS]
+        return [*primaries, *replicas, CACHE, SESSIONS, *copies, ports.GATEWAY_PEERS]
 
     def routes(self) -> Iterator[Route]:
         """Every way between two regions."""

@@ -19,12 +19,14 @@ from components.manifests import (
     nginx,
     pods,
 )
+from topology import ports
 from topology.settings import Region
 from topology.topology import Topology
 
 USER = 10101
 """nginx's unprivileged image runs under any number; one above 10000 is no user of a node."""
-LISTEN, LISTEN_PEERS, LISTEN_HEALTH, LISTEN_COUNTS = 8443, 9443, 8080, 8081
+PORTS = {"https": ports.GATEWAY, "peers": ports.GATEWAY_PEERS, "health": ports.GATEWAY_HEALTH}
+"""nginx's, by the names that the load balancers' bindings and the probes know them by."""
 WORKERS = 1
 """nginx's processes: its limit of CPUs. `auto` is the node's, which the limit would then throttle."""
 ANSWERS = "/var/run/hal9-answers"
@@ -43,7 +45,7 @@ def settings(region: Region, topology: Topology, peers: Mapping[str, str]) -> ng
         server_name=f"{topology.domain} {topology.origin}",
         # One address: the sidecar beside nginx spreads the requests over the pods, by the mesh's rules.
         local=(nginx.Upstream(SERVER_HOST, ServerConfig().port),),
-        peers=tuple(nginx.Peer(name, host, LISTEN_PEERS) for name, host in peers.items()),
+        peers=tuple(nginx.Peer(name, host, ports.GATEWAY_PEERS) for name, host in peers.items()),
         peer_name=topology.origin,
         default_region=topology.default_region,
         countries=topology.countries,
@@ -60,9 +62,9 @@ def settings(region: Region, topology: Topology, peers: Mapping[str, str]) -> ng
         origin_map="/tmp/origin.conf",
         upstream_host=SERVER_HOST,  # the mesh finds its routes by this name
         resolver=RESOLVER,
-        listen=str(LISTEN),
-        listen_peers=str(LISTEN_PEERS),
-        listen_health=str(LISTEN_HEALTH),
+        listen=str(ports.GATEWAY),
+        listen_peers=str(ports.GATEWAY_PEERS),
+        listen_health=str(ports.GATEWAY_HEALTH),
         counted_log=f"{ANSWERS}/answers.sock",
         workers=str(WORKERS),
         shutdown_seconds=pods.SHUTDOWN_SECONDS,
@@ -104,7 +106,6 @@ def secrets(region: Region, topology: Topology) -> Manifest:
 
 def _container(image: Value, topology: Topology) -> dict[str, Any]:
     health = {"httpGet": {"path": "/healthz", "port": "health"}, "periodSeconds": 5, "timeoutSeconds": 2}
-    ports = {"https": LISTEN, "peers": LISTEN_PEERS, "health": LISTEN_HEALTH}
     quit_at, gone_at = pods.DRAIN_SECONDS, pods.SHUTDOWN_SECONDS
     drain = f"touch /tmp/draining; sleep {quit_at}; nginx -c {CONFIGURATION} -s quit; sleep {gone_at}"
     return {
@@ -112,7 +113,7 @@ def _container(image: Value, topology: Topology) -> dict[str, Any]:
         "image": image,
         "imagePullPolicy": "IfNotPresent" if "@sha256:" in topology.gateway.image else "Always",
         "command": ["/bin/sh", CONFIGURATION.replace("nginx.conf", "start.sh")],
-        "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in ports.items()],
+        "ports": [{"name": name, "containerPort": port, "protocol": "TCP"} for name, port in PORTS.items()],
         "resources": {
             "requests": {"cpu": "250m", "memory": "128Mi", **pods.DISK["requests"]},
             "limits": {"cpu": str(WORKERS), "memory": "256Mi", **pods.DISK["limits"]},
@@ -139,10 +140,10 @@ def _counter(image: Value, topology: Topology) -> dict[str, Any]:
         "imagePullPolicy": "IfNotPresent" if "@sha256:" in topology.server.image else "Always",
         "command": ["/opt/hal9/bin/python", "-m", "app.gateway"],
         "args": [
-            *("--socket", f"{ANSWERS}/answers.sock", "--port", str(LISTEN_COUNTS)),
+            *("--socket", f"{ANSWERS}/answers.sock", "--port", str(ports.GATEWAY_COUNTS)),
             *(part for name in ("tls.crt", "ca.crt") for part in ("--certificate", f"{SECRETS}/{name}")),
         ],
-        "ports": [{"name": "counts", "containerPort": LISTEN_COUNTS, "protocol": "TCP"}],
+        "ports": [{"name": "counts", "containerPort": ports.GATEWAY_COUNTS, "protocol": "TCP"}],
         "resources": {
             "requests": {"cpu": "50m", "memory": "64Mi", **pods.DISK["requests"]},
             "limits": {"cpu": "200m", "memory": "128Mi", **pods.DISK["limits"]},
@@ -172,7 +173,7 @@ def deployment(topology: Topology, image: Value, counter: Value, sha256: Value) 
     annotations = {
         HASH_ANNOTATION: sha256,
         "traffic.sidecar.istio.io/includeInboundPorts": "",  # what comes in is TLS of nginx's own
-        "traffic.sidecar.istio.io/excludeOutboundPorts": str(LISTEN_PEERS),
+        "traffic.sidecar.istio.io/excludeOutboundPorts": str(ports.GATEWAY_PEERS),
         "sidecar.istio.io/proxyCPU": "250m",
         "sidecar.istio.io/proxyMemory": "256Mi",
         "sidecar.istio.io/proxyCPULimit": "2",
@@ -211,7 +212,6 @@ def deployment(topology: Topology, image: Value, counter: Value, sha256: Value) 
 
 def service() -> Manifest:
     """nginx's Service, which the load balancers' bindings read its pods from."""
-    ports = {"https": LISTEN, "peers": LISTEN_PEERS, "health": LISTEN_HEALTH}
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -226,7 +226,7 @@ def service() -> Manifest:
                     "targetPort": port,
                     "protocol": "TCP",
                 }
-                for name, port in ports.items()
+                for name, port in PORTS.items()
             ],
             "selector": {"app": GATEWAY},
         },

@@ -18,11 +18,11 @@ from components.manifests import (
     Value,
     metadata,
 )
+from topology import ports
 from topology.settings import Region
 from topology.topology import Topology
 
 NETWORKING, SECURITY = "networking.istio.io/v1", "security.istio.io/v1"
-EAST_WEST_PORT = 15443
 REGION_HEADER = "x-user-region"
 CONNECT_SECONDS = 1
 """To open a connection. The longest round trip between the specification's regions is 0.22 s; Istio's own 10 s is how long
@@ -66,7 +66,7 @@ def security(topology: Topology) -> list[Manifest]:
         through = {
             "selector": {"matchLabels": {"istio": EAST_WEST}},
             "action": "ALLOW",
-            "rules": [{"to": [{"operation": {"ports": [str(EAST_WEST_PORT)]}}]}],
+            "rules": [{"to": [{"operation": {"ports": [str(ports.EAST_WEST)]}}]}],
         }
         found.append(_object(SECURITY, "AuthorizationPolicy", EAST_WEST, EAST_WEST, through))
     return found
@@ -168,7 +168,7 @@ def remote_endpoints(region: Region, topology: Topology) -> list[Manifest]:
 def east_west_gateway() -> Manifest:
     """Passes the other regions' connections through to our pods by their TLS name; it cannot read them."""
     server = {
-        "port": {"number": EAST_WEST_PORT, "name": "tls", "protocol": "TLS"},
+        "port": {"number": ports.EAST_WEST, "name": "tls", "protocol": "TLS"},
         "tls": {"mode": "AUTO_PASSTHROUGH"},
         "hosts": ["*.local"],
     }
@@ -198,7 +198,7 @@ def networks(region: Region, topology: Topology, gateways: Mapping[str, Value]) 
     for other in topology.others(region.name):
         found[other.name] = {
             "endpoints": [],
-            "gateways": [{"address": gateways[other.name], "port": EAST_WEST_PORT}],
+            "gateways": [{"address": gateways[other.name], "port": ports.EAST_WEST}],
         }
     return found
 

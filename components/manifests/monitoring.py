@@ -21,6 +21,7 @@ from components.manifests import (
     metadata,
     schedule,
 )
+from topology import ports
 from topology.settings import Region
 from topology.topology import Topology
 
@@ -77,7 +78,7 @@ def _pod_monitor(name: str, namespace: str, selector: dict[str, str], *endpoints
 
 def monitors(topology: Topology) -> list[Manifest]:
     """The server, nginx, istiod, and the sidecars and gateways of the mesh."""
-    sidecar = {"portNumber": 15090, "path": "/stats/prometheus"}
+    sidecar = {"portNumber": ports.SIDECAR_METRICS, "path": "/stats/prometheus"}
     # What the panels need of Envoy's hundreds of series.
     sidecar["metricRelabelings"] = [
         {"sourceLabels": ["__name__"], "regex": "istio_requests_total|istio_request_duration_.*", "action": "keep"}
@@ -93,7 +94,7 @@ def monitors(topology: Topology) -> list[Manifest]:
             {"app.kubernetes.io/instance": "cluster-autoscaler"},
             {"portNumber": NODE_AUTOSCALER_PORT},
         ),
-        _pod_monitor("istiod", MESH_NAMESPACE, {"app": "istiod"}, {"portNumber": 15014}),
+        _pod_monitor("istiod", MESH_NAMESPACE, {"app": "istiod"}, {"portNumber": ports.ISTIOD_METRICS}),
     ]
     if len(topology.regions) > 1:
         found.append(_pod_monitor(EAST_WEST, EAST_WEST, {"app": EAST_WEST}, sidecar))

@@ -16,15 +16,12 @@ from components.manifests import (
     SERVER,
     SYSTEM,
     Manifest,
-    gateway,
     metadata,
 )
+from topology import ports
 from topology.settings import Region
 from topology.topology import Topology
 
-EAST_WEST_PORT = 15443
-ISTIOD_PORT = 15012
-SIDECAR_METRICS_PORT = 15090
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16")
 
 
@@ -50,7 +47,7 @@ def _mesh_and_names() -> list[dict[str, Any]]:
     names = [*_ports(53, protocol="UDP"), *_ports(53)]
     return [
         {"to": [_namespace(SYSTEM)], "ports": names},
-        {"to": [_namespace(MESH_NAMESPACE)], "ports": _ports(ISTIOD_PORT)},
+        {"to": [_namespace(MESH_NAMESPACE)], "ports": _ports(ports.ISTIOD)},
     ]
 
 
@@ -73,7 +70,7 @@ def _policy(
 def policies(region: Region, topology: Topology) -> list[Manifest]:
     """Default deny in the namespaces that are ours, and what the server, its migrations and nginx need."""
     server, everywhere = ServerConfig(), _blocks(r.cidr for r in topology.ordered_regions)
-    data = {"to": everywhere, "ports": _ports(5432, 6379)}
+    data = {"to": everywhere, "ports": _ports(*ports.DATASTORES)}
     scrape = [_namespace(MONITORING)]
     return [
         *(_policy("default-deny", namespace, None, [], []) for namespace in _closed(topology)),
@@ -86,7 +83,7 @@ def policies(region: Region, topology: Topology) -> list[Manifest]:
                     "from": [_namespace(GATEWAY_NAMESPACE, GATEWAY), *_east_west(topology)],
                     "ports": _ports(server.port),
                 },
-                {"from": scrape, "ports": _ports(server.metrics_port, SIDECAR_METRICS_PORT)},
+                {"from": scrape, "ports": _ports(server.metrics_port, ports.SIDECAR_METRICS)},
             ],
             egress=[*_mesh_and_names(), data, {"to": [_internet()], "ports": _ports(443)}],  # 443: the token keys
         ),
@@ -96,14 +93,14 @@ def policies(region: Region, topology: Topology) -> list[Manifest]:
             GATEWAY_NAMESPACE,
             GATEWAY,
             ingress=[
-                {"from": _blocks([region.cidr]), "ports": _ports(gateway.LISTEN, gateway.LISTEN_HEALTH)},
-                {"from": everywhere, "ports": _ports(gateway.LISTEN_PEERS)},
-                {"from": scrape, "ports": _ports(gateway.LISTEN_HEALTH, gateway.LISTEN_COUNTS, SIDECAR_METRICS_PORT)},
+                {"from": _blocks([region.cidr]), "ports": _ports(ports.GATEWAY, ports.GATEWAY_HEALTH)},
+                {"from": everywhere, "ports": _ports(ports.GATEWAY_PEERS)},
+                {"from": scrape, "ports": _ports(ports.GATEWAY_HEALTH, ports.GATEWAY_COUNTS, ports.SIDECAR_METRICS)},
             ],
             egress=[
                 *_mesh_and_names(),
                 {"to": [_namespace(NAMESPACE, SERVER)], "ports": _ports(server.port)},
-                *_to_other_regions(region, topology, gateway.LISTEN_PEERS, EAST_WEST_PORT),
+                *_to_other_regions(region, topology, ports.GATEWAY_PEERS, ports.EAST_WEST),
             ],
         ),
         *_east_west_policy(topology),
@@ -118,9 +115,9 @@ def _east_west(topology: Topology) -> list[dict[str, Any]]:
     return [_namespace(EAST_WEST)] if len(topology.regions) > 1 else []
 
 
-def _to_other_regions(region: Region, topology: Topology, *ports: int) -> list[dict[str, Any]]:
+def _to_other_regions(region: Region, topology: Topology, *numbers: int) -> list[dict[str, Any]]:
     others = [other.cidr for other in topology.others(region.name)]
-    return [{"to": _blocks(others), "ports": _ports(*ports)}] if others else []
+    return [{"to": _blocks(others), "ports": _ports(*numbers)}] if others else []
 
 
 def _east_west_policy(topology: Topology) -> list[Manifest]:
@@ -128,8 +125,8 @@ def _east_west_policy(topology: Topology) -> list[Manifest]:
         return []
     everywhere = _blocks(r.cidr for r in topology.ordered_regions)
     ingress = [
-        {"from": everywhere, "ports": _ports(EAST_WEST_PORT, 15021)},
-        {"from": [_namespace(MONITORING)], "ports": _ports(SIDECAR_METRICS_PORT)},
+        {"from": everywhere, "ports": _ports(ports.EAST_WEST, ports.EAST_WEST_HEALTH)},
+        {"from": [_namespace(MONITORING)], "ports": _ports(ports.SIDECAR_METRICS)},
     ]
     to_server = {"to": [_namespace(NAMESPACE, SERVER)], "ports": _ports(ServerConfig().port)}
     return [_policy(EAST_WEST, EAST_WEST, EAST_WEST, ingress, [*_mesh_and_names(), to_server])]

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import jinja2
 
+from topology import ports
+
 COUNTED_FORMAT = "$status $request_time $passed"
 """What app/gateway reads; its FORMAT is the same (that module needs the app's own packages, which the program has not)."""
 TEMPLATES = Path(__file__).parent / "templates" / "nginx"
@@ -63,9 +65,9 @@ class Gateway:
     peer_name: str = "gateway.hal9.internal"
     countries: Mapping[str, str] = field(default_factory=dict)
     trusted_cidrs: tuple[str, ...] = ()
-    listen: str = "8443"
-    listen_peers: str = "9443"
-    listen_health: str = "8080"
+    listen: str = str(ports.GATEWAY)
+    listen_peers: str = str(ports.GATEWAY_PEERS)
+    listen_health: str = str(ports.GATEWAY_HEALTH)
     origin_map: str = ""
     upstream_host: str = ""
     resolver: str = ""

@@ -8,6 +8,7 @@ from typing import Any
 
 from app.deployment import SECRETS_DIRECTORY, ServerConfig
 from components.manifests import NAMESPACE, SERVER, Manifest, Value, classes, metadata, pods
+from topology import ports
 from topology.settings import Region, Shard
 from topology.topology import Topology
 
@@ -164,7 +165,7 @@ def deployment(region: Region, topology: Topology, image: Value, sha256: Value) 
         HASH_ANNOTATION: sha256,
         **sidecar(topology),
         # Postgres and Redis speak TLS of their own, and Prometheus has no certificate of the mesh.
-        "traffic.sidecar.istio.io/excludeOutboundPorts": "5432,6379",
+        "traffic.sidecar.istio.io/excludeOutboundPorts": ",".join(map(str, ports.DATASTORES)),
         "traffic.sidecar.istio.io/excludeInboundPorts": str(ServerConfig().metrics_port),
         "cluster-autoscaler.kubernetes.io/safe-to-evict": "true",
     }
@@ -246,14 +247,14 @@ def headroom(topology: Topology, image: Value) -> Manifest:
 def service() -> Manifest:
     """The specification's Service."""
     server = ServerConfig()
-    ports = [("http", server.port), ("metrics", server.metrics_port)]
+    named = [("http", server.port), ("metrics", server.metrics_port)]
     return {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": metadata(SERVER, labels={"app": "hal9", "version": "v1"}),
         "spec": {
             "type": "ClusterIP",
-            "ports": [{"port": port, "targetPort": port, "protocol": "TCP", "name": name} for name, port in ports],
+            "ports": [{"port": port, "targetPort": port, "protocol": "TCP", "name": name} for name, port in named],
             "selector": {"app": SERVER},
         },
     }
@@ -288,7 +289,7 @@ def migration(shard: Shard, topology: Topology, image: Value) -> Manifest:
         "containers": [container],
         "volumes": _volumes(),
     }
-    annotations = {"traffic.sidecar.istio.io/excludeOutboundPorts": "5432,6379"}
+    annotations = {"traffic.sidecar.istio.io/excludeOutboundPorts": ",".join(map(str, ports.DATASTORES))}
     labels = {"app": "hal9-migrate", "shard": str(shard.id)}
     return {
         "apiVersion": "batch/v1",
