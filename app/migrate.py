@@ -30,8 +30,9 @@ from app import document
 from app.databases import accounts
 from app.databases.connect import connect
 from app.databases.credentials import CredentialsError, administration, has_administration
-from app.databases.ownership import MIGRATION_LOCK
-from app.databases.sharding import ShardMap, describe
+from app.databases.ownership import IS_OWNER, MIGRATION_LOCK
+from app.databases.sharding import ShardMap
+from app.databases.slots import describe
 from app.deployment import Deployment, ShardConfig
 
 DIRECTORY = Path(__file__).parent / "migrations"
@@ -224,9 +225,7 @@ async def owned_elsewhere(deployment: Deployment, shard: ShardConfig, slots: lis
                 raise
             continue
         try:
-            rows = await connection.fetch(
-                "SELECT slot FROM slots WHERE slot = ANY ($1) AND state IN ('owned', 'fenced')", slots
-            )
+            rows = await connection.fetch(f"SELECT slot FROM slots WHERE slot = ANY ($1) AND {IS_OWNER}", slots)
         except asyncpg.UndefinedTableError:
             rows = []
         finally:

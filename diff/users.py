@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from topology.steps.edit import Edit, ranges
+from app.databases.slots import describe
+from topology.steps.edit import Edit
 from topology.topology import Topology
 
 
@@ -31,7 +32,7 @@ def _countries(before: Topology, after: Topology) -> Iterator[str]:
 def _slots(edit: Edit) -> Iterator[str]:
     for (source, target), slots in edit.moved_slots.items():
         share = len(slots) / 10
-        yield f"{share:g}% of all users (slots {ranges(slots)}) go from shard {source} to shard {target}"
+        yield f"{share:g}% of all users (slots {describe(slots)}) go from shard {source} to shard {target}"
 
 
 def _primaries(edit: Edit) -> Iterator[str]:

@@ -12,6 +12,12 @@ from uuid import UUID
 
 import asyncpg
 
+OWNER_STATES = ("owned", "fenced")
+"""States of a slot in which this shard is its owner, whose rows are the truth: a fenced slot takes no writes yet still has
+them. The others are `incoming` and `moved` (migrations/0001_schema.sql)."""
+IS_OWNER = "state IN ({})".format(", ".join(f"'{state}'" for state in OWNER_STATES))
+"""The same, as a condition on a row of `slots`."""
+
 NOT_SO = "U9007"
 """SQLSTATE of migrations/0004_moves.sql: a slot's row does not say what the step needs."""
 
@@ -42,8 +48,7 @@ class FenceBusy(RuntimeError):
 async def epoch_of(owner: asyncpg.Connection, slots: list[int]) -> int:
     """The newest epoch of `slots` where they are owned. Raises OwnershipError unless all are."""
     row = await owner.fetchrow(
-        "SELECT count(*) AS number, max(epoch) AS epoch FROM slots "
-        "WHERE slot = ANY ($1) AND state IN ('owned', 'fenced')",
+        f"SELECT count(*) AS number, max(epoch) AS epoch FROM slots WHERE slot = ANY ($1) AND {IS_OWNER}",
         slots,
     )
     if row["number"] != len(slots):
@@ -55,16 +60,16 @@ async def epoch_of(owner: asyncpg.Connection, slots: list[int]) -> int:
 async def arm(receiver: asyncpg.Connection, slots: list[int], move: UUID, peer: int) -> None:
     """Allow the receiver to take the slots over by `move`. Raises OwnershipError when it owns one already."""
     async with receiver.transaction():
-        owned = await receiver.fetchval(
-            "SELECT count(*) FROM slots WHERE slot = ANY ($1) AND state IN ('owned', 'fenced')", slots
-        )
+        owned = await receiver.fetchval(f"SELECT count(*) FROM slots WHERE slot = ANY ($1) AND {IS_OWNER}", slots)
         if owned:
             raise OwnershipError(f"the receiving shard owns {owned} of the slots already")
         await receiver.execute(
             "INSERT INTO slots (slot, epoch, state, move, peer) SELECT unnest($1::smallint[]), 0, 'incoming', $2, $3 "
             "ON CONFLICT (slot) DO UPDATE SET state = 'incoming', move = $2, peer = $3, changed_at = now()",
-            slots, move, peer,
-        )  # fmt: skip
+            slots,
+            move,
+            peer,
+        )
 
 
 async def fence(owner: asyncpg.Connection, slots: list[int], move: UUID, peer: int) -> Fence:
@@ -107,7 +112,7 @@ async def revoke(receiver: asyncpg.Connection, move: UUID) -> bool:
     """Make sure that the receiver cannot take over by `move` any more; False when it already has."""
     async with receiver.transaction():
         states = await receiver.fetch("SELECT state FROM slots WHERE move = $1 FOR UPDATE", move)
-        if any(row["state"] in ("owned", "fenced") for row in states):
+        if any(row["state"] in OWNER_STATES for row in states):
             return False
         await receiver.execute(
             "UPDATE slots SET state = 'moved', changed_at = now() WHERE move = $1 AND state = 'incoming'", move
@@ -126,10 +131,11 @@ async def take_over(receiver: asyncpg.Connection, slots: list[int], move: UUID, 
 async def has_taken_over(receiver: asyncpg.Connection, slots: list[int], move: UUID, epoch: int) -> bool:
     """Whether `take_over` of this move at `epoch` has happened."""
     number: int = await receiver.fetchval(
-        "SELECT count(*) FROM slots WHERE slot = ANY ($1) AND move = $2 AND epoch >= $3 "
-        "AND state IN ('owned', 'fenced')",
-        slots, move, epoch,
-    )  # fmt: skip
+        f"SELECT count(*) FROM slots WHERE slot = ANY ($1) AND move = $2 AND epoch >= $3 AND {IS_OWNER}",
+        slots,
+        move,
+        epoch,
+    )
     return number == len(slots)
 
 
@@ -138,5 +144,7 @@ async def give_up(owner: asyncpg.Connection, slots: list[int], move: UUID, epoch
     await owner.execute(
         "UPDATE slots SET state = 'moved', epoch = $3, move = $2, changed_at = clock_timestamp() "
         "WHERE slot = ANY ($1) AND state = 'fenced' AND move = $2",
-        slots, move, epoch,
-    )  # fmt: skip
+        slots,
+        move,
+        epoch,
+    )

@@ -11,9 +11,10 @@ import asyncpg
 
 from app.databases.connect import Connection
 from app.databases.floor import Floor
+from app.databases.ownership import OWNER_STATES
 from app.databases.pools import DatabaseUnavailable, FloorNotReached, InstancePool, PoolExhausted, connection_lost
 from app.databases.sharding import slot_of
-from app.databases.shards import READABLE, Shards, WrongEpoch
+from app.databases.shards import Shards, WrongEpoch
 from app.deadlines import remaining
 from app.deployment import ReadPreference
 
@@ -47,12 +48,12 @@ class Reads:
         give_up = time.monotonic() + remaining(timeout or self._timeout)
         slot = slot_of(user_id)
         rows = await self._fetch(slot, self._preference, floor, give_up, query, (slot, *arguments))
-        if rows and rows[0][0] in READABLE:
+        if rows and rows[0][0] in OWNER_STATES:
             return rows
         self._shards.metrics.db_fallbacks.labels(str(self._shards.map.owner(slot)), "any", "moved").inc()
         await self._shards.refresh("read")
         rows = await self._fetch(slot, ReadPreference.PRIMARY, floor, give_up, query, (slot, *arguments))
-        if rows and rows[0][0] in READABLE:
+        if rows and rows[0][0] in OWNER_STATES:
             return rows
         raise WrongEpoch(f"shard {self._shards.map.owner(slot)} does not own slot {slot}")
 

@@ -32,8 +32,7 @@ async def take_back(owner: Any, peer: Any, move: Any) -> None:
         log.warning("move %s left a fence on %d slots; it was lifted", move, lifted)
         return
     rows = await peer.fetch(
-        "SELECT epoch, array_agg(slot) AS slots FROM slots WHERE move = $1 AND state IN ('owned', 'fenced') GROUP BY 1",
-        move,
+        f"SELECT epoch, array_agg(slot) AS slots FROM slots WHERE move = $1 AND {ownership.IS_OWNER} GROUP BY 1", move
     )
     for row in rows:
         await ownership.give_up(owner, row["slots"], move, row["epoch"])

@@ -17,6 +17,7 @@ from uuid import UUID
 
 from xxhash import xxh3_64_intdigest
 
+from app.databases.slots import cover, describe, numbers
 from app.deployment import SLOTS, ShardConfig, ShardingConfig
 
 MAX_DRAWS = 10_000
@@ -53,41 +54,22 @@ def slot_of(user_id: UUID) -> int:
 def mistakes(config: ShardingConfig) -> Iterator[Mistake]:
     """All that is wrong with `config`'s slots: gaps, overlaps, ranges out of bounds or reversed, ids used twice."""
     ids: dict[int, int] = {}
-    owner: dict[int, int] = {}
     for index, shard in enumerate(config.shards):
         if shard.id in ids:
             yield Mistake(f".shards[{index}].id", f"{shard.id} is already the id of shards[{ids[shard.id]}]")
         ids.setdefault(shard.id, index)
-        for number, key_range in enumerate(shard.key_ranges):
-            path = f".shards[{index}].keyRanges[{number}]"
-            start, end = key_range.start, key_range.end
-            if not 0 <= start <= end < SLOTS:
-                yield Mistake(path, f"{start}-{end} is no range within 0-{SLOTS - 1}")
-                continue
-            taken = [slot for slot in range(start, end + 1) if slot in owner]
-            if taken:
-                yield Mistake(path, f"{start}-{end} overlaps shard {owner[taken[0]]} in slots {describe(taken)}")
-            for slot in range(start, end + 1):
-                owner.setdefault(slot, shard.id)
-    missing = [slot for slot in range(SLOTS) if slot not in owner]
-    if missing:
-        yield Mistake(".shards", f"slots {describe(missing)} have no shard")
-
-
-def describe(slots: Iterable[int]) -> str:
-    """Slots as ranges, for messages: `0-333, 400`."""
-    return ", ".join(f"{start}-{end}" if start != end else str(start) for start, end in ranges(slots))
-
-
-def ranges(slots: Iterable[int]) -> list[tuple[int, int]]:
-    """Slots as (first, last) runs in order, both included."""
-    runs: list[tuple[int, int]] = []
-    for slot in sorted(slots):
-        if runs and runs[-1][1] == slot - 1:
-            runs[-1] = (runs[-1][0], slot)
-        else:
-            runs.append((slot, slot))
-    return runs
+    places = [(index, number) for index, shard in enumerate(config.shards) for number in range(len(shard.key_ranges))]
+    ranges = [config.shards[index].key_ranges[number] for index, number in places]
+    paths = [f".shards[{index}].keyRanges[{number}]" for index, number in places]
+    found = cover(ranges)
+    for place in found.outside:
+        yield Mistake(paths[place], f"{ranges[place].start}-{ranges[place].end} is no range within 0-{SLOTS - 1}")
+    for place, taken in found.overlaps:
+        owner = config.shards[places[found.owner[taken[0]]][0]].id
+        text = f"{ranges[place].start}-{ranges[place].end} overlaps shard {owner} in slots {describe(taken)}"
+        yield Mistake(paths[place], text)
+    if found.free:
+        yield Mistake(".shards", f"slots {describe(found.free)} have no shard")
 
 
 class ShardMap:
@@ -106,9 +88,8 @@ class ShardMap:
             raise ShardingError("; ".join(f"sharding{mistake.path}: {mistake.message}" for mistake in wrong))
         owners = [0] * SLOTS
         for shard in config.shards:
-            for key_range in shard.key_ranges:
-                for slot in range(key_range.start, key_range.end + 1):
-                    owners[slot] = shard.id
+            for slot in numbers(shard.key_ranges):
+                owners[slot] = shard.id
         self._assign(config, tuple(owners), (0,) * SLOTS)
 
     def _assign(self, config: ShardingConfig, owners: tuple[int, ...], epochs: tuple[int, ...]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import asyncpg
 
 from app.databases import primaries
+from app.databases.ownership import IS_OWNER
 from app.databases.pools import DatabaseError, DatabaseUnavailable, InstancePool, OptimizedConnectionPool
 from app.databases.sharding import Ownership, ShardMap
 from app.deployment import Deployment
@@ -16,10 +17,7 @@ from app.metrics import LagSample, Metrics, PoolSample
 
 log = logging.getLogger(__name__)
 
-READABLE = ("owned", "fenced")
-"""States of a slot in which this shard's rows are the truth: a fenced slot takes no writes yet still has them."""
-
-OWNED = f"SELECT slot, epoch FROM slots WHERE state IN {READABLE}"
+OWNED = f"SELECT slot, epoch FROM slots WHERE {IS_OWNER}"
 
 
 class WrongEpoch(DatabaseError):

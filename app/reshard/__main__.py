@@ -22,8 +22,8 @@ from app import document
 from app.databases.connect import connect
 from app.databases.credentials import CredentialsError
 from app.databases.ownership import FenceBusy, OwnershipError
-from app.databases.sharding import describe
-from app.deployment import SLOTS, Deployment
+from app.databases.slots import describe, parse
+from app.deployment import Deployment
 from app.reshard import journal, preflight
 from app.reshard.journal import Record
 from app.reshard.move import MoveError, Mover
@@ -39,16 +39,10 @@ FAILURES = (
 
 def parse_slots(text: str) -> list[int]:
     """`300-333,400` as slots. Raises argparse.ArgumentTypeError."""
-    slots: set[int] = set()
     try:
-        for part in text.split(","):
-            first, _, last = part.partition("-")
-            slots |= set(range(int(first), int(last or first) + 1))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form 300-333,400") from None
-    if not slots or min(slots) < 0 or max(slots) >= SLOTS:
-        raise argparse.ArgumentTypeError(f"{text!r} has no slots, or some outside 0-{SLOTS - 1}")
-    return sorted(slots)
+        return parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _arguments(arguments: list[str] | None) -> argparse.Namespace:

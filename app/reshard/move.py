@@ -371,7 +371,7 @@ class Mover:
             async with connection.transaction():
                 await connection.execute("SELECT set_config('hal9.clearing', $1, true)", str(self.record.id))
                 owned = await connection.fetch(
-                    "SELECT state FROM slots WHERE slot = ANY ($1) AND state IN ('owned', 'fenced') FOR SHARE", some
+                    f"SELECT state FROM slots WHERE slot = ANY ($1) AND {ownership.IS_OWNER} FOR SHARE", some
                 )
                 if owned:
                     raise MoveError(f"shard {side.shard.id} owns slots whose rows were to be deleted; nothing was")

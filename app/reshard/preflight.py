@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Callable
 
 import asyncpg
 
-from app.databases.sharding import describe
+from app.databases.ownership import IS_OWNER
+from app.databases.slots import describe
 from app.deployment import Deployment
 from app.reshard import journal
 from app.reshard.replication import Side, Stream
@@ -162,7 +163,7 @@ async def _owners(source: Side, target: Side, slots: list[int]) -> AsyncIterator
     if missing:
         yield f"shard {source.shard.id} does not own the slots {describe(missing)}"
     rows = await target.connection.fetch(
-        "SELECT slot FROM slots WHERE slot = ANY ($1) AND state IN ('owned', 'fenced', 'incoming')", slots
+        f"SELECT slot FROM slots WHERE slot = ANY ($1) AND ({IS_OWNER} OR state = 'incoming')", slots
     )
     if rows:
         yield f"shard {target.shard.id} owns or awaits the slots {describe(row['slot'] for row in rows)}"

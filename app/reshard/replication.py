@@ -9,7 +9,7 @@ from uuid import UUID
 
 import asyncpg
 
-from app.databases.sharding import ranges
+from app.databases.slots import runs
 from app.deployment import Deployment, ShardConfig
 from app.reshard import account
 from app.reshard.account import Account
@@ -57,7 +57,7 @@ def _quoted(value: str) -> str:
 
 def slot_filter(slots: list[int], column: str = "slot") -> str:
     """`slots` as an SQL condition."""
-    return " OR ".join(f"({column} BETWEEN {first} AND {last})" for first, last in ranges(slots))
+    return " OR ".join(f"({column} BETWEEN {run.start} AND {run.end})" for run in runs(slots))
 
 
 class Stream:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from app.databases import ownership
 from app.databases.connect import connect
 from app.databases.ownership import MIGRATION_LOCK
-from app.databases.sharding import describe
+from app.databases.slots import describe
 from app.deployment import Deployment
 from app.reshard import journal, preflight
 from app.reshard.journal import Record

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from app.databases import slots
 from app.deployment import SLOTS, KeyRange
 from topology import budget, catalog
 from topology.instances import SECOND
@@ -14,31 +15,30 @@ from topology.topology import Topology
 
 def slots_covered(topology: Topology) -> Iterator[Mistake]:
     """The shards' ranges cover slots 0 to 999, each once."""
-    owner: dict[int, tuple[str, KeyRange]] = {}
-    whole = True
-    for number, shard in enumerate(topology.shards):
-        for index, keys in enumerate(shard.key_ranges):
-            path = f"shards[{number}].slots[{index}]"
-            if not 0 <= keys.start <= keys.end < SLOTS:
-                whole = False
-                yield Mistake(path, f"{keys.start}-{keys.end} is no range within 0-{SLOTS - 1}")
-                continue
-            slots = range(keys.start, keys.end + 1)
-            if taken := [slot for slot in slots if slot in owner]:
-                other = owner[taken[0]]
-                run = _first_run([slot for slot in taken if owner[slot] == other])
-                yield Mistake(
-                    path, f"{keys.start}-{keys.end} overlaps {other[0]} in slot{_span(run)}", rests_on=(other[0],)
-                )
-            owner.update({slot: (path, keys) for slot in slots if slot not in owner})
-    free = [slot for slot in range(SLOTS) if slot not in owner]
-    while free and whole:
-        run = _first_run(free)
-        free = free[len(run) :]
-        path, keys = owner[run[0] - 1] if run[0] else owner[run[-1] + 1]
+    ranges = [keys for shard in topology.shards for keys in shard.key_ranges]
+    paths = [
+        f"shards[{number}].slots[{index}]"
+        for number, shard in enumerate(topology.shards)
+        for index in range(len(shard.key_ranges))
+    ]
+    found = slots.cover(ranges)
+    for place in found.outside:
+        yield Mistake(paths[place], f"{_text(ranges[place])} is no range within 0-{SLOTS - 1}")
+    for place, taken in found.overlaps:
+        other = found.owner[taken[0]]
+        run = slots.runs(slot for slot in taken if found.owner[slot] == other)[0]
+        text = f"{_text(ranges[place])} overlaps {paths[other]} in {_named(run)}"
+        yield Mistake(paths[place], text, rests_on=(paths[other],))
+    if found.outside:
+        return  # what they were meant to cover is not known
+    if not ranges:
+        yield Mistake("shards", f"no shard has slots; together they have 0-{SLOTS - 1}")
+        return
+    for run in slots.runs(found.free):
+        beside = found.owner[run.start - 1 if run.start else run.end + 1]
         yield Mistake(
-            path,
-            f"{keys.start}-{keys.end} leaves slot{_span(run)} without a shard",
+            paths[beside],
+            f"{_text(ranges[beside])} leaves {_named(run)} without a shard",
             rests_on=tuple(f"shards[{number}].slots" for number in range(len(topology.shards))),
         )
 
@@ -170,11 +170,9 @@ def storage(topology: Topology) -> Iterator[Mistake]:
 RULES = (slots_covered, shards_placed, moves_between_shards, replication, connections, storage)
 
 
-def _first_run(slots: list[int]) -> list[int]:
-    """The slots of an ascending list that follow each other from the first on."""
-    return [slot for place, slot in enumerate(slots) if slot == slots[0] + place]
+def _text(keys: KeyRange) -> str:
+    return f"{keys.start}-{keys.end}"
 
 
-def _span(run: list[int]) -> str:
-    """` 666`, or `s 334 to 340`."""
-    return f" {run[0]}" if len(run) == 1 else f"s {run[0]} to {run[-1]}"
+def _named(run: KeyRange) -> str:
+    return f"slot {run.start}" if run.start == run.end else f"slots {run.start} to {run.end}"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from app.databases import slots
 from app.deployment import KeyRange, PoolConfig, ReadPreference
 from topology import catalog, forms
 from topology.settings.base import AS_NUMBER, MOST, Positive, Quantity, Settings, Switch
@@ -17,6 +19,12 @@ MOST_STORAGE_GIB = 65_536
 """What gp3 gives an instance (RDS User Guide, "Amazon RDS DB instance storage")."""
 SlotRange = Annotated[str, AfterValidator(forms.slot_range)]
 _POOLS = PoolConfig(primary_size=0, replica_size=0)
+
+
+def _key_ranges(texts: Iterable[str]) -> tuple[KeyRange, ...]:
+    """Ranges that have the form of one, as 0-333."""
+    ends = [tuple(map(int, text.split("-"))) for text in texts]
+    return tuple(KeyRange(start=start, end=end) for start, end in ends)
 
 
 class Shard(Settings):
@@ -41,8 +49,7 @@ class Shard(Settings):
     @cached_property
     def key_ranges(self) -> tuple[KeyRange, ...]:
         """The slot ranges as the deployment document writes them."""
-        ends = [tuple(map(int, text.split("-"))) for text in self.slots]
-        return tuple(KeyRange(start=start, end=end) for start, end in ends)
+        return _key_ranges(self.slots)
 
 
 class Move(Settings):
@@ -56,8 +63,7 @@ class Move(Settings):
     @property
     def numbers(self) -> frozenset[int]:
         """The slots that it moved."""
-        ends = [tuple(map(int, text.split("-"))) for text in self.slots]
-        return frozenset(slot for start, end in ends for slot in range(start, end + 1))
+        return frozenset(slots.numbers(_key_ranges(self.slots)))
 
 
 class Database(Settings):

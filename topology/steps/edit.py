@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
+from app.databases.slots import numbers
 from app.deployment import SLOTS
 from topology.settings import Region, Shard
 from topology.topology import Topology
@@ -87,17 +88,6 @@ def owners(topology: Topology) -> list[int]:
     """The id of each slot's shard."""
     found = [-1] * SLOTS
     for shard in topology.shards:
-        for keys in shard.key_ranges:
-            found[keys.start : keys.end + 1] = [shard.id] * (keys.end + 1 - keys.start)
+        for slot in numbers(shard.key_ranges):
+            found[slot] = shard.id
     return found
-
-
-def ranges(slots: list[int]) -> str:
-    """`300-333, 400` of an ascending list."""
-    runs: list[list[int]] = []
-    for slot in slots:
-        if runs and slot == runs[-1][-1] + 1:
-            runs[-1].append(slot)
-        else:
-            runs.append([slot])
-    return ", ".join(f"{run[0]}-{run[-1]}" for run in runs)

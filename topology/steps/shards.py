@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from topology.steps.edit import Edit, Refusal, ranges
+from app.databases.slots import describe
+from topology.steps.edit import Edit, Refusal
 
 MOVE = "docs/runbooks/move-slots.md: `python -m app.reshard` moves them while all serve, and prints what to write here"
 PROMOTE = "docs/runbooks/region.md: promote the instance there, `pulumi refresh`, then write it here"
@@ -43,7 +44,7 @@ def slots_moved(edit: Edit) -> Iterator[Refusal]:
         if missing := [slot for slot in slots if slot not in received]:
             yield Refusal(
                 path,
-                f"slots {ranges(missing)} go from shard {source} to {target}, and no receipt in database.moves says that "
+                f"slots {describe(missing)} go from shard {source} to {target}, and no receipt in database.moves says that "
                 "their rows have been moved: Postgres and the document would disagree",
                 MOVE,
             )

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.databases.sharding import Ownership, ShardingError, ShardMap, describe, ranges, slot_of
+from app.databases.sharding import Ownership, ShardingError, ShardMap, slot_of
 from app.deployment import DatabaseConnection, Endpoint, KeyRange, ShardConfig, ShardingConfig
 
 GOLDEN = {
@@ -126,15 +126,6 @@ def test_postgres_outranks_a_document_of_any_epoch() -> None:
 @given(st.permutations([Ownership(10, 1, 1), Ownership(10, 2, 2), Ownership(10, 3, 3), Ownership(10, 1, 2)]))
 def test_the_order_of_answers_does_not_matter(rows: Iterable[Ownership]) -> None:
     assert ShardMap(config(THIRDS)).with_owners(rows).owner(10) == 3
-
-
-@given(st.sets(st.integers(0, 999)))
-def test_ranges_say_exactly_the_slots(slots: set[int]) -> None:
-    assert {slot for first, last in ranges(slots) for slot in range(first, last + 1)} == slots
-
-
-def test_slots_are_described_as_ranges() -> None:
-    assert describe([7, 1, 2, 3, 9, 8]) == "1-3, 7-9"
 
 
 def test_a_lookup_costs_little_more_than_a_dict_hit() -> None:

@@ -26,6 +26,12 @@ MISTAKES: dict[str, tuple[list[Edit], list[str]]] = {
             "hal9:shards[1].slots[0] 334-660 leaves slots 661 to 666 without a shard",
         ],
     ),
+    "no slots at all": (
+        [put(f"shards[{number}].slots", []) for number in range(3)],
+        [
+            "hal9:shards no shard has slots; together they have 0-999",
+        ],
+    ),
     "an overlap": (
         [put("shards[1].slots[0]", "333-666")],
         [
