@@ -7,8 +7,9 @@ from collections.abc import Mapping
 import pulumi
 import pulumi_aws as aws
 
-from components.iam import VERSION
+from components import iam
 from components.keys import RegionKeys
+from topology import catalog
 from topology.settings import Region
 from topology.topology import Topology
 
@@ -44,19 +45,16 @@ class RegionAlarms(pulumi.ComponentResource):
             f"{region.name}-alarms",
             arn=self.topic_arn,
             policy=pulumi.Output.json_dumps(
-                {
-                    "Version": VERSION,
-                    "Statement": [
-                        {
-                            "Sid": "AlarmsAndDatabaseEventsOfThisAccount",
-                            "Effect": "Allow",
-                            "Principal": {"Service": ["cloudwatch.amazonaws.com", "events.rds.amazonaws.com"]},
-                            "Action": "sns:Publish",
-                            "Resource": arn,
-                            "Condition": {"StringEquals": {"aws:SourceAccount": topology.account_id}},
-                        }
-                    ],
-                }
+                iam.document(
+                    {
+                        "Sid": "AlarmsAndDatabaseEventsOfThisAccount",
+                        "Effect": "Allow",
+                        "Principal": {"Service": [catalog.CLOUDWATCH, catalog.RDS_EVENTS]},
+                        "Action": "sns:Publish",
+                        "Resource": arn,
+                        "Condition": {"StringEquals": {"aws:SourceAccount": topology.account_id}},
+                    }
+                )
             ),
             opts=child,
         )

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pulumi
 import pulumi_aws as aws
 
-from components.iam import PodRole, service_trust
+from components import iam
 from components.keys import RegionKeys
 from components.network import ANYWHERE, RegionNetwork
 from components.nodes import NodeGroups
@@ -137,7 +137,7 @@ class RegionCluster(pulumi.ComponentResource):
         role = aws.iam.Role(
             f"{name}-control-plane",
             name=self._names.of(name, "control-plane"),
-            assume_role_policy=service_trust("eks.amazonaws.com", self._topology.account_id),
+            assume_role_policy=iam.service_trust("eks.amazonaws.com", self._topology.account_id),
             tags=self._tags,
             opts=self._child,
         )
@@ -214,9 +214,9 @@ class RegionCluster(pulumi.ComponentResource):
 
     def _service_role(
         self, role: str, service_account: str, managed: str, key: pulumi.Output[str] | None = None
-    ) -> PodRole:
+    ) -> iam.PodRole:
         use = ["kms:Decrypt", "kms:GenerateDataKeyWithoutPlaintext", "kms:CreateGrant", "kms:DescribeKey"]
-        return PodRole(
+        return iam.PodRole(
             f"{self._region.name}-{role}",
             physical_name=self._names.of(self._region.name, role),
             cluster_name=self.name,
@@ -226,11 +226,7 @@ class RegionCluster(pulumi.ComponentResource):
             managed_policies=[f"{_MANAGED}/{managed}"],
             policy=None
             if key is None
-            else key.apply(
-                lambda arn: json.dumps(
-                    {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": use, "Resource": arn}]}
-                )
-            ),
+            else key.apply(lambda arn: iam.policy({"Effect": "Allow", "Action": use, "Resource": arn})),
             opts=self._child,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pulumi
 import pulumi_aws as aws
 
-from components.iam import VERSION
+from components import iam
 from topology import catalog
 from topology.naming import GLOBAL
 from topology.topology import Topology
@@ -73,7 +73,7 @@ class EdgeWatch(pulumi.ComponentResource):
         publish = {
             "Sid": "AlarmsOfThisAccount",
             "Effect": "Allow",
-            "Principal": {"Service": "cloudwatch.amazonaws.com"},
+            "Principal": {"Service": catalog.CLOUDWATCH},
             "Action": "sns:Publish",
             "Resource": arn,
             "Condition": {"StringEquals": {"aws:SourceAccount": topology.account_id}},
@@ -81,7 +81,7 @@ class EdgeWatch(pulumi.ComponentResource):
         aws.sns.TopicPolicy(
             "edge-alarms",
             arn=topic.arn,
-            policy=pulumi.Output.json_dumps({"Version": VERSION, "Statement": [publish]}),
+            policy=pulumi.Output.json_dumps(iam.document(publish)),
             opts=self._child,
         )
         aws.sns.TopicSubscription(

@@ -9,7 +9,12 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-VERSION = "2012-10-17"
+from topology import catalog
+
+
+def document(*statements: Mapping[str, Any]) -> dict[str, Any]:
+    """A policy of these statements."""
+    return {"Version": catalog.POLICY_VERSION, "Statement": list(statements)}
 
 
 def service_trust(service: str, account: str | None = None) -> str:
@@ -17,7 +22,7 @@ def service_trust(service: str, account: str | None = None) -> str:
     statement: dict[str, Any] = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
     if account:
         statement["Condition"] = {"StringEquals": {"aws:SourceAccount": account}}
-    return json.dumps({"Version": VERSION, "Statement": [statement]})
+    return policy(statement)
 
 
 def statement(actions: Sequence[str], resources: Sequence[str], **conditions: Any) -> dict[str, Any]:
@@ -27,8 +32,8 @@ def statement(actions: Sequence[str], resources: Sequence[str], **conditions: An
 
 
 def policy(*statements: Mapping[str, Any]) -> str:
-    """A policy document of these statements."""
-    return json.dumps({"Version": VERSION, "Statement": list(statements)})
+    """The same as text."""
+    return json.dumps(document(*statements))
 
 
 class PodRole(pulumi.ComponentResource):
@@ -54,17 +59,12 @@ class PodRole(pulumi.ComponentResource):
         super().__init__("hal9:iam:PodRole", name, {}, opts)
         child = pulumi.ResourceOptions(parent=self)
         trust = {
-            "Version": VERSION,
-            "Statement": [
-                {
-                    "Effect": "Allow",
-                    "Principal": {"Service": "pods.eks.amazonaws.com"},
-                    "Action": ["sts:AssumeRole", "sts:TagSession"],
-                }
-            ],
+            "Effect": "Allow",
+            "Principal": {"Service": catalog.POD_IDENTITY},
+            "Action": ["sts:AssumeRole", "sts:TagSession"],
         }
         self.role = aws.iam.Role(
-            name, name=physical_name, assume_role_policy=json.dumps(trust), tags=dict(tags), opts=child
+            name, name=physical_name, assume_role_policy=json.dumps(document(trust)), tags=dict(tags), opts=child
         )
         self.arn = self.role.arn
         granted: list[pulumi.Resource] = []

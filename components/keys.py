@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 
+from components import iam
+from topology import catalog
 from topology.topology import Topology
 
 PURPOSES = {
@@ -46,7 +47,7 @@ class RegionKeys(pulumi.ComponentResource):
                 description=f"{names.of(name)}: {PURPOSES[purpose]}",
                 enable_key_rotation=True,
                 deletion_window_in_days=30 if topology.keep_backups else 7,
-                policy=json.dumps(_policy(purpose, aws_region, topology)),
+                policy=_policy(purpose, aws_region, topology),
                 tags=names.tags("keys", name, name=names.of(name, purpose)),
                 opts=child,
             )
@@ -60,7 +61,7 @@ class RegionKeys(pulumi.ComponentResource):
         self.register_outputs({"arns": self.arns})
 
 
-def _policy(purpose: str, aws_region: str, topology: Topology) -> dict[str, Any]:
+def _policy(purpose: str, aws_region: str, topology: Topology) -> str:
     """The key's policy: the account decides by IAM; AWS services that have no role of ours are named."""
     account = topology.account_id
     statements: list[dict[str, Any]] = [
@@ -87,7 +88,7 @@ def _policy(purpose: str, aws_region: str, topology: Topology) -> dict[str, Any]
             {
                 "Sid": "AlarmsToTopic",
                 "Effect": "Allow",
-                "Principal": {"Service": ["cloudwatch.amazonaws.com", "events.rds.amazonaws.com"]},
+                "Principal": {"Service": [catalog.CLOUDWATCH, catalog.RDS_EVENTS]},
                 "Action": ["kms:Decrypt", "kms:GenerateDataKey*"],
                 "Resource": "*",
                 "Condition": {"StringEquals": {"aws:SourceAccount": account}},
@@ -116,4 +117,4 @@ def _policy(purpose: str, aws_region: str, topology: Topology) -> dict[str, Any]
                 "Condition": {**it, "Bool": {"kms:GrantIsForAWSResource": "true"}},
             },
         ]
-    return {"Version": "2012-10-17", "Statement": statements}
+    return iam.policy(*statements)

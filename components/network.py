@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-
 import pulumi
 import pulumi_aws as aws
 
+from components import iam
 from components.keys import RegionKeys
 from topology import addressing
 from topology.addressing import Tier
@@ -200,19 +199,7 @@ class RegionNetwork(pulumi.ComponentResource):
         role = aws.iam.Role(
             f"{name}-flows",
             name=self._names.of(name, "flows"),
-            assume_role_policy=json.dumps(
-                {
-                    "Version": "2012-10-17",
-                    "Statement": [
-                        {
-                            "Effect": "Allow",
-                            "Principal": {"Service": "vpc-flow-logs.amazonaws.com"},
-                            "Action": "sts:AssumeRole",
-                            "Condition": {"StringEquals": {"aws:SourceAccount": self._topology.account_id}},
-                        }
-                    ],
-                }
-            ),
+            assume_role_policy=iam.service_trust("vpc-flow-logs.amazonaws.com", self._topology.account_id),
             tags=self._tags("flows"),
             opts=self._child,
         )
@@ -220,14 +207,7 @@ class RegionNetwork(pulumi.ComponentResource):
         policy = aws.iam.RolePolicy(
             f"{name}-flows",
             role=role.id,
-            policy=group.arn.apply(
-                lambda arn: json.dumps(
-                    {
-                        "Version": "2012-10-17",
-                        "Statement": [{"Effect": "Allow", "Action": actions, "Resource": [arn, f"{arn}:log-stream:*"]}],
-                    }
-                )
-            ),
+            policy=group.arn.apply(lambda arn: iam.policy(iam.statement(actions, [arn, f"{arn}:log-stream:*"]))),
             opts=self._child,
         )
         aws.ec2.FlowLog(

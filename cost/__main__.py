@@ -15,11 +15,12 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
+from pulumi import RunError
+
 from cost.estimate import Bill, bill, by_region
 from plan import PlanError, files, run
 from plan.options import of_a_day, of_a_stack
 from plan.project import own_name
-from topology.stackfile import StackFileError
 
 BUDGETS = Path(__file__).with_name("budgets.toml")
 
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         text = table(options.stack, found, base, options.today)
         if options.markdown:
             files.write(options.markdown, text)
-    except (PlanError, StackFileError) as error:
+    except (PlanError, RunError) as error:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:

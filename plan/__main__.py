@@ -14,6 +14,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from pulumi import RunError
+
 from plan import PlanError, files, run
 from plan.export import to_json
 from plan.manifests import write_manifests
@@ -32,14 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             files.write(options.json, to_json(plan))
         if options.manifests:
             write_manifests(plan, options.manifests)
-    except PlanError as error:
+    except (PlanError, RunError) as error:
         return _fail(str(error))
     except OSError as error:
         return _fail(f"{error.filename}: {error.strerror}")
-    except Exception as error:
-        if type(error).__name__ != "StackFileError":  # the program's own: its text is the whole message
-            raise
-        return _fail(str(error))
     if not options.quiet and not (options.json and files.is_standard_output(options.json)):
         colours = sys.stdout.isatty() and "NO_COLOR" not in os.environ
         print(report(plan, Style(colours, console.columns(WIDTH))))

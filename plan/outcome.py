@@ -8,6 +8,8 @@ import types
 from dataclasses import dataclass
 from pathlib import Path
 
+from pulumi import RunError
+
 from plan import schema
 from plan.errors import ProgramFailed, Refusal, Refused
 from plan.guard import Failures
@@ -31,8 +33,11 @@ class Outcome:
 
 
 def verdict_of(outcome: Outcome, error: Exception | None) -> Exception | None:
-    """The error to raise: a StackFileError as it is, Refused, ProgramFailed (with what was refused before); or None."""
-    if type(error).__name__ == "StackFileError" and error is not None:
+    """The error to raise: a RunError as it is, Refused, ProgramFailed (with what was refused before); or None.
+
+    A RunError is what a program says to its operator: its text is the whole message, for Pulumi's CLI too.
+    """
+    if isinstance(error, RunError):
         return error.with_traceback(None)
     refusals = list(outcome.monitor.refusals)
     refusals += [Refusal("the program", "log", "", text) for text in outcome.engine.errors]

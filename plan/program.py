@@ -47,7 +47,7 @@ def run(
     """The plan of a stack: what `pulumi up` would create where there is nothing yet.
 
     `stack_file` takes the place of the stack's own file: another file, or a map with `config` in it. Raises PlanError
-    (ProjectError, ProgramFailed, Refused with all that would be refused); a program's own StackFileError passes as
+    (ProjectError, ProgramFailed, Refused with all that would be refused); a program's own RunError passes as
     it is. May be called any number of times in a process, from any thread, in a running event loop or not; one plan
     is made at a time, in the project's directory as the working directory.
     """

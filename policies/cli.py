@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
+from pulumi import RunError
+
 from plan import Plan, PlanError, files, run
 from plan.options import of_a_day, of_a_stack
 from plan.program import REPOSITORY
@@ -27,7 +29,6 @@ from policies.registry import POLICIES
 from policies.report import WIDTH, report
 from policies.sarif import sarif
 from policies.stack import Stack
-from topology.stackfile import StackFileError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             written[options.sarif] = sarif(judgement, options.config or stack_file(REPOSITORY, own_name(options.stack)))
         for path, text in written.items():
             files.write(path, text)
-    except (PlanError, StackFileError, configuration.ConfigurationError) as error:
+    except (PlanError, RunError, configuration.ConfigurationError) as error:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:

@@ -13,6 +13,8 @@ import json
 import sys
 from collections.abc import Sequence
 
+from pulumi import RunError
+
 from plan import PlanError, run
 from plan.options import of_a_day, of_a_stack
 from plan.program import REPOSITORY
@@ -33,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         plan = run(options.stack, stack_file=options.config)
         config = read_project(REPOSITORY, options.stack, options.config).config
         topology = parse(options.stack, structure(Topology, config))
-    except (PlanError, StackFileError) as error:
+    except (PlanError, RunError) as error:
         print(error, file=sys.stderr)
         return 1
     stack = Stack(plan.resources, config)

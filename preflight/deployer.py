@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from policies.stack import Stack
+from topology import catalog
 
 PREFIXES: dict[str, tuple[str, ...]] = {
     "cloudwatch": ("cloudwatch", "logs"),
@@ -23,7 +24,7 @@ def policy(stack: Stack, account_id: str, project: str) -> dict[str, Any]:
     own = [f"arn:aws:iam::{account_id}:{what}/{project}-*" for what in OF_NAMED]
     linked = f"arn:aws:iam::{account_id}:role/aws-service-role/*"
     return {
-        "Version": "2012-10-17",
+        "Version": catalog.POLICY_VERSION,
         "Statement": [
             {
                 "Sid": "ServicesOfThePlan",

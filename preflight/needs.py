@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -97,7 +98,7 @@ def _vcpus(stack: Stack) -> Iterator[Need]:
             sizes = [size for size in (instances.size(str(name)) for name in items(group, "instanceTypes")) if size]
             each = max((size.vcpus for size in sizes), default=0)
             low, high = _whole(at(group, "scalingConfig.minSize")), _whole(at(group, "scalingConfig.maxSize"))
-            away = -(-high * _whole(at(group, "updateConfig.maxUnavailablePercentage")) // 100)
+            away = math.ceil(high * _whole(at(group, "updateConfig.maxUnavailablePercentage")) / 100)
             more = max(
                 account.limit("upgrade-surge-zones") * max(1, len(items(group, "subnetIds"))),
                 away,

@@ -8,6 +8,7 @@ a tier to come. A subnet depends on its tier and its zone's place alone, so anot
 from __future__ import annotations
 
 import enum
+import math
 from ipaddress import IPv4Network
 
 AWS_RESERVED_ADDRESSES = 5
@@ -64,7 +65,7 @@ def next_free(taken: list[IPv4Network], prefix: int) -> IPv4Network | None:
         (int(block.broadcast_address) + 1 for block in taken if block.overlaps(_PRIVATE_BLOCK)),
         default=int(_PRIVATE_BLOCK.network_address),
     )
-    address = -(-start // step) * step
+    address = math.ceil(start / step) * step
     if prefix < _PRIVATE_BLOCK.prefixlen or address > int(_PRIVATE_BLOCK.broadcast_address):
         return None
     return IPv4Network((address, prefix))

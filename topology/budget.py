@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from app.deployment import PoolConfig
 from topology import addressing, catalog
 from topology.addressing import Tier
@@ -15,7 +17,7 @@ SYSTEM_PODS_PER_NODE = 15
 def peak_pods(topology: Topology) -> int:
     """Pods of one region at the most: maxReplicas and the surge of a rolling update."""
     most = topology.autoscaling.max_replicas
-    return most + -(-most * topology.server.max_surge_percent // 100)
+    return most + math.ceil(most * topology.server.max_surge_percent / 100)
 
 
 def connecting_pods(topology: Topology) -> int:
@@ -41,15 +43,19 @@ def share(available: int, pods: int, cap: int) -> int:
     return min(cap, available // pods)
 
 
-def pods_on_demand(topology: Topology) -> int | None:
-    """`hal9-server` pods that the on-demand node group holds at its minimum, or None where the type is unknown."""
-    nodes, pod = topology.cluster.on_demand, topology.server.resources
-    size = catalog.instance_size(nodes.instance_type)
+def pods_per_node(topology: Topology) -> int:
+    """`hal9-server` pods that an on-demand node holds; 0 where its type is unknown or too small."""
+    size, pod = catalog.instance_size(topology.cluster.on_demand.instance_type), topology.server.resources
     if size is None:
-        return None
+        return 0
     cpu = pod.cpu_request + pod.sidecar_cpu_request
     memory = pod.memory_request_gib + pod.sidecar_memory_request_gib
-    return nodes.min_nodes * catalog.pods_on_node(size, cpu, memory)
+    return catalog.pods_on_node(size, cpu, memory)
+
+
+def pods_on_demand(topology: Topology) -> int:
+    """`hal9-server` pods that the on-demand node group holds at its minimum."""
+    return topology.cluster.on_demand.min_nodes * pods_per_node(topology)
 
 
 def addresses_needed(topology: Topology) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from topology import budget, catalog
+from topology import budget
 from topology.topology import Topology
 
 TARGET_USERS = 1000
@@ -53,15 +53,6 @@ def users_per_pod(topology: Topology) -> int:
     return int(requests_per_pod(topology, APP_REQUESTS_PER_CORE) * TARGET_USERS / TARGET_REQUESTS)
 
 
-def pods_per_node(topology: Topology) -> int:
-    """`hal9-server` pods of an on-demand node; 0 where the type is unknown or too small."""
-    size, pod = catalog.instance_size(topology.cluster.on_demand.instance_type), topology.server.resources
-    if size is None:
-        return 0
-    cpu, memory = pod.cpu_request + pod.sidecar_cpu_request, pod.memory_request_gib + pod.sidecar_memory_request_gib
-    return catalog.pods_on_node(size, cpu, memory)
-
-
 def need(
     topology: Topology,
     requests: float,
@@ -74,7 +65,7 @@ def need(
     """
     per_core, gateway_per_core = per_core or APP_REQUESTS_PER_CORE, gateway_per_core or GATEWAY_REQUESTS_PER_CORE
     left = max(1, len(topology.regions) - 1)
-    each, on_node = requests_per_pod(topology, per_core), pods_per_node(topology)
+    each, on_node = requests_per_pod(topology, per_core), budget.pods_per_node(topology)
     pods = math.ceil(requests / left / each)
     return Need(
         requests=requests,
@@ -91,7 +82,7 @@ def capacity_warnings(topology: Topology) -> list[str]:
     """Where minReplicas, maxReplicas, the nodes or the gateways are too few for the targets with one region lost."""
     floor, peak = need(topology, TARGET_USERS / THINK_SECONDS), need(topology, TARGET_REQUESTS)
     scaling, nodes = topology.autoscaling, topology.cluster
-    room = (nodes.on_demand.max_nodes + nodes.spot.max_nodes) * pods_per_node(topology)
+    room = (nodes.on_demand.max_nodes + nodes.spot.max_nodes) * budget.pods_per_node(topology)
     gateways = topology.gateway.replicas * GATEWAY_CPU_LIMIT
     users = f"{TARGET_USERS} users with one region lost"
     everybody = f"{TARGET_REQUESTS} requests a second with one region lost"
@@ -126,7 +117,7 @@ def capacity_sheet(topology: Topology, per_core: float, gateway_per_core: float)
         f"which is {each * THINK_SECONDS:.0f} users who think for {THINK_SECONDS:g} s, or "
         f"{each * TARGET_USERS / TARGET_REQUESTS:.0f} who ask {TARGET_REQUESTS / TARGET_USERS:g} times a second each, as the "
         "two targets together have it. "
-        f"A {topology.cluster.on_demand.instance_type} node holds {pods_per_node(topology)} pods. "
+        f"A {topology.cluster.on_demand.instance_type} node holds {budget.pods_per_node(topology)} pods. "
         f"A pod opens {budget.pool_size(topology)} connections to an instance: "
         f"min({topology.pools.max_connections}, ({database.max_connections} - {database.reserved_connections}) / "
         f"({budget.peak_pods(topology)} pods x {len(topology.regions)} regions)).",
@@ -142,7 +133,7 @@ def capacity_sheet(topology: Topology, per_core: float, gateway_per_core: float)
         n = need(topology, requests, per_core, gateway_per_core)
         lines.append(
             f"| {name} | {requests:.0f} / {n.surviving_regions} = {requests / n.surviving_regions:.0f} a second "
-            f"| / {each:.0f} = {n.pods} | / {pods_per_node(topology)} = {n.nodes} "
+            f"| / {each:.0f} = {n.pods} | / {budget.pods_per_node(topology)} = {n.nodes} "
             f"| / {gateway_per_core:.0f} = {n.gateway_cores:.2f} "
             f"| {n.pods} x {n.surviving_regions} x {budget.pool_size(topology)} = {n.connections} "
             f"of {database.max_connections} |"

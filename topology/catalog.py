@@ -23,6 +23,10 @@ AWS_REGIONS: dict[str, str] = {
 }  # fmt: skip
 """Commercial AWS regions and the letters of their zones (AWS General Reference)."""
 
+POLICY_VERSION = "2012-10-17"
+"""Of the language that IAM's documents are written in."""
+CLOUDWATCH, RDS_EVENTS, POD_IDENTITY = "cloudwatch.amazonaws.com", "events.rds.amazonaws.com", "pods.eks.amazonaws.com"
+"""AWS's services as principals, where more than one document names them."""
 GLOBAL_AWS_REGION = "us-east-1"
 """Where CloudFront's certificate and web ACL must be."""
 

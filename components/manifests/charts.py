@@ -33,7 +33,6 @@ GRAFANA_SECRET = "grafana-admin"
 ALERTMANAGER_ACCOUNT = "alertmanager"
 ALERTMANAGER_GIB = 2
 """Silences, and what was already said: lost with the pod otherwise."""
-POD_IDENTITY = "pods.eks.amazonaws.com"
 ROLL_SECONDS = 1800
 """For pods that are replaced one by one behind a load balancer: each is registered, watched, and drained for minutes."""
 ROTATION_POLL = "10m"
@@ -146,7 +145,7 @@ def _secrets(topology: Topology) -> list[Chart]:
         "syncSecret": {"enabled": False},
         "enableSecretRotation": True,
         "rotationPollInterval": ROTATION_POLL,
-        "tokenRequests": [{"audience": POD_IDENTITY}],
+        "tokenRequests": [{"audience": catalog.POD_IDENTITY}],
     }
     provider = {"secrets-store-csi-driver": {"install": False}, "tolerations": [{"operator": "Exists"}]}
     name = "secrets-store-csi-driver"

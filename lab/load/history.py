@@ -6,6 +6,7 @@ connection broke, the time ran out, or a server failed after it may have committ
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -134,5 +135,5 @@ def percentile(ordered: list[float], percent: float) -> float:
     """The nearest-rank percentile of sorted values; 0 where there are none."""
     if not ordered:
         return 0.0
-    rank = max(1, -(-len(ordered) * percent // 100))
-    return ordered[int(rank) - 1]
+    rank = max(1, math.ceil(len(ordered) * percent / 100))
+    return ordered[rank - 1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from plan.record import Resource
@@ -130,7 +131,7 @@ def connection_budget(stack: Stack) -> Iterator[Finding]:
                 autoscaler, "the most pods that it makes cannot be told", "maxReplicas and a surge in percent"
             )
             return
-        peak += int(highest) + -(-int(highest) * surge // 100)
+        peak += int(highest) + math.ceil(int(highest) * surge / 100)
     size = pods.pool_size(stack)
     if size is None:
         yield from (Later(group, "the deployment document's pools") for group in stack.of(tokens.RDS_PARAMETERS))

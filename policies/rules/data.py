@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 from plan.record import Resource
@@ -44,7 +45,7 @@ def shard_primary_per_region(stack: Stack) -> Iterator[Finding]:
     Fix: hal9:shards[].home, another region for each.
     """
     homes = stack.by_region(primaries(stack))
-    share = -(-sum(map(len, homes.values())) // max(len(homes), 1))
+    share = math.ceil(sum(map(len, homes.values())) / max(len(homes), 1))
     for region, held in homes.items():
         at_home = [
             one for one in held if at(one, "username") is not None

@@ -162,7 +162,7 @@ def test_another_stack_file_can_be_named(program: Programs, tmp_path: Path, caps
     [
         ("prd", "", "There is no stack 'prd': Pulumi.prd.yaml does not exist. The stacks here: dev.\n"),
         ("dev", "1 / 0", "The program failed; nothing was planned.\n"),
-        ("dev", "class StackFileError(Exception): pass\nraise StackFileError('a\\nb')", "a\nb\n"),
+        ("dev", "import pulumi\nraise pulumi.RunError('a\\nb')", "a\nb\n"),
     ],
 )
 def test_a_mistake_is_told_on_standard_error_with_status_1(

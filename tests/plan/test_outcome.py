@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from pulumi import RunError
 
 from tests.plan.conftest import LINES, Planned, failure
 
@@ -50,7 +51,6 @@ def test_problems_found_before_a_failure_are_told_too(planned: Planned) -> None:
     assert "a (aws:ec2/vpc:Vpc) cidrBlock: expected a string, got a whole number" in text
 
 
-def test_a_stack_file_error_passes_as_it_is(planned: Planned) -> None:
-    with pytest.raises(Exception, match=r"^two mistakes$") as caught:
-        planned("class StackFileError(Exception): pass\nraise StackFileError('two mistakes')")
-    assert type(caught.value).__name__ == "StackFileError"
+def test_what_the_program_says_to_its_operator_passes_as_it_is(planned: Planned) -> None:
+    with pytest.raises(RunError, match=r"^two mistakes$"):
+        planned("import pulumi\nclass Own(pulumi.RunError): pass\nraise Own('two mistakes')")

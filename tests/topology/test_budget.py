@@ -69,10 +69,10 @@ def test_on_demand_nodes_hold_pods_with_their_sidecars() -> None:
     assert budget.pods_on_demand(topology("prod")) == 24
 
 
-def test_an_unknown_node_type_holds_an_unknown_number_of_pods() -> None:
+def test_an_unknown_node_type_holds_no_pods() -> None:
     cluster = topology("prod").cluster
     odd = cluster.model_copy(update={"on_demand": cluster.on_demand.model_copy(update={"instance_type": "x9.large"})})
-    assert budget.pods_on_demand(topology("prod").model_copy(update={"cluster": odd})) is None
+    assert budget.pods_on_demand(topology("prod").model_copy(update={"cluster": odd})) == 0
 
 
 def test_addresses_are_needed_by_pods_and_by_nodes() -> None:

@@ -9,7 +9,7 @@ import pytest
 from components.manifests import gateway
 from lab.load.mix import Mix
 from tests.stackfiles import put, topology
-from topology import capacity
+from topology import budget, capacity
 
 WITHOUT_SCHEDULE = [put(f"regions.{region}.schedule", []) for region in ("us-west", "eu-central", "ap-south")]
 
@@ -19,7 +19,7 @@ def test_the_two_regions_that_are_left_share_the_load() -> None:
     assert needed.surviving_regions == 2
     assert needed.requests_per_pod == pytest.approx(700)  # one core, scaled at 70% of it
     assert needed.pods == math.ceil(5000 / 700)
-    assert needed.nodes == math.ceil(needed.pods / capacity.pods_per_node(topology("prod")))
+    assert needed.nodes == math.ceil(needed.pods / budget.pods_per_node(topology("prod")))
     assert needed.gateway_cores == 1.0
     assert needed.connections == needed.pods * 2 * ((5000 - 100) // 375)
 

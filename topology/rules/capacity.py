@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from ipaddress import IPv4Network
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -83,14 +84,13 @@ def resource_bounds(topology: Topology) -> Iterator[Mistake]:
 def on_demand_floor(topology: Topology) -> Iterator[Mistake]:
     """On-demand nodes hold minReplicas, so that a reclaim of every spot node costs no availability."""
     nodes, floor = topology.cluster.on_demand, topology.autoscaling.min_replicas
-    have = budget.pods_on_demand(topology)
-    if have is None:
+    have, each = budget.pods_on_demand(topology), budget.pods_per_node(topology)
+    if catalog.instance_size(nodes.instance_type) is None:
         yield Mistake(
             "cluster.onDemand.instanceType", f"{nodes.instance_type!r} is no known instance type such as m6i.2xlarge"
         )
     elif have < floor:
-        each = have // nodes.min_nodes
-        right = f"at least {-(-floor // each)} nodes" if each else "a larger type"
+        right = f"at least {math.ceil(floor / each)} nodes" if each else "a larger type"
         yield Mistake(
             "cluster.onDemand.minNodes" if each else "cluster.onDemand.instanceType",
             f"{nodes.min_nodes} of {nodes.instance_type} hold {have} pods, fewer than minReplicas {floor}; {right}",
