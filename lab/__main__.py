@@ -72,7 +72,9 @@ def _run(lab: Lab, claim: station.Claim, stack: str) -> int:
         running = station.Running(os.getpid(), stack, str(lab.directory), lab.url(first))
         station.serve(running.control, lambda what, say: carry_out(lab, what, say))
         claim.announce(running)
-        print(f"up in {time.monotonic() - began:.1f} s: {len(lab.parts)} servers in {len(lab.layout.regions)} regions")
+        print(
+            f"up in {time.monotonic() - began:.1f} s: {len(lab.rack.parts)} servers in {len(lab.layout.regions)} regions"
+        )
         for region in lab.layout.regions:
             print(f"  {region:<12} {lab.url(region)}")
         print(f"Open {lab.url(first)}/openapi.json (its certificate is the lab's own). Ctrl-C ends it.", flush=True)
@@ -93,7 +95,7 @@ def carry_out(lab: Lab, what: Any, say: station.Say) -> Any:
     """An order of another command, in the lab's own process."""
     match what["do"]:
         case "status":
-            return [[part.name, part.region, part.state] for part in lab.parts.values()]
+            return [[part.name, part.region, part.state] for part in lab.rack.parts]
         case "about":
             return about(lab)
         case "lag":

@@ -19,7 +19,7 @@ from app.sessions.cookie import NAME as SESSION_COOKIE
 from components.manifests.nginx import Gateway, Peer, Upstream, render
 from lab import layout
 from lab.layout import Layout
-from lab.parts import Part
+from lab.parts import Kind, Part, Role
 from lab.servers import certificates, nginx, programs
 from lab.servers.accounts import write_accounts
 from lab.servers.identity import IdentityProvider
@@ -110,7 +110,7 @@ class Servers:
         routes.write_text(json.dumps(given))
         command: list[str | Path] = [sys.executable, "-m", "lab.links", "--control", self.control, "--routes", routes]
         process = Process(command, self._log("links"), User.current(), python_path())
-        return Part("links", "", Program(process, self.control.exists))
+        return Part(Kind.LINKS, "", Program(process, self.control.exists))
 
     def _shard(self, shard: Shard) -> list[Part]:
         folder, lab = self.directory / f"shard-{shard.id}", self.layout
@@ -121,7 +121,7 @@ class Servers:
             self._passwords[shard.id],
             settings=_DURABILITY,
         )
-        parts = [Part(f"postgres/shard-{shard.id}/primary", shard.at, primary, primary.create)]
+        parts = [Part(Kind.POSTGRES, shard.at, primary, Role.PRIMARY, shard.id, prepare=primary.create)]
         for region in self.topology.replica_regions(shard):
             # What it copies from is the primary as its region sees it: over the link.
             source = PostgresServer(
@@ -134,7 +134,7 @@ class Servers:
                 replica_of=source,
                 settings={**_DURABILITY, "cluster_name": region},  # the name that its primary knows it by
             )
-            parts.append(Part(f"postgres/shard-{shard.id}/{region}", region, replica, replica.create))
+            parts.append(Part(Kind.POSTGRES, region, replica, Role.REPLICA, shard.id, prepare=replica.create))
         return parts
 
     def _redis(self, region: str) -> list[Part]:
@@ -143,7 +143,7 @@ class Servers:
         sessions = RedisServer(
             folder / "sessions", lab.host(region), layout.SESSIONS, self._redis_password, settings=_KEPT
         )
-        parts = [Part(f"redis/{region}/cache", region, cache), Part(f"redis/{region}/sessions", region, sessions)]
+        parts = [Part(Kind.REDIS, region, cache, Role.CACHE), Part(Kind.REDIS, region, sessions, Role.SESSIONS)]
         for where in self.topology.session_replica_regions(self.topology.regions[region]):
             source = RedisServer(folder, lab.seen_from(where, region), layout.SESSIONS, self._redis_password)
             copy = RedisServer(
@@ -153,7 +153,7 @@ class Servers:
                 self._redis_password,
                 replica_of=source,
             )
-            parts.append(Part(f"redis/{where}/sessions-of-{region}", where, copy))
+            parts.append(Part(Kind.REDIS, where, copy, Role.SESSIONS_COPY, source=region))
         return parts
 
     def _app(self, region: str, number: int) -> Part:
@@ -165,7 +165,7 @@ class Servers:
         path.write_bytes(document.encode())
         command: list[str | Path] = [sys.executable, "-m", "app", "--document", path]
         process = Process(command, self._log(f"app-{region}-{number}"), User.current(), python_path())
-        return Part(f"app/{region}/{number}", region, Program(process, lambda: listens("127.0.0.1", http)))
+        return Part(Kind.APP, region, Program(process, lambda: listens("127.0.0.1", http)), number=number)
 
     def _document(self, region: str, http: int, metrics: int) -> Deployment:
         topology, lab = self.topology, self.layout
@@ -230,7 +230,7 @@ class Servers:
         process = Process(command, folder / "error.log", self._user)
         # One that crashed leaves its Unix sockets, and a new one would not start beside them.
         program = Program(process, lambda: listens(host, ports.GATEWAY), lambda: _remove_sockets(folder))
-        return Part(f"nginx/{region}", region, program)
+        return Part(Kind.NGINX, region, program)
 
     def _write_secrets(self) -> None:
         folder = self.directory / "secrets"

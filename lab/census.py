@@ -44,12 +44,9 @@ class Census:
     async def _count(self) -> None:
         kept: dict[str, asyncpg.Connection] = {}
         while not self._ended.is_set():
-            found = dict.fromkeys((shard.id for shard in self._lab.topology.shards), 0)
-            for number in found:
-                prefix = f"postgres/shard-{number}/"
-                parts = [part for name, part in self._lab.parts.items() if name.startswith(prefix)]
-                found[number] = sum(await asyncio.gather(*(self._would_write(part, kept) for part in parts)))
-            self._most = max(self._most, *found.values())
+            for shard in self._lab.topology.shards:
+                asked = [self._would_write(part, kept) for part in self._lab.of_shard(shard)]
+                self._most = max(self._most, sum(await asyncio.gather(*asked)))
             await asyncio.sleep(EVERY_SECONDS)
         for connection in kept.values():
             connection.terminate()

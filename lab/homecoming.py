@@ -8,17 +8,14 @@ import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import asyncpg
 
+from lab.lab import Lab
 from lab.parts import Part, postgres_of
 from lab.servers.postgres import PostgresServer
 from lab.servers.process import ProcessError
 from topology.settings import Shard
-
-if TYPE_CHECKING:
-    from lab.lab import Lab
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +29,7 @@ NEAR_BYTES = 256 * 1024
 def rebuild(lab: Lab, shard: Shard) -> None:
     """Make the former primary a replica of the promoted one: what only it has is rewound, and it cannot be written to
     at any moment. Where that fails, or it was a standby when it died, it is copied anew."""
-    home, promoted = lab.parts[f"postgres/shard-{shard.id}/primary"], lab.supervisor.primaries[shard.id]
+    home, promoted = lab.rack.primary(shard), lab.supervisor.primaries[shard.id]
     server, source = postgres_of(home), seen(lab, home.region, promoted)
     if not (server.data / "standby.signal").exists():
         try:
@@ -50,7 +47,7 @@ def rebuild(lab: Lab, shard: Shard) -> None:
 def bring_home(lab: Lab, shard: Shard, say: Callable[[str], None]) -> None:
     """Switch back to the server at home, and rebuild the others from it. Writes wait meanwhile, and none is lost: a
     server that shuts down in order first sends all it has."""
-    home, promoted = lab.parts[f"postgres/shard-{shard.id}/primary"], lab.supervisor.primaries[shard.id]
+    home, promoted = lab.rack.primary(shard), lab.supervisor.primaries[shard.id]
     asyncio.run(_caught_up(postgres_of(promoted), postgres_of(home)))
     began = time.monotonic()
     promoted.stop()
@@ -63,10 +60,9 @@ def bring_home(lab: Lab, shard: Shard, say: Callable[[str], None]) -> None:
     say(f"shard {shard.id} is at home again: its primary changed within {time.monotonic() - began:.1f} s")
     postgres_of(promoted).rejoin(seen(lab, promoted.region, home))
     promoted.start()
-    others = [part for name, part in lab.parts.items() if name.startswith(f"postgres/shard-{shard.id}/")]
     with ThreadPoolExecutor() as pool:
-        list(pool.map(_copy_again, [part for part in others if part not in (home, promoted)]))
-    lab.synchronous(home.name)
+        list(pool.map(_copy_again, [part for part in lab.rack.of_shard(shard) if part not in (home, promoted)]))
+    lab.synchronous(shard)
 
 
 def _copy_again(part: Part) -> None:

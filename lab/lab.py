@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,11 +14,12 @@ from app.deployment import Deployment
 from app.migrate import migrate_shard
 from lab.assembly import Servers
 from lab.links import steer
-from lab.parts import Part, Rack, postgres_of
+from lab.parts import Kind, Part, Rack, postgres_of
 from lab.servers.postgres import DATABASE
 from lab.servers.process import ProcessError
 from lab.supervisor import Supervisor
 from topology import ports
+from topology.settings import Shard
 from topology.topology import Topology
 
 Report = Callable[[str, str], None]
@@ -30,7 +31,7 @@ _AT_ONCE = 4
 class Lab:
     """Every region of `topology` below `directory`: links, Postgres, Redis, app processes, nginx.
 
-    `parts` are its servers by name, in the order in which they start. `documents` has the deployment document of each
+    `rack` has its servers, in the order in which they start. `documents` has the deployment document of each
     region's first app process. `supervisor` promotes replicas where a region is lost.
     """
 
@@ -39,26 +40,23 @@ class Lab:
         self._servers = Servers(topology, directory)
         self.layout, self.control, self.provider = self._servers.layout, self._servers.control, self._servers.provider
         self.add_session_key = self._servers.add_session_key
-        self.parts = {part.name: part for part in self._servers.parts()}
+        self.rack = Rack(topology, self.layout, tuple(self._servers.parts()))
         self.documents = self._servers.documents
-        self.supervisor = Supervisor(Rack(topology, self.layout, self.parts))
+        self.supervisor = Supervisor(self.rack)
 
     def start(self, report: Report) -> None:
         """Start every part, side by side what needs nothing of each other. ProcessError that names what did not start."""
-        self._start_kinds(["links", "postgres primary", "redis primary"], report)
+        users = [part for part in self.rack.parts if part.kind in (Kind.APP, Kind.NGINX)]
+        copies = [part for part in self.rack.parts if part.role is not None and part.role.copies]
+        self.start_together([part for part in self.rack.parts if part not in users and part not in copies], report)
         report("schema", "starting")
         asyncio.run(self._migrate())
         report("schema", "up")
-        self._start_kinds(["postgres", "redis"], report)
-        for name in self.parts:
-            if name.endswith("/primary"):
-                self.synchronous(name)
-        self._start_kinds(["app", "nginx"], report)
+        self.start_together(copies, report)
+        for shard in self.topology.shards:
+            self.synchronous(shard)
+        self.start_together(users, report)
         self.supervisor.start()
-
-    def _start_kinds(self, kinds: Sequence[str], report: Report) -> None:
-        """Start every part of these kinds; none of them needs another one of them to come up."""
-        self.start_together([part for part in self.parts.values() if _kind(part.name) in kinds], report)
 
     def start_together(self, parts: Iterable[Part], report: Report) -> None:
         """Start parts side by side."""
@@ -74,44 +72,42 @@ class Lab:
     def stop(self) -> None:
         """End every part, the last to start first. Safe to repeat, and after a start that failed."""
         self.supervisor.stop()
-        ordered = [part for part in reversed(self.parts.values()) if part.state in ("up", "starting")]
-        apps = [part for part in ordered if _kind(part.name) in ("app", "nginx")]
+        ordered = [part for part in reversed(self.rack.parts) if part.state in ("up", "starting")]
+        apps = [part for part in ordered if part.kind in (Kind.APP, Kind.NGINX)]
         with ThreadPoolExecutor(len(apps) or 1) as pool:
             list(pool.map(Part.stop, apps))
         for part in ordered:
-            if part not in apps:
-                part.kill() if part.name.startswith(("postgres", "redis")) else part.stop()
+            if part.kind in (Kind.POSTGRES, Kind.REDIS):
+                part.kill()  # what they hold is thrown away with them
+            elif part not in apps:
+                part.stop()
 
     def url(self, region: str) -> str:
         """Where users of a region come in."""
         return f"https://{self.layout.host(region)}:{ports.GATEWAY}"
 
-    def of_region(self, region: str) -> list[Part]:
-        """Every part that stands in a region."""
-        return [part for part in self.parts.values() if part.region == region]
-
     def link(self, pairs: Iterable[tuple[str, str]], **values: object) -> None:
         """Change the condition of links, each direction by itself. LinkError for one that does not exist."""
         steer(self.control, [{"source": source, "destination": destination, **values} for source, destination in pairs])
 
-    def synchronous(self, primary: str) -> None:
+    def synchronous(self, shard: Shard) -> None:
         """Let a shard's replica at home be its synchronous standby, as RDS has one with Multi-AZ: a commit waits for it."""
-        part = self.parts[primary]
-        server = postgres_of(part)
+        primary = self.rack.primary(shard)
+        server = postgres_of(primary)
 
         async def name_standby() -> None:
             connection = await asyncpg.connect(**server.dsn("postgres"))
-            await connection.execute(f"ALTER SYSTEM SET synchronous_standby_names = 'FIRST 1 (\"{part.region}\")'")
+            await connection.execute(f"ALTER SYSTEM SET synchronous_standby_names = 'FIRST 1 (\"{primary.region}\")'")
             await connection.execute("SELECT pg_reload_conf()")
             await connection.close()
 
-        if part.name.replace("/primary", f"/{part.region}") in self.parts:
+        if self.rack.replica(shard, primary.region) is not None:
             asyncio.run(name_standby())
 
     async def _migrate(self) -> None:
         """Make each shard's database and bring its schema up, before the replicas copy it."""
         for shard in self.topology.shards:
-            primary = postgres_of(self.parts[f"postgres/shard-{shard.id}/primary"])
+            primary = postgres_of(self.rack.primary(shard))
             connection = await asyncpg.connect(**primary.dsn("postgres"))
             await connection.execute(f"CREATE DATABASE {DATABASE}")
             await connection.close()
@@ -134,16 +130,6 @@ class Lab:
                 path = self.directory / f"app-{region}-{number}.json"
                 server = structs.replace(changed.server, port=http, metrics_port=metrics)
                 path.write_bytes(structs.replace(changed, server=server).encode())
-
-
-def _kind(name: str) -> str:
-    """When a part starts."""
-    head, _, rest = name.partition("/")
-    if head == "postgres" and rest.endswith("/primary"):
-        return "postgres primary"
-    if head == "redis" and "sessions-of" not in rest:
-        return "redis primary"
-    return head
 
 
 __all__ = ["Lab", "ProcessError"]

@@ -38,7 +38,7 @@ class Supervisor:
 
     def __init__(self, lab: Rack) -> None:
         self._lab = lab
-        self.primaries = {shard.id: lab.parts[f"postgres/shard-{shard.id}/primary"] for shard in lab.topology.shards}
+        self.primaries = {shard.id: lab.primary(shard) for shard in lab.topology.shards}
         self.told: list[str] = []
         self.fenced: float | None = None
         self.census = Census(lab)
@@ -91,7 +91,7 @@ class Supervisor:
     async def _lost(self, shard: Shard) -> bool:
         """Whether no other region reaches the primary nor the standby beside it."""
         primary = self.primaries[shard.id]
-        standby = self._lab.parts.get(f"postgres/shard-{shard.id}/{primary.region}")
+        standby = self._lab.replica(shard, primary.region)
         viewers = [region for region in self._lab.layout.regions if region != primary.region]
         near = [part for part in (primary, standby) if part is not None]
         asked = [asyncio.ensure_future(self._answers(viewer, part)) for viewer in viewers for part in near]
@@ -121,12 +121,7 @@ class Supervisor:
     async def _promote(self, shard: Shard) -> None:
         """Fence the former primary, and promote the replica that has received most."""
         began, former = time.monotonic(), self.primaries[shard.id]
-        prefix = f"postgres/shard-{shard.id}/"
-        replicas = [
-            part
-            for name, part in self._lab.parts.items()
-            if name.startswith(prefix) and part.state == "up" and part.region != former.region
-        ]
+        replicas = [p for p in self._lab.of_shard(shard) if p.state == "up" and p.region != former.region]
         if not replicas:
             return
         if former.state == "up":

@@ -24,7 +24,7 @@ from preflight import deployer, needs, offline
 from preflight.finding import report
 from topology.load import parse
 from topology.naming import PROJECT
-from topology.stackfile import StackFileError, structure
+from topology.stackfile import structure
 from topology.topology import Topology
 
 

@@ -13,35 +13,34 @@ from lab.lab import Lab
 
 def kill_app(lab: Lab, say: Say) -> None:
     """An app process is killed."""
-    part = lab.parts[f"app/{victim(lab)}/0"]
+    part = lab.rack.apps(victim(lab))[0]
     part.kill()
     say(f"{part.name} killed")
 
 
 def revive_app(lab: Lab, say: Say) -> None:
-    lab.parts[f"app/{victim(lab)}/0"].start()
+    lab.rack.apps(victim(lab))[0].start()
     say("it is back")
 
 
 def kill_sessions(lab: Lab, say: Say) -> None:
     """The session store is killed, and comes back with what it had on disk."""
-    part = lab.parts[f"redis/{victim(lab)}/sessions"]
+    part = lab.rack.sessions(victim(lab))
     part.kill()
     say(f"{part.name} killed")
 
 
 def revive_sessions(lab: Lab, say: Say) -> None:
-    lab.parts[f"redis/{victim(lab)}/sessions"].start()
+    lab.rack.sessions(victim(lab)).start()
     say("it is back, with what it had written to disk")
 
 
 def roll(lab: Lab, say: Say) -> None:
     """Every app process in turn is told to end, drained, started anew. nginx's other servers carry its users meanwhile."""
-    for part in lab.parts.values():
-        if part.name.startswith("app/"):
-            part.stop()
-            part.start()
-            say(f"{part.name} is new")
+    for part in lab.rack.apps():
+        part.stop()
+        part.start()
+        say(f"{part.name} is new")
 
 
 def rotate(lab: Lab, say: Say) -> None:

@@ -10,9 +10,10 @@ from lab.lab import Lab
 def kill_region(lab: Lab, say: Say) -> None:
     """All servers of the region are killed, and started again."""
     region = victim(lab)
-    for part in reversed(lab.of_region(region)):
+    parts = lab.rack.of_region(region)
+    for part in reversed(parts):
         part.kill()
-    say(f"{region}: {len(lab.of_region(region))} servers killed")
+    say(f"{region}: {len(parts)} servers killed")
 
 
 def revive_region(lab: Lab, say: Say) -> None:
@@ -45,10 +46,10 @@ def _bring_home(lab: Lab, say: Say) -> None:
         say(line)
     lab.supervisor.told.clear()
     moved = [s for s in lab.topology.shards if s.home == region and lab.supervisor.primaries[s.id].region != region]
-    rebuilt = {f"postgres/shard-{shard.id}/{what}" for shard in moved for what in ("primary", region)}
+    rebuilt = [part for shard in moved for part in lab.rack.of_shard(shard)]
     for shard in moved:
         homecoming.rebuild(lab, shard)
-    down = [part for part in lab.of_region(region) if part.state != "up" and part.name not in rebuilt]
+    down = [part for part in lab.rack.of_region(region) if part.state != "up" and part not in rebuilt]
     lab.start_together(down, lambda _name, _state: None)
     say(f"{region}: its servers are back")
     for shard in moved:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
 import time
 
@@ -11,7 +12,7 @@ import asyncpg
 from lab.assembly import python_path
 from lab.faults.fault import Say, victim
 from lab.lab import Lab
-from lab.parts import Part, postgres_of
+from lab.parts import postgres_of
 from lab.servers.postgres import PostgresServer
 from lab.servers.process import User, run
 
@@ -20,16 +21,9 @@ RESHARD_SECONDS = 120.0
 END_THE_APP_S = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'hal9-server'"
 
 
-def _home_shard(lab: Lab) -> tuple[Part, Part]:
-    """The victim region's shard: its primary, and the replica at home that stands by."""
-    region = victim(lab)
-    shard = next(shard for shard in lab.topology.shards if shard.home == region)
-    return lab.parts[f"postgres/shard-{shard.id}/primary"], lab.parts[f"postgres/shard-{shard.id}/{region}"]
-
-
 def fail_over(lab: Lab, say: Say) -> None:
     """A primary is killed and its standby takes over its address. RDS does so with Multi-AZ."""
-    primary, standby = _home_shard(lab)
+    _, primary, standby = lab.rack.at_home(victim(lab))
     old, new = postgres_of(primary), postgres_of(standby)
     with lab.supervisor.paused():
         primary.kill()
@@ -47,10 +41,10 @@ def fail_over(lab: Lab, say: Say) -> None:
 
 
 def rebuild_standby(lab: Lab, say: Say) -> None:
-    primary, standby = _home_shard(lab)
+    shard, primary, standby = lab.rack.at_home(victim(lab))
     postgres_of(standby).rejoin(postgres_of(primary))
     standby.start()
-    lab.synchronous(primary.name)
+    lab.synchronous(shard)
     say(f"{standby.name} is a standby again")
 
 
@@ -104,15 +98,18 @@ class Crowd:
         self._loop.run_until_complete(asyncio.sleep(0))
 
 
-_crowd = Crowd()
+@functools.cache
+def _crowd() -> Crowd:
+    """The one that came, until it leaves."""
+    return Crowd()
 
 
 def exhaust(lab: Lab, say: Say) -> None:
     """Every connection of a primary is taken, the app's too."""
-    server = postgres_of(_home_shard(lab)[0])
-    say(f"{_crowd.come(server)} connections taken: the server has none left")
+    _, primary, _ = lab.rack.at_home(victim(lab))
+    say(f"{_crowd().come(postgres_of(primary))} connections taken: the server has none left")
 
 
 def give_back(_lab: Lab, say: Say) -> None:
-    _crowd.leave()
+    _crowd().leave()
     say("they are given back")

@@ -174,7 +174,6 @@ async def test_a_shard_that_refuses_a_known_account_is_not_taken_for_a_new_one(
         await owned_elsewhere(made, third, [334])
 
 
-<<<<<<< HEAD
 @pytest.fixture
 def mounted(deployment: Deployment, postgres: PostgresShards, empty: dict[str, Any], tmp_path: Path) -> Deployment:
     """What the program mounts today: one account a shard, the master's, over the empty database."""
@@ -204,10 +203,7 @@ async def test_without_accounts_to_make_a_refused_login_is_told(mounted: Deploym
         await owned_elsewhere(msgspec.structs.replace(mounted, sharding=sharding), shard, [1])
 
 
-async def test_the_command_migrates_and_says_so(deployment, tmp_path) -> None:
-=======
 async def test_the_command_migrates_and_says_so(deployment: Deployment, tmp_path: Path) -> None:
->>>>>>> ffbf204 (Delete the second way to write and read, which no request takes)
     path = tmp_path / "deployment.json"
     path.write_bytes(deployment.encode())
     command = [sys.executable, "-m", "app.migrate", "--document", str(path), "--shard"]

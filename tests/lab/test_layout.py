@@ -5,7 +5,8 @@ from collections import Counter
 import pytest
 
 from lab.__main__ import topology_of
-from lab.layout import GATEWAY, GATEWAY_HEALTH, GATEWAY_PEERS, Layout
+from lab.layout import Layout
+from topology import ports
 from topology.topology import Topology
 
 
@@ -24,7 +25,7 @@ def listeners(layout: Layout) -> list[tuple[str, int]]:
     found = [route.listen for route in layout.routes()]
     for region in layout.regions:
         host = layout.host(region)
-        found += [(host, port) for port in (*layout.ports(region), GATEWAY, GATEWAY_HEALTH)]
+        found += [(host, port) for port in (*layout.ports(region), ports.GATEWAY, ports.GATEWAY_HEALTH)]
         for process in range(layout.topology.lab.app_processes):
             found += [("127.0.0.1", port) for port in layout.app_ports(region, process)]
     return found
@@ -63,7 +64,7 @@ def test_a_document_names_a_server_of_another_region_only_by_its_link(layout: La
 def test_the_gateways_reach_each_other_over_links(layout: Layout) -> None:
     links = {route.listen for route in layout.routes()}
     first, second, *_ = layout.regions
-    assert (layout.seen_from(first, second), GATEWAY_PEERS) in links
+    assert (layout.seen_from(first, second), ports.GATEWAY_PEERS) in links
 
 
 def test_at_home_there_is_no_link(layout: Layout) -> None:
