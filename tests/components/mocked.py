@@ -97,7 +97,7 @@ class Recorder(mocks.MockMonitor):
 
     def RegisterResource(self, request: Any) -> Any:
         """Records the request, then answers as mocks do."""
-        answer = super().RegisterResource(request)
+        answer = super().RegisterResource(request)  # type: ignore[no-untyped-call]  # the SDK's
         if request.type == "pulumi:pulumi:Stack":
             return answer
         assert answer.urn not in self.registered, f"two resources have the URN {answer.urn}"
@@ -130,7 +130,7 @@ class Recorder(mocks.MockMonitor):
         if found is not None:
             assert not found.outputs, f"{request.urn} registers its outputs twice"
             found.outputs.update(kept(from_struct(request.outputs), str), _done=True)
-        return super().RegisterResourceOutputs(request)
+        return super().RegisterResourceOutputs(request)  # type: ignore[no-untyped-call]  # the SDK's
 
 
 class Outputs(mocks.Mocks):
@@ -203,7 +203,7 @@ def build(make: Callable[[], Any], *, preview: bool = False, stack: str = "prod"
         asyncio.set_event_loop(asyncio.new_event_loop())
         try:
             mocks.set_mocks(recorder.mocks, PROJECT, stack, preview, monitor=recorder)
-            mocks.test(program)()
+            mocks.test(program)()  # type: ignore[no-untyped-call]  # the SDK's
         except BaseException as error:  # raised below, in the test's thread
             failed.append(error)
         finally:

@@ -39,7 +39,7 @@ def test_another_type_of_the_same_size_is_near() -> None:
     near = instances.nearest("m5n.2xlarge", "ap-south-1", ["ap-south-1a", "ap-south-1b", "ap-south-1c"])
     assert near is not None
     assert instances.size(near) == instances.size("m5n.2xlarge")
-    assert instances.zones_selling("ap-south-1", near) == {"ap-south-1a", "ap-south-1b", "ap-south-1c"}
+    assert instances.zones_selling("ap-south-1", near) == frozenset({"ap-south-1a", "ap-south-1b", "ap-south-1c"})
 
 
 def test_the_catalogue_and_awss_own_sizes_agree() -> None:

@@ -22,7 +22,7 @@ def project(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("trap", traps.DOCUMENTS | traps.BYTES)
+@pytest.mark.parametrize("trap", [*traps.DOCUMENTS, *traps.BYTES])
 def test_a_trap_is_answered_by_a_value_or_by_a_sentence_with_its_file(trap: str, project: Path) -> None:
     path = project / "Pulumi.dev.yaml"
     path.write_bytes(traps.files()[trap])

@@ -58,7 +58,8 @@ def test_every_trap_is_read_as_the_cli_reads_it_or_refused(cli: Path, tmp_path: 
         path.write_bytes(content)
         names[path] = name
     theirs = _handed_over(cli, list(names))
-    wrong, taken = {}, 0
+    wrong: dict[str, object] = {}
+    taken = 0
     for path, name in names.items():
         ours = _ours(path)
         if ours is None:

