@@ -152,13 +152,26 @@ def _gateway(stack: contextlib.ExitStack, root: Path, topology: Topology, upstre
     issued = certificates.issue(folder, [topology.domain], [HOST])
     ports = [free_port() for _ in range(3)]
     gateway = Gateway(
-        region=alone.REGION, server_name=topology.domain, local=(Upstream(HOST, upstream),),
-        default_region=alone.REGION, certificate=str(issued.certificate), key=str(issued.key),
-        authority=str(issued.authority), address_rate=1_000_000, address_burst=1_000_000, user_rate=1_000_000,
-        user_burst=1_000_000, max_body_bytes=ServerConfig().max_body_bytes, session_cookie=SESSION_COOKIE,
-        listen=f"{HOST}:{ports[0]}", listen_peers=f"{HOST}:{ports[1]}", listen_health=f"{HOST}:{ports[2]}",
-        directory=str(folder), access_log=str(folder / "access.log"), workers="1",
-    )  # fmt: skip
+        region=alone.REGION,
+        server_name=topology.domain,
+        local=(Upstream(HOST, upstream),),
+        default_region=alone.REGION,
+        certificate=str(issued.certificate),
+        key=str(issued.key),
+        authority=str(issued.authority),
+        address_rate=1_000_000,
+        address_burst=1_000_000,
+        user_rate=1_000_000,
+        user_burst=1_000_000,
+        max_body_bytes=ServerConfig().max_body_bytes,
+        session_cookie=SESSION_COOKIE,
+        listen=f"{HOST}:{ports[0]}",
+        listen_peers=f"{HOST}:{ports[1]}",
+        listen_health=f"{HOST}:{ports[2]}",
+        directory=str(folder),
+        access_log=str(folder / "access.log"),
+        workers="1",
+    )
     (folder / "nginx.conf").write_text(nginx.fitted(render(gateway)))
     if user.switches:
         for path in (folder, *folder.iterdir()):
@@ -184,9 +197,12 @@ async def _turn(found: Bench, route: str, seconds: float) -> Cost:
             if ask.body:
                 headers |= {"Content-Type": "application/json", "Idempotency-Key": f"{route}-{until}-{number}"}
             async with http.request(
-                ask.method, f"https://{HOST}:{port}{ask.path}", headers=headers, ssl=False,
+                ask.method,
+                f"https://{HOST}:{port}{ask.path}",
+                headers=headers,
+                ssl=False,
                 data=ask.body(number) if ask.body else None,
-            ) as answer:  # fmt: skip
+            ) as answer:
                 await answer.read()
                 if answer.status >= 300:
                     raise ProcessError(f"{ask.method} {ask.path} was answered {answer.status}")

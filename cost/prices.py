@@ -56,6 +56,12 @@ def _rows() -> Iterator[Price]:
         for row in csv.DictReader(text):
             if row["usd"]:
                 yield Price(
-                    row["service"], row["item"].split(" (")[0], row["region"], row["unit"], float(row["usd"]),
-                    row["source"], row["source_date"], row["confidence"],
-                )  # fmt: skip
+                    row["service"],
+                    row["item"].split(" (")[0],
+                    row["region"],
+                    row["unit"],
+                    float(row["usd"]),
+                    row["source"],
+                    row["source_date"],
+                    row["confidence"],
+                )

@@ -38,8 +38,10 @@ def _lines(before: Any, after: Any, path: str = "") -> Iterator[str]:
 
 def _keyed(items: list[Any]) -> dict[str, Any]:
     """A list by the name or id of what is in it, so that one more in front is one more."""
-    keys = [str(item.get("name", item.get("id", item.get("region", n)))) if isinstance(item, Mapping) else str(n)
-            for n, item in enumerate(items)]  # fmt: skip
+    keys = [
+        str(item.get("name", item.get("id", item.get("region", n)))) if isinstance(item, Mapping) else str(n)
+        for n, item in enumerate(items)
+    ]
     return (
         dict(zip(keys, items, strict=True))
         if len(set(keys)) == len(keys)

@@ -93,11 +93,16 @@ def servers(
         identity = IdentityProvider(root / "jwks.json")
         document = Deployment(
             region=REGION,
-            regions=(RegionConfig(name=REGION, cache=cache.endpoint, sessions=SessionStore(primary=sessions.endpoint)),),
+            regions=(
+                RegionConfig(name=REGION, cache=cache.endpoint, sessions=SessionStore(primary=sessions.endpoint)),
+            ),
             sharding=ShardingConfig(
                 shards=(
                     ShardConfig(
-                        id=1, home=REGION, primary=_instance(primary), replicas=(_instance(replica),),
+                        id=1,
+                        home=REGION,
+                        primary=_instance(primary),
+                        replicas=(_instance(replica),),
                         key_ranges=(KeyRange(start=0, end=999),),
                     ),
                 ),
@@ -110,7 +115,7 @@ def servers(
             server=_server(port, metrics_port, server),
             limits=limits or LimitConfig(),
             secrets_directory=str(secret),
-        )  # fmt: skip
+        )
         asyncio.run(_migrate(document))
         replica.create()
         replica.start()

@@ -123,9 +123,13 @@ def _wrapped(line: str, columns: int) -> list[str]:
         return [line]
     indent = line[: len(line) - len(line.lstrip())]
     return textwrap.wrap(
-        line.strip(), columns, initial_indent=indent, subsequent_indent=f"{indent}  ", break_long_words=False,
+        line.strip(),
+        columns,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_long_words=False,
         break_on_hyphens=False,
-    )  # fmt: skip
+    )
 
 
 def _left(judgement: Judgement, verbose: bool) -> Iterator[str]:

@@ -28,9 +28,13 @@ def sarif(judgement: Judgement, stack_file: Path) -> str:
     for verdict in judgement.verdicts:
         for found, exception in verdict.excused:
             one = _result(
-                verdict.policy.name, _LEVELS[verdict.level], verdict.policy.message(found), shown,
-                _line(verdict.policy, lines), found,
-            )  # fmt: skip
+                verdict.policy.name,
+                _LEVELS[verdict.level],
+                verdict.policy.message(found),
+                shown,
+                _line(verdict.policy, lines),
+                found,
+            )
             until = f"until {exception.until}: {exception.reason}"
             results.append({**one, "suppressions": [{"kind": "external", "justification": until}]})
     line = next((i for i, text in enumerate(lines, 1) if "policyExceptions" in text), 1)

@@ -120,8 +120,12 @@ def the_roles(topology: Topology, _stack: Stack, clients: Clients) -> Iterator[F
             if error.response["Error"]["Code"] != "NoSuchEntity":
                 raise
             yield Finding(
-                "roles exist", "hal9:cluster.adminRoleArns", f"there is no role {name}", "asked now", f"`aws iam create-role --role-name {name} ...`, or another role"
-            )  # fmt: skip
+                "roles exist",
+                "hal9:cluster.adminRoleArns",
+                f"there is no role {name}",
+                "asked now",
+                f"`aws iam create-role --role-name {name} ...`, or another role",
+            )
 
 
 def the_image(topology: Topology, _stack: Stack, clients: Clients) -> Iterator[Finding]:
@@ -139,8 +143,12 @@ def the_image(topology: Topology, _stack: Stack, clients: Clients) -> Iterator[F
             if error.response["Error"]["Code"] not in ("RepositoryNotFoundException", "ImageNotFoundException"):
                 raise
             yield Finding(
-                "image in every region", "hal9:server.image", f"{digest[:19]}... is not in {region.aws_region}'s registry", "asked now", f"`make image STACK={topology.stack}`, which pushes to all"
-            )  # fmt: skip
+                "image in every region",
+                "hal9:server.image",
+                f"{digest[:19]}... is not in {region.aws_region}'s registry",
+                "asked now",
+                f"`make image STACK={topology.stack}`, which pushes to all",
+            )
 
 
 def the_subscriptions(topology: Topology, _stack: Stack, clients: Clients) -> Iterator[Finding]:
@@ -156,8 +164,12 @@ def the_subscriptions(topology: Topology, _stack: Stack, clients: Clients) -> It
             continue  # not deployed yet
         if not any(s["SubscriptionArn"].startswith("arn:") for s in held):
             yield Finding(
-                "alarms reach somebody", name, f"no subscription is confirmed; {topology.alarm_email} got a mail", "asked now", "the link in that mail"
-            )  # fmt: skip
+                "alarms reach somebody",
+                name,
+                f"no subscription is confirmed; {topology.alarm_email} got a mail",
+                "asked now",
+                "the link in that mail",
+            )
 
 
 def the_zone(topology: Topology, _stack: Stack, clients: Clients) -> Iterator[Finding]:

@@ -91,9 +91,15 @@ def test_python_has_the_command_and_the_command_its_arguments(document: str, com
         given.append("--help")  # the command's name alone: it is spoken of, not typed
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{REPOSITORY}"}
     done = subprocess.run(
-        [sys.executable, *given], cwd=REPOSITORY, env=environment, stdin=subprocess.DEVNULL, capture_output=True,
-        text=True, check=False, timeout=60,
-    )  # fmt: skip
+        [sys.executable, *given],
+        cwd=REPOSITORY,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     assert done.returncode == 0, done.stderr
 
 

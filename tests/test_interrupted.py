@@ -58,8 +58,13 @@ def test_an_import_that_is_interrupted_is_one_line_and_status_130(module: str, i
     }
     done = subprocess.run(
         [sys.executable, "-m", module, "--help"],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
     if done.returncode == 0:
         assert done.stdout.startswith("usage:"), "it needs fewer imports than that"
     else:

@@ -27,11 +27,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-HIDDEN = (
-    "nginx*", "redis-*", "valkey-*", "postgres*", "pg_*", "psql*", "initdb*", "createdb*", "promtool*", "prometheus*",
-    "etcd*", "go", "gofmt", "openssl*", "chromium*", "google-chrome*", "docker*", "pulumi*", "aws*", "kubectl*", "helm*",
-    "terraform*", "uv", "uvx", "envoy*", "hypothesis*", "pytest*",
-)  # fmt: skip
+HIDDEN = tuple(
+    """
+    nginx* redis-* valkey-* postgres* pg_* psql* initdb* createdb* promtool* prometheus* etcd* go gofmt openssl*
+    chromium* google-chrome* docker* pulumi* aws* kubectl* helm* terraform* uv uvx envoy* hypothesis* pytest*
+    """.split()
+)
 """Programs that the machine of a new user may not have."""
 KEPT = re.compile(r"^(HOME|USER|LANG|LC_ALL|TERM|TMPDIR|CI|SSL_CERT_\w+|PIP_\w+|UV_\w+|\w+_proxy|\w+_PROXY)$")
 """Variables that a clone needs to reach the registry; the project's own are not among them."""
@@ -73,9 +74,16 @@ def run(command: str, clone: Path, env: Mapping[str, str]) -> str:
     begun, before = time.monotonic(), resource.getrusage(resource.RUSAGE_CHILDREN)
     said: list[str] = []
     with subprocess.Popen(
-        command, shell=True, cwd=clone, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, errors="replace",
-    ) as process:  # fmt: skip
+        command,
+        shell=True,
+        cwd=clone,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+    ) as process:
         assert process.stdout is not None
         for line in process.stdout:
             print(line, end="", flush=True)

@@ -249,10 +249,19 @@ def _sentence(error: Any, model: type[pydantic.BaseModel]) -> str:
     if kind == "finite_number":
         return f"{_shown(given)} is not a number"
     wanted = {
-        "int_type": "a whole number", "int_from_float": "a whole number", "float_type": "a number", "string_type": "text",
-        "bool_type": "true or false", "dict_type": "a map", "model_type": "a map", "model_attributes_type": "a map",
-        "tuple_type": "a list", "list_type": "a list", "frozen_set_type": "a list", "ip_v4_network": "an IPv4 block such as 10.0.0.0/16",
-    }.get(kind)  # fmt: skip
+        "int_type": "a whole number",
+        "int_from_float": "a whole number",
+        "float_type": "a number",
+        "string_type": "text",
+        "bool_type": "true or false",
+        "dict_type": "a map",
+        "model_type": "a map",
+        "model_attributes_type": "a map",
+        "tuple_type": "a list",
+        "list_type": "a list",
+        "frozen_set_type": "a list",
+        "ip_v4_network": "an IPv4 block such as 10.0.0.0/16",
+    }.get(kind)
     if wanted and wanted != "text" and given in ("", None):
         return f"is empty; {wanted}, or leave the key out"
     if wanted == "text" and isinstance(given, bool | int | float):

@@ -64,10 +64,14 @@ def main(arguments: list[str] | None = None) -> int:
             measured: Measured = runner.run(_run(part))
         if options.json:
             result = {
-                "name": part.name, "against": part.against, "bound": part.bound, "goal": part.goal,
-                "median": statistics.median(measured.ratios), "pass": part.passes(measured),
+                "name": part.name,
+                "against": part.against,
+                "bound": part.bound,
+                "goal": part.goal,
+                "median": statistics.median(measured.ratios),
+                "pass": part.passes(measured),
                 "measured": msgspec.to_builtins(measured),
-            }  # fmt: skip
+            }
             print(msgspec.json.encode(result).decode(), flush=True)
         else:
             print(line(part, measured), flush=True)

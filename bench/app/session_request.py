@@ -65,10 +65,16 @@ def _ours(manager: DistributedSessionManager) -> ASGIApp:
         return Response(200, msgspec.json.encode(request.visit.session.data["locale"]))
 
     return Application(
-        router=Router([Route("GET", "/", answer, "answer", "", Access.SESSION, {})]), admit=admit, explain=explain,
-        live=no_sockets, shedder=Shedder(config.max_in_flight, metrics), drain=Drain(config, metrics), metrics=metrics,
-        max_body_bytes=config.max_body_bytes, request_timeout=config.request_timeout_seconds,
-    )  # fmt: skip
+        router=Router([Route("GET", "/", answer, "answer", "", Access.SESSION, {})]),
+        admit=admit,
+        explain=explain,
+        live=no_sockets,
+        shedder=Shedder(config.max_in_flight, metrics),
+        drain=Drain(config, metrics),
+        metrics=metrics,
+        max_body_bytes=config.max_body_bytes,
+        request_timeout=config.request_timeout_seconds,
+    )
 
 
 def _theirs(connection: Redis) -> ASGIApp:
@@ -89,9 +95,14 @@ def _metadata() -> dict[str, float]:
 
 def _seconds(app: ASGIApp, cookie: str) -> Callable[[], Awaitable[float]]:
     scope: Scope = {
-        "type": "http", "method": "GET", "path": "/", "raw_path": b"/", "query_string": b"", "root_path": "",
+        "type": "http",
+        "method": "GET",
+        "path": "/",
+        "raw_path": b"/",
+        "query_string": b"",
+        "root_path": "",
         "headers": [(b"host", b"hal9.ai"), (b"accept", b"*/*"), (b"cookie", cookie.encode())],
-    }  # fmt: skip
+    }
 
     async def receive() -> Message:
         return {"type": "http.request", "body": b"", "more_body": False}

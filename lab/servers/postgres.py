@@ -124,11 +124,20 @@ class PostgresServer:
             os.chown(secret, self.user.uid, self.user.gid)
         try:
             run(
-                [programs.postgres() / "initdb", "--pgdata", self.data, "--username", SUPERUSER, "--pwfile", secret, "--no-sync",
-                 "--auth", "scram-sha-256", "--encoding", "UTF8", "--no-locale", "--data-checksums",
-                 "--wal-segsize", "4"],
+                [
+                    programs.postgres() / "initdb",
+                    f"--pgdata={self.data}",
+                    f"--username={SUPERUSER}",
+                    f"--pwfile={secret}",
+                    "--no-sync",
+                    "--auth=scram-sha-256",
+                    "--encoding=UTF8",
+                    "--no-locale",
+                    "--data-checksums",
+                    "--wal-segsize=4",
+                ],
                 self.user,
-            )  # fmt: skip
+            )
         finally:
             secret.unlink()
         # The default rules admit loopback; a lab region is another loopback address, hence all of 127/8.
@@ -137,12 +146,20 @@ class PostgresServer:
 
     def _copy(self, primary: PostgresServer) -> None:
         run(
-            [programs.postgres() / "pg_basebackup", "--pgdata", self.data, "--host", primary.host, "--port", str(primary.port),
-             "--username", SUPERUSER, "--checkpoint", "fast", "--wal-method", "stream", "--write-recovery-conf",
-             "--no-sync"],
+            [
+                programs.postgres() / "pg_basebackup",
+                f"--pgdata={self.data}",
+                f"--host={primary.host}",
+                f"--port={primary.port}",
+                f"--username={SUPERUSER}",
+                "--checkpoint=fast",
+                "--wal-method=stream",
+                "--write-recovery-conf",
+                "--no-sync",
+            ],
             self.user,
             env={"PGPASSWORD": primary.password},
-        )  # fmt: skip
+        )
 
     def start(self, timeout: float = 30) -> None:
         """Start it and wait until it takes connections."""
@@ -199,17 +216,28 @@ class PostgresServer:
             asyncio.run(_checkpoint(primary))
         source = f"host={primary.host} port={primary.port} user={SUPERUSER} dbname=postgres"
         run(
-            [programs.postgres() / "pg_rewind", "--target-pgdata", self.data, "--source-server", source, "--no-sync",
-             "--write-recovery-conf"],
+            [
+                programs.postgres() / "pg_rewind",
+                f"--target-pgdata={self.data}",
+                f"--source-server={source}",
+                "--no-sync",
+                "--write-recovery-conf",
+            ],
             self.user,
             env={"PGPASSWORD": primary.password},
-        )  # fmt: skip
+        )
         self.password, self.replica_of = primary.password, primary
 
     def dsn(self, database: str = DATABASE) -> dict[str, object]:
         """Keyword arguments for `asyncpg.connect` as the superuser."""
-        return {"host": self.host, "port": self.port, "user": SUPERUSER, "password": self.password,
-                "database": database, "ssl": False}  # fmt: skip
+        return {
+            "host": self.host,
+            "port": self.port,
+            "user": SUPERUSER,
+            "password": self.password,
+            "database": database,
+            "ssl": False,
+        }
 
 
 async def _checkpoint(server: PostgresServer) -> None:

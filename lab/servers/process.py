@@ -126,9 +126,17 @@ def run(command: Sequence[str | Path], user: User, env: Mapping[str, str] | None
     Raises: ProcessError with that output when it fails.
     """
     done = subprocess.run(
-        [str(part) for part in command], check=False, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, cwd="/", env={**_clean_environment(), **(env or {})}, timeout=timeout, **user.popen_arguments(),
-    )  # fmt: skip
+        [str(part) for part in command],
+        check=False,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd="/",
+        env={**_clean_environment(), **(env or {})},
+        timeout=timeout,
+        **user.popen_arguments(),
+    )
     if done.returncode != 0:
         raise ProcessError(f"{Path(command[0]).name} ended with {done.returncode}: {done.stdout[-2000:].strip()}")
     output: str = done.stdout
@@ -174,14 +182,21 @@ class Process:
         with self.log.open("ab") as log:
             if self.user.switches:
                 os.chown(self.log, self.user.uid, self.user.gid)
-            child = _spawner().submit(
-                lambda: subprocess.Popen(
-                    [str(part) for part in self.command], stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
-                    env={**_clean_environment(), **self.env}, start_new_session=True,
+
+            def spawn() -> subprocess.Popen[bytes]:
+                return subprocess.Popen(
+                    [str(part) for part in self.command],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    cwd="/",
+                    env={**_clean_environment(), **self.env},
+                    start_new_session=True,
                     preexec_fn=_die_with_parent(self.stop_signal),  # noqa: PLW1509 - one prctl, nothing takes a lock
                     **self.user.popen_arguments(),
                 )
-            ).result()  # fmt: skip
+
+            child = _spawner().submit(spawn).result()
         self._child = child
         give_up, pause = time.monotonic() + timeout, 0.005
         while not ready():

@@ -72,9 +72,12 @@ class RedisServer:
     def client(self, timeout: float = 2) -> redis.Redis:
         """A blocking client, for set-up and looking inside."""
         return redis.Redis(
-            host=self.host, port=self.port, password=self.password or None, socket_timeout=timeout,
+            host=self.host,
+            port=self.port,
+            password=self.password or None,
+            socket_timeout=timeout,
             socket_connect_timeout=timeout,
-        )  # fmt: skip
+        )
 
     def wait_until_copied(self, timeout: float = 20) -> None:
         """Wait until this copy's link to its primary is up."""
@@ -103,23 +106,37 @@ class RedisServer:
             return False
 
     def _command(self, port: int) -> list[str]:
-        command = [
-            str(programs.redis_server()), "--port", str(port), "--bind", self.host, "--dir", str(self.directory), "--save", "",
-            "--appendonly", "no", "--daemonize", "no", "--protected-mode", "no", "--maxmemory", self.max_memory,
-            "--maxmemory-policy", "allkeys-lru" if self.cluster else "noeviction",
-            "--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1",
-            "--repl-timeout", "5", "--enable-debug-command", "local",
-        ]  # fmt: skip
+        settings: dict[str, object] = {
+            "port": port,
+            "bind": self.host,
+            "dir": self.directory,
+            "save": "",
+            "appendonly": "no",
+            "daemonize": "no",
+            "protected-mode": "no",
+            "maxmemory": self.max_memory,
+            "maxmemory-policy": "allkeys-lru" if self.cluster else "noeviction",
+            "repl-diskless-sync": "yes",
+            "repl-diskless-sync-delay": 0,
+            "repl-ping-replica-period": 1,
+            "repl-timeout": 5,
+            "enable-debug-command": "local",
+        }
         if self.password:
-            command += ["--requirepass", self.password, "--masterauth", self.password]
+            settings |= {"requirepass": self.password, "masterauth": self.password}
+        if self.cluster:
+            settings |= {
+                "cluster-enabled": "yes",
+                "cluster-config-file": f"nodes-{port}.conf",
+                "cluster-node-timeout": 2000,
+                "cluster-require-full-coverage": "no",
+                "cluster-announce-ip": self.host,
+            }
+        command = [str(programs.redis_server())]
+        for name, value in settings.items():
+            command += [f"--{name}", str(value)]
         if self.replica_of is not None:
             command += ["--replicaof", self.replica_of.host, str(self.replica_of.port)]
-        if self.cluster:
-            command += [
-                "--cluster-enabled", "yes", "--cluster-config-file", f"nodes-{port}.conf",
-                "--cluster-node-timeout", "2000", "--cluster-require-full-coverage", "no",
-                "--cluster-announce-ip", self.host,
-            ]  # fmt: skip
         return [*command, *self.settings]
 
 

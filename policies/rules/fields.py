@@ -85,7 +85,8 @@ FIELDS: dict[str, dict[str, Wanted]] = {
     "aws:rds/eventSubscription:EventSubscription": {
         "enabled": _is(True),
         "eventCategories": Wanted(
-            lambda value: {"failover", "failure", "low storage"} <= set(value), "failover, failure and low storage among them"
+            lambda value: {"failover", "failure", "low storage"} <= set(value),
+            "failover, failure and low storage among them",
         ),
     },
     tokens.REDIS: {
@@ -105,51 +106,95 @@ FIELDS: dict[str, dict[str, Wanted]] = {
     tokens.NODE_GROUP: {"updateConfig.maxUnavailablePercentage": Wanted(lambda value: value <= 50, "half at most")},
     tokens.POD_IDENTITY: {"serviceAccount": Wanted(lambda value: value != "default", "a service account of its own")},
     tokens.VPC: {"enableDnsSupport": _is(True), "enableDnsHostnames": _is(True)},
-    "aws:ec2/vpcEndpoint:VpcEndpoint": {"serviceName": _like(r"(com|cn\.com)\.amazonaws\.[a-z]+-[\w-]+-[0-9]\.(?!vpce)[\w.-]+", _SERVICE)},
-    tokens.EGRESS: {"cidrIpv6": Wanted(lambda _value: False, "no IPv6: the VPCs have none"), "prefixListId": Wanted(lambda _value: False, "no prefix list")},
+    "aws:ec2/vpcEndpoint:VpcEndpoint": {
+        "serviceName": _like(r"(com|cn\.com)\.amazonaws\.[a-z]+-[\w-]+-[0-9]\.(?!vpce)[\w.-]+", _SERVICE)
+    },
+    tokens.EGRESS: {
+        "cidrIpv6": Wanted(lambda _value: False, "no IPv6: the VPCs have none"),
+        "prefixListId": Wanted(lambda _value: False, "no prefix list"),
+    },
     tokens.INGRESS: {"toPort": Wanted(lambda value: value != 65535, "the ports that are used")},
     tokens.LISTENER: {"port": Wanted(lambda value: value not in (80, 8080), "a port of TLS")},
     "aws:lb/targetGroup:TargetGroup": {"protocol": _is("TCP", "TLS", "HTTPS"), "healthCheck.enabled": _is(True)},
     tokens.DISTRIBUTION: {
-        "defaultCacheBehavior.functionAssociations": _is([]), "defaultCacheBehavior.lambdaFunctionAssociations": _is([]),
-        "enabled": _is(True), "aliases": Wanted(bool, "the domain"),
+        "defaultCacheBehavior.functionAssociations": _is([]),
+        "defaultCacheBehavior.lambdaFunctionAssociations": _is([]),
+        "enabled": _is(True),
+        "aliases": Wanted(bool, "the domain"),
         "origins[0].customOriginConfig.originSslProtocols": _is(["TLSv1.2"]),
     },
     "aws:cloudfront/responseHeadersPolicy:ResponseHeadersPolicy": {
         "securityHeadersConfig.strictTransportSecurity.accessControlMaxAgeSec": _least(31536000, absent=False),
     },
-    tokens.WEB_ACL: {"defaultAction.block": Wanted(lambda _value: False, "allow: rules block, not the rest"), "visibilityConfig.cloudwatchMetricsEnabled": _is(True)},
+    tokens.WEB_ACL: {
+        "defaultAction.block": Wanted(lambda _value: False, "allow: rules block, not the rest"),
+        "visibilityConfig.cloudwatchMetricsEnabled": _is(True),
+    },
     tokens.WEB_ACL_LOG: {
-        "redactedFields": Wanted(lambda value: {"authorization", "cookie"} <= {str(at(one, "singleHeader.name")) for one in value}, "authorization and cookie", absent=False),
+        "redactedFields": Wanted(
+            lambda value: {"authorization", "cookie"} <= {str(at(one, "singleHeader.name")) for one in value},
+            "authorization and cookie",
+            absent=False,
+        ),
     },
     "aws:cloudfront/cachePolicy:CachePolicy": {
-        "minTtl": _is(0), "parametersInCacheKeyAndForwardedToOrigin.headersConfig.headerBehavior": _is("whitelist", absent=False),
+        "minTtl": _is(0),
+        "parametersInCacheKeyAndForwardedToOrigin.headersConfig.headerBehavior": _is("whitelist", absent=False),
     },
-    "aws:route53/record:Record": {"records": Wanted(lambda value: not any(_typed_in(one) for one in value), "names of the stack's own")},
-    "kubernetes:networking.istio.io/v1:VirtualService": {"spec.http": Wanted(lambda value: all(_routed(one) for one in value), "routes to hal9-server, without mirrors or CORS")},
+    "aws:route53/record:Record": {
+        "records": Wanted(lambda value: not any(_typed_in(one) for one in value), "names of the stack's own")
+    },
+    "kubernetes:networking.istio.io/v1:VirtualService": {
+        "spec.http": Wanted(
+            lambda value: all(_routed(one) for one in value), "routes to hal9-server, without mirrors or CORS"
+        )
+    },
     "aws:route53/healthCheck:HealthCheck": {"type": _is("HTTPS", "CLOUDWATCH_METRIC")},
     "aws:acm/certificate:Certificate": {"validationMethod": _is("DNS", absent=False)},
-    "tls:index/privateKey:PrivateKey": {"algorithm": _is("ECDSA", absent=False), "ecdsaCurve": _is(*_CURVES, absent=False)},
+    "tls:index/privateKey:PrivateKey": {
+        "algorithm": _is("ECDSA", absent=False),
+        "ecdsaCurve": _is(*_CURVES, absent=False),
+    },
     "random:index/randomPassword:RandomPassword": {"length": _least(32, absent=False)},
     "random:index/randomBytes:RandomBytes": {"length": _least(32, absent=False)},
     tokens.DEPLOYMENT: {
         "spec.strategy.type": _is("RollingUpdate"),
-        "spec.template.spec.serviceAccountName": Wanted(lambda value: value != "default", "a service account of its own"),
+        "spec.template.spec.serviceAccountName": Wanted(
+            lambda value: value != "default", "a service account of its own"
+        ),
     },
-    tokens.JOB: {"spec.template.spec.serviceAccountName": Wanted(lambda value: value != "default", "a service account of its own")},
+    tokens.JOB: {
+        "spec.template.spec.serviceAccountName": Wanted(
+            lambda value: value != "default", "a service account of its own"
+        )
+    },
     tokens.SERVICE: {"spec.externalName": Wanted(lambda _value: False, "none: what is called stands in the stack")},
-    "kubernetes:core/v1:ServiceAccount": {"automountServiceAccountToken": _is(False, absent=False), "metadata.annotations": _is({})},
+    "kubernetes:core/v1:ServiceAccount": {
+        "automountServiceAccountToken": _is(False, absent=False),
+        "metadata.annotations": _is({}),
+    },
     tokens.DESTINATION_RULE: {"spec.host": Wanted(lambda value: "*" not in str(value), "one service by name")},
     "kubernetes:networking.istio.io/v1:Gateway": {
-        "spec.servers[0].hosts": _is(["*.local"]), "spec.servers[0].port.protocol": _is("TLS"), "spec.servers[0].tls.mode": _is("AUTO_PASSTHROUGH"),
+        "spec.servers[0].hosts": _is(["*.local"]),
+        "spec.servers[0].port.protocol": _is("TLS"),
+        "spec.servers[0].tls.mode": _is("AUTO_PASSTHROUGH"),
     },
-    "kubernetes:networking.istio.io/v1:WorkloadEntry": {"spec.serviceAccount": _is("hal9-server"), "spec.address": Wanted(lambda _value: False, "none: the region's network leads there")},
+    "kubernetes:networking.istio.io/v1:WorkloadEntry": {
+        "spec.serviceAccount": _is("hal9-server"),
+        "spec.address": Wanted(lambda _value: False, "none: the region's network leads there"),
+    },
     tokens.AUTHORIZATION: {"spec.action": _is("ALLOW", "DENY")},
-    "kubernetes:storage.k8s.io/v1:StorageClass": {"parameters.encrypted": _is("true", absent=False), "provisioner": _is("ebs.csi.aws.com", absent=False)},
+    "kubernetes:storage.k8s.io/v1:StorageClass": {
+        "parameters.encrypted": _is("true", absent=False),
+        "provisioner": _is("ebs.csi.aws.com", absent=False),
+    },
     "kubernetes:scheduling.k8s.io/v1:PriorityClass": {"globalDefault": _is(False)},
-    "kubernetes:secrets-store.csi.x-k8s.io/v1:SecretProviderClass": {"spec.provider": _is("aws"), "spec.secretObjects": _is([])},
+    "kubernetes:secrets-store.csi.x-k8s.io/v1:SecretProviderClass": {
+        "spec.provider": _is("aws"),
+        "spec.secretObjects": _is([]),
+    },
     "kubernetes:elbv2.k8s.aws/v1beta1:TargetGroupBinding": {"spec.networking": _is({})},
-}  # fmt: skip
+}
 """What a field must be, by type and path, where no other policy says so."""
 
 _KEPT = ("forceDelete", "forceDestroy")
@@ -164,7 +209,7 @@ WIRES: dict[str, dict[str, str]] = {
     tokens.FLOW_LOG: {"logDestination": tokens.LOG_GROUP},
     tokens.PEERING: {"peerVpcId": tokens.VPC, "vpcId": tokens.VPC},
     "aws:route53/record:Record": {"zoneId": tokens.ZONE},
-}  # fmt: skip
+}
 """Inputs that must come from a resource of this stack: what is written in their place is somebody else's."""
 
 

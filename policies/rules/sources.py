@@ -18,10 +18,12 @@ from topology.catalog import CLOUDFRONT_PREFIX_LISTS
 from topology.stackfile import NAMESPACE
 
 _GROUPS_OF = {tokens.RDS: "vpcSecurityGroupIds", tokens.REDIS: "securityGroupIds"}
-_ROUTE_ENDS = (
-    "carrierGatewayId", "coreNetworkArn", "egressOnlyGatewayId", "gatewayId", "localGatewayId", "natGatewayId", "networkInterfaceId",
-    "odbNetworkArn", "transitGatewayId", "vpcEndpointId", "vpcPeeringConnectionId",
-)  # fmt: skip
+_ROUTE_ENDS = tuple(
+    """
+    carrierGatewayId coreNetworkArn egressOnlyGatewayId gatewayId localGatewayId natGatewayId networkInterfaceId
+    odbNetworkArn transitGatewayId vpcEndpointId vpcPeeringConnectionId
+    """.split()
+)
 
 
 def _blocks(stack: Stack) -> list[IPv4Network]:

@@ -126,23 +126,38 @@ def api_server(folder: Path) -> Iterator[Api]:
     client, peer, port = free_port(), free_port(), free_port()
     etcd = Process(
         [
-            shutil.which("etcd") or "/usr/bin/etcd", "--data-dir", folder / "etcd", "--unsafe-no-fsync", "--log-level", "error",
-            "--listen-client-urls", f"http://127.0.0.1:{client}", "--advertise-client-urls", f"http://127.0.0.1:{client}",
-            "--listen-peer-urls", f"http://127.0.0.1:{peer}", "--initial-advertise-peer-urls", f"http://127.0.0.1:{peer}",
-            "--initial-cluster", f"default=http://127.0.0.1:{peer}",
+            shutil.which("etcd") or "/usr/bin/etcd",
+            f"--data-dir={folder / 'etcd'}",
+            "--unsafe-no-fsync",
+            "--log-level=error",
+            f"--listen-client-urls=http://127.0.0.1:{client}",
+            f"--advertise-client-urls=http://127.0.0.1:{client}",
+            f"--listen-peer-urls=http://127.0.0.1:{peer}",
+            f"--initial-advertise-peer-urls=http://127.0.0.1:{peer}",
+            f"--initial-cluster=default=http://127.0.0.1:{peer}",
         ],
-        folder / "etcd.log", me,
-    )  # fmt: skip
+        folder / "etcd.log",
+        me,
+    )
     server = Process(
         [
-            binary, f"--etcd-servers=http://127.0.0.1:{client}", f"--secure-port={port}", "--bind-address=127.0.0.1",
-            f"--cert-dir={folder}", f"--token-auth-file={folder / 'tokens.csv'}", "--authorization-mode=RBAC",
-            "--service-account-issuer=https://test.invalid", f"--service-account-key-file={folder / 'accounts.key'}",
-            f"--service-account-signing-key-file={folder / 'accounts.key'}", "--service-cluster-ip-range=10.96.0.0/16",
-            "--disable-admission-plugins=ServiceAccount", "--allow-privileged=true",
+            binary,
+            f"--etcd-servers=http://127.0.0.1:{client}",
+            f"--secure-port={port}",
+            "--bind-address=127.0.0.1",
+            f"--cert-dir={folder}",
+            f"--token-auth-file={folder / 'tokens.csv'}",
+            "--authorization-mode=RBAC",
+            "--service-account-issuer=https://test.invalid",
+            f"--service-account-key-file={folder / 'accounts.key'}",
+            f"--service-account-signing-key-file={folder / 'accounts.key'}",
+            "--service-cluster-ip-range=10.96.0.0/16",
+            "--disable-admission-plugins=ServiceAccount",
+            "--allow-privileged=true",
         ],
-        folder / "apiserver.log", me,
-    )  # fmt: skip
+        folder / "apiserver.log",
+        me,
+    )
     try:
         etcd.start(lambda: _answers(f"http://127.0.0.1:{client}/health"))
         server.start(lambda: (folder / "apiserver.crt").exists() and Api(port, folder).ready(), timeout=90)

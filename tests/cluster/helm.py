@@ -43,12 +43,20 @@ def template(
     given.write_text(yaml.safe_dump(dict(values if values is not None else release["values"])))
     done = subprocess.run(
         [
-            helm, "template", release["name"], chart, "--namespace", release["namespace"], "--values", given,
-            "--kube-version", "1.35.0", "--include-crds",
+            helm,
+            "template",
+            release["name"],
+            chart,
+            f"--namespace={release['namespace']}",
+            f"--values={given}",
+            "--kube-version=1.35.0",
+            "--include-crds",
         ],
-        capture_output=True, text=True, check=False,
+        capture_output=True,
+        text=True,
+        check=False,
         env={"HOME": str(folder), "PATH": "/usr/bin:/bin"},
-    )  # fmt: skip
+    )
     if done.returncode:
         raise ChartError(f"{release['chart']}: {done.stderr}")
     return [one for one in yaml.safe_load_all(done.stdout) if one]

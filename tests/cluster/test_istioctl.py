@@ -28,9 +28,20 @@ def _analyze(istioctl: Path, objects: list[dict[str, Any]], folder: Path) -> lis
     path = folder / "objects.yaml"
     path.write_text(yaml.safe_dump_all(objects))
     done = subprocess.run(
-        [istioctl, "analyze", "--use-kube=false", "--all-namespaces", "--output", "json", "--failure-threshold", "Error", path],
-        capture_output=True, text=True, check=False, env={"HOME": str(folder)},
-    )  # fmt: skip
+        [
+            istioctl,
+            "analyze",
+            "--use-kube=false",
+            "--all-namespaces",
+            "--output=json",
+            "--failure-threshold=Error",
+            path,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"HOME": str(folder)},
+    )
     assert done.stdout.strip(), done.stderr
     found: list[dict[str, Any]] = json.loads(done.stdout)
     return [one for one in found if one["level"] in ("Error", "Warning") and MEANT not in one["message"]]
@@ -136,11 +147,20 @@ def _injected(owner: dict[str, Any], cluster: Cluster, tool: Tool, folder: Path)
         (folder / name).write_text(text)
     done = subprocess.run(
         [
-            tool("istioctl"), "kube-inject", "-f", folder / "owner", "--meshConfigFile", folder / "mesh",
-            "--injectConfigFile", folder / "config", "--valuesFile", folder / "values", "--revision", "default",
+            tool("istioctl"),
+            "kube-inject",
+            "-f",
+            folder / "owner",
+            f"--meshConfigFile={folder / 'mesh'}",
+            f"--injectConfigFile={folder / 'config'}",
+            f"--valuesFile={folder / 'values'}",
+            "--revision=default",
         ],
-        capture_output=True, text=True, check=False, env={"HOME": str(folder), "ENABLE_NATIVE_SIDECARS": "true"},
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+        env={"HOME": str(folder), "ENABLE_NATIVE_SIDECARS": "true"},
+    )
     assert done.returncode == 0, done.stderr
     injected: dict[str, Any] = next(one for one in yaml.safe_load_all(done.stdout) if one)
     return injected

@@ -92,9 +92,20 @@ def test_a_replica_at_home_leaves_key_and_subnets_to_its_primary() -> None:
 
 @pytest.mark.parametrize(
     "setting",
-    ["instanceClass", "multiAz", "backupRetentionPeriod", "storageType", "storageEncrypted", "maxAllocatedStorage",
-     "port", "deletionProtection", "monitoringInterval", "caCertIdentifier", "iamDatabaseAuthenticationEnabled"],
-)  # fmt: skip
+    [
+        "instanceClass",
+        "multiAz",
+        "backupRetentionPeriod",
+        "storageType",
+        "storageEncrypted",
+        "maxAllocatedStorage",
+        "port",
+        "deletionProtection",
+        "monitoringInterval",
+        "caCertIdentifier",
+        "iamDatabaseAuthenticationEnabled",
+    ],
+)
 def test_every_replica_can_take_its_primarys_place(setting: str) -> None:
     built = shards()
     for replica in replicas(built):
@@ -115,9 +126,15 @@ def test_every_instance_has_its_own_regions_parameters_groups_and_role() -> None
 
 @pytest.mark.parametrize(
     ("setting", "value"),
-    [("publiclyAccessible", False), ("storageEncrypted", True), ("multiAz", True), ("copyTagsToSnapshot", True),
-     ("performanceInsightsEnabled", True), ("enabledCloudwatchLogsExports", ["postgresql", "upgrade"])],
-)  # fmt: skip
+    [
+        ("publiclyAccessible", False),
+        ("storageEncrypted", True),
+        ("multiAz", True),
+        ("copyTagsToSnapshot", True),
+        ("performanceInsightsEnabled", True),
+        ("enabledCloudwatchLogsExports", ["postgresql", "upgrade"]),
+    ],
+)
 def test_every_instance_in_production_is_private_encrypted_and_watched(setting: str, value: Any) -> None:
     assert [i.inputs[setting] for i in shards().of("Instance")] == [value] * 12
 
@@ -315,9 +332,11 @@ def test_every_instance_has_alarms_for_cpu_disk_memory_and_connections() -> None
     built = shards()
     for instance in built.of("Instance"):
         mine = [
-            a.inputs for a in built.of("MetricAlarm")
-            if a.inputs["dimensions"].get("DBInstanceIdentifier") == instance.inputs["identifier"] and a.region == instance.region
-        ]  # fmt: skip
+            a.inputs
+            for a in built.of("MetricAlarm")
+            if a.inputs["dimensions"].get("DBInstanceIdentifier") == instance.inputs["identifier"]
+            and a.region == instance.region
+        ]
         assert {a["metricName"] for a in mine} >= {
             "CPUUtilization",
             "FreeStorageSpace",

@@ -45,8 +45,13 @@ def edge(stack: str = "prod", preview: bool = False) -> Built:
 
 @functools.cache
 def given_zone() -> Built:
-    return built("dev", put("edge.hostedZoneId", "Z123"), put("edge.blockedCountries", []), put("edge.shieldAdvanced", True),
-                 put("edge.addressLimitPerFiveMinutes", 1000))  # fmt: skip
+    return built(
+        "dev",
+        put("edge.hostedZoneId", "Z123"),
+        put("edge.blockedCountries", []),
+        put("edge.shieldAdvanced", True),
+        put("edge.addressLimitPerFiveMinutes", 1000),
+    )
 
 
 def test_viewers_speak_tls_1_3() -> None:

@@ -39,8 +39,10 @@ def test_the_web_acl_refuses_countries_and_floods_and_what_is_known_to_be_bad() 
     limit = rules["limit-by-address"]["statement"]["rateBasedStatement"]
     assert (limit["limit"], limit["aggregateKeyType"]) == (30_000, "IP")
     assert {name for name in rules if name.startswith("AWSManaged")} == {
-        "AWSManagedRulesAmazonIpReputationList", "AWSManagedRulesCommonRuleSet", "AWSManagedRulesKnownBadInputsRuleSet",
-    }  # fmt: skip
+        "AWSManagedRulesAmazonIpReputationList",
+        "AWSManagedRulesCommonRuleSet",
+        "AWSManagedRulesKnownBadInputsRuleSet",
+    }
 
 
 def test_who_is_limited_is_answered_429() -> None:

@@ -14,10 +14,12 @@ from tests.stackfiles import put, topology
 
 REGIONS = ("us-west", "eu-central", "ap-south")
 AWS = {"us-west": "us-west-2", "eu-central": "eu-central-1", "ap-south": "ap-south-1"}
-INHERITED = {
-    "nodeType", "engine", "engineVersion", "parameterGroupName", "numNodeGroups", "transitEncryptionEnabled",
-    "transitEncryptionMode", "atRestEncryptionEnabled", "authToken", "snapshotName", "snapshotArns", "port",
-}  # fmt: skip
+INHERITED = set(
+    """
+    nodeType engine engineVersion parameterGroupName numNodeGroups transitEncryptionEnabled transitEncryptionMode
+    atRestEncryptionEnabled authToken snapshotName snapshotArns port
+    """.split()
+)
 """What a secondary of a Global Datastore takes from its primary, and the provider refuses to be told."""
 
 

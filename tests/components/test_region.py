@@ -26,9 +26,16 @@ def cell(stack: str = "prod", preview: bool = False) -> Built:
 def test_it_has_every_part_of_a_region() -> None:
     parts = {r.kind for r in cell().below("us-west") if not r.custom}
     assert parts >= {
-        "RegionKeys", "RegionAlarms", "RegionNetwork", "RegionRegistry", "RegionCluster", "PodRoles",
-        "RegionLoadBalancers", "RegionDatabase", "RegionRedis",
-    }  # fmt: skip
+        "RegionKeys",
+        "RegionAlarms",
+        "RegionNetwork",
+        "RegionRegistry",
+        "RegionCluster",
+        "PodRoles",
+        "RegionLoadBalancers",
+        "RegionDatabase",
+        "RegionRedis",
+    }
 
 
 @pytest.mark.parametrize("preview", [False, True])

@@ -141,6 +141,7 @@ def test_a_retired_key_can_go() -> None:
     built = build(make)
     protected = {r.name: r.protect for r in built.of("RandomBytes") + built.of("Secret")}
     assert {name: kept for name, kept in protected.items() if "k1" in name} == {
-        "session-key-k1": False, **{f"session-key-k1-in-{region}": False for region in ("us-west", "eu-central", "ap-south")}
-    }  # fmt: skip
+        "session-key-k1": False,
+        **{f"session-key-k1-in-{region}": False for region in ("us-west", "eu-central", "ap-south")},
+    }
     assert all(kept for name, kept in protected.items() if "k2" in name)

@@ -86,11 +86,15 @@ class Kubelets:
             self._http.post(place, json=lease)
         told = [
             {
-                "type": kind, "status": status, "reason": "Played", "message": "played",
-                "lastHeartbeatTime": _now(), "lastTransitionTime": since,
+                "type": kind,
+                "status": status,
+                "reason": "Played",
+                "message": "played",
+                "lastHeartbeatTime": _now(),
+                "lastTransitionTime": since,
             }
             for kind, status in _NODE.items()
-        ]  # fmt: skip
+        ]
         self._http.patch(f"/api/v1/nodes/{name}/status", json={"status": {"conditions": told}}, headers=_MERGE)
 
     def _look_after(self, pod: Mapping[str, Any]) -> None:
@@ -116,9 +120,14 @@ class Kubelets:
             running = {"running": {"startedAt": stamp}}
             ended = {"terminated": {"exitCode": 0, "reason": "Completed", "startedAt": stamp, "finishedAt": stamp}}
             return {
-                "name": one["name"], "image": one["image"], "imageID": "", "ready": not done, "started": not done,
-                "restartCount": 0, "state": ended if done else running,
-            }  # fmt: skip
+                "name": one["name"],
+                "image": one["image"],
+                "imageID": "",
+                "ready": not done,
+                "started": not done,
+                "restartCount": 0,
+                "state": ended if done else running,
+            }
 
         job = spec.get("restartPolicy") == "Never"
         return {

@@ -84,11 +84,13 @@ class MetricsApis:
         folder = self._api.folder
         subprocess.run(
             [
-                "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost",
-                "-keyout", folder / "metrics.key", "-out", folder / "metrics.crt",
+                *"openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=localhost".split(),
+                *("-keyout", folder / "metrics.key"),
+                *("-out", folder / "metrics.crt"),
             ],
-            check=True, capture_output=True,
-        )  # fmt: skip
+            check=True,
+            capture_output=True,
+        )
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(folder / "metrics.crt", folder / "metrics.key")
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
@@ -109,9 +111,13 @@ class MetricsApis:
         self._api.apply({"apiVersion": "v1", "kind": "Service", "metadata": named, "spec": loopback}, dry_run=False)
         for group, version in VERSIONS.items():
             spec = {
-                "group": group, "version": version, "groupPriorityMinimum": 100, "versionPriority": 100,
-                "insecureSkipTLSVerify": True, "service": {**named, "port": self.port},
-            }  # fmt: skip
+                "group": group,
+                "version": version,
+                "groupPriorityMinimum": 100,
+                "versionPriority": 100,
+                "insecureSkipTLSVerify": True,
+                "service": {**named, "port": self.port},
+            }
             service = {"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "spec": spec}
             self._api.apply({**service, "metadata": {"name": f"{version}.{group}"}}, dry_run=False)
         for group, version in VERSIONS.items():

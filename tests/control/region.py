@@ -219,8 +219,11 @@ def with_sidecar(manifest: Mapping[str, Any]) -> Object:
             "limits": {"cpu": asked("proxyCPULimit", "2"), "memory": asked("proxyMemoryLimit", "1Gi")},
         },
         "securityContext": {
-            "allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True, "runAsUser": 1337,
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "runAsNonRoot": True,
+            "runAsUser": 1337,
         },
-    }  # fmt: skip
+    }
     template["spec"].setdefault("initContainers", []).append(sidecar)
     return found

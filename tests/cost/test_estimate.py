@@ -48,8 +48,14 @@ def test_what_has_no_price_is_told_and_is_not_nought() -> None:
 
 @pytest.mark.parametrize(
     ("stack", "service", "usd"),
-    [("prod", "RDS", 18255), ("prod", "ElastiCache", 5817), ("prod", "EKS", 219), ("prod", "VPC", 1244), ("dev", "RDS", 100)],
-)  # fmt: skip
+    [
+        ("prod", "RDS", 18255),
+        ("prod", "ElastiCache", 5817),
+        ("prod", "EKS", 219),
+        ("prod", "VPC", 1244),
+        ("dev", "RDS", 100),
+    ],
+)
 def test_a_shipped_stack_costs_what_was_counted_by_hand(stack: str, service: str, usd: int, plan_of: PlanOf) -> None:
     found = bill(plan_of(stack).resources)
     assert sum(cost for (name, _), cost in found.usd.items() if name == service) == pytest.approx(usd, abs=1)

@@ -79,9 +79,17 @@ def test_a_stack_file_with_a_mistake_is_told_with_the_edits_that_are_no_steps_ei
 
 def test_a_plan_is_the_same_after_its_way_through_json() -> None:
     one = Resource(
-        urn="u", type="t:t:T", name="n", parent="", custom=True, protect=True, dependencies=("d",),
-        inputs={"a": Unknown(), "b": [Secret(), 1], "c": {"d": None}}, property_dependencies={"a": ("u",)},
-        ignore_changes=("x",), retain_on_delete=True,
-    )  # fmt: skip
+        urn="u",
+        type="t:t:T",
+        name="n",
+        parent="",
+        custom=True,
+        protect=True,
+        dependencies=("d",),
+        inputs={"a": Unknown(), "b": [Secret(), 1], "c": {"d": None}},
+        property_dependencies={"a": ("u",)},
+        ignore_changes=("x",),
+        retain_on_delete=True,
+    )
     plan = Plan("hal9", "prod", (one,), {"o": Unknown()})
     assert plan_of(json.loads(to_json(plan))) == plan

@@ -16,9 +16,16 @@ def resource(name: str, kind: str = DATABASE, made_from: str = "", **given: Any)
     """A resource; what is unknown in it comes from `made_from`."""
     sources = {key: (made_from,) for key, value in given.items() if isinstance(value, Unknown)}
     return Resource(
-        urn=name, type=kind, name=name, parent="", custom=True, provider="aws", region="us-west-2", inputs=given,
+        urn=name,
+        type=kind,
+        name=name,
+        parent="",
+        custom=True,
+        provider="aws",
+        region="us-west-2",
+        inputs=given,
         property_dependencies=sources,
-    )  # fmt: skip
+    )
 
 
 def plan(*resources: Resource) -> Plan:

@@ -47,8 +47,10 @@ def test_the_catalogue_and_awss_own_sizes_agree() -> None:
         mine, theirs = catalog.instance_size(name), instances.size(name)
         if mine is not None and theirs is not None:
             assert (mine.vcpus, mine.memory_gib, mine.architecture) == (
-                theirs.vcpus, theirs.memory_gib, theirs.architecture
-            ), name  # fmt: skip
+                theirs.vcpus,
+                theirs.memory_gib,
+                theirs.architecture,
+            ), name
 
 
 def test_redis_memory_is_measured_by_node_and_not_by_group() -> None:

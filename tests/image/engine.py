@@ -35,9 +35,14 @@ def absent() -> list[str]:
 
 def _run(command: Sequence[str | Path], **environment: str) -> str:
     done = subprocess.run(
-        [str(part) for part in command], cwd=ROOT, env={**os.environ, **environment}, text=True, check=False,
-        stdin=subprocess.DEVNULL, capture_output=True,
-    )  # fmt: skip
+        [str(part) for part in command],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+    )
     if done.returncode:
         raise ProcessError(
             f"{Path(command[0]).name} ended with {done.returncode}: {(done.stdout + done.stderr)[-3000:]}"
@@ -196,8 +201,10 @@ class Container:
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 ["unshare", "--mount", "--propagation", "private", "sh", "-c", script],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-            )  # fmt: skip
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
 
     def wait(self, seconds: float) -> int:
         """Its exit status, once it has ended by itself."""

@@ -169,12 +169,18 @@ class Mesh:
         log = (self.folder / f"control-{name}.log").open("w")
         self._control[name] = subprocess.Popen(
             [self._tool, "-test.run", "TestServe$", "-test.timeout", "30m"],
-            stdin=subprocess.PIPE, stdout=log, stderr=subprocess.STDOUT, text=True, cwd=self.folder,
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            text=True,
+            cwd=self.folder,
             env={
-                "HOME": str(self.folder), "PATH": os.environ["PATH"], **WITHOUT_ISTIO_PROXY,
+                "HOME": str(self.folder),
+                "PATH": os.environ["PATH"],
+                **WITHOUT_ISTIO_PROXY,
                 "HAL9_DISCOVERY_INPUT": str(self.folder / f"{name}.json"),
             },
-        )  # fmt: skip
+        )
 
     def _identity(self, region: str, namespace: str, account: str) -> Object:
         name = f"{region}-{account}"
@@ -394,10 +400,16 @@ def _bootstrap(
     """What pilot-agent would write for Envoy: who it is, and where control plane and certificates are."""
     namespace = asked["namespace"]
     metadata = {
-        "NAMESPACE": namespace, "SERVICE_ACCOUNT": asked["account"], "LABELS": asked["labels"], "CLUSTER_ID": region,
-        "NETWORK": asked["network"], "ISTIO_VERSION": "1.31.4", "MESH_ID": "hal9", "INTERCEPTION_MODE": "REDIRECT",
+        "NAMESPACE": namespace,
+        "SERVICE_ACCOUNT": asked["account"],
+        "LABELS": asked["labels"],
+        "CLUSTER_ID": region,
+        "NETWORK": asked["network"],
+        "ISTIO_VERSION": "1.31.4",
+        "MESH_ID": "hal9",
+        "INTERCEPTION_MODE": "REDIRECT",
         **({"REQUESTED_NETWORK_VIEW": ",".join(asked["view"])} if asked.get("view") else {}),
-    }  # fmt: skip
+    }
     options = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
     http2 = {
         options: {
@@ -409,9 +421,12 @@ def _bootstrap(
     def static(cluster: str, address: Object) -> Object:
         ends = [{"lb_endpoints": [{"endpoint": {"address": address}}]}]
         return {
-            "name": cluster, "type": "STATIC", "connect_timeout": "1s", "typed_extension_protocol_options": http2,
+            "name": cluster,
+            "type": "STATIC",
+            "connect_timeout": "1s",
+            "typed_extension_protocol_options": http2,
             "load_assignment": {"cluster_name": cluster, "endpoints": ends},
-        }  # fmt: skip
+        }
 
     asks = {"ads": {}, "resource_api_version": "V3"}
     return {

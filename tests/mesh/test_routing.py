@@ -70,8 +70,11 @@ def test_what_is_not_the_meshs_own_tls_gets_no_answer(mesh: Mesh, what: str, opt
     # As Envoy's own user its connection is not caught by the pod's Envoy.
     done = subprocess.run(
         command_in(NGINX, ["timeout", "5", *command], user=1337),
-        input="GET / HTTP/1.1\r\nHost: x\r\n\r\n", capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        input="GET / HTTP/1.1\r\nHost: x\r\n\r\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert "200 OK" not in done.stdout, what
     assert '"pod"' not in done.stdout, what
     assert done.returncode != 0 or "alert" in done.stderr, (what, done.stderr[-300:])

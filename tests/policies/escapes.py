@@ -53,7 +53,10 @@ def _iam() -> list[Escape]:
     return [
         Escape("a managed policy by argument", *role, put(("managedPolicyArns",), [admin]), "arguments-known"),
         Escape(
-            "an inline policy by argument", *role, put(("inlinePolicies",), [{"name": "a", "policy": "{}"}]), "arguments-known"
+            "an inline policy by argument",
+            *role,
+            put(("inlinePolicies",), [{"name": "a", "policy": "{}"}]),
+            "arguments-known",
         ),
         Escape("a role trusts a foreign account", *role, trust(root), own),
         Escape("a role trusts a foreign account by number", *role, trust({"AWS": FOREIGN}), own),
@@ -65,13 +68,55 @@ def _iam() -> list[Escape]:
             own,
         ),
         Escape("a role trusts every service", *role, trust({"Service": "*"}), own),
-        Escape("a key lets a foreign account in", *key, put(("policy",), document(Action="kms:*", Principal=root, Resource="*")), own),
-        Escape("every secret of the account", *inline, put(("policy",), document(Action="secretsmanager:GetSecretValue", Resource="arn:aws:secretsmanager:us-west-2:123456789012:secret:*")), "resources-named"),
-        Escape("every role may be passed", *inline, put(("policy",), document(Action="iam:PassRole", Resource="arn:aws:iam::123456789012:role/*")), "resources-named"),
-        Escape("a foreign role administers a cluster", tokens.ACCESS_ENTRY, "us-west-hal9-deployer", put(("principalArn",), f"arn:aws:iam::{FOREIGN}:role/x"), own),
-        Escape("a topic takes anybody's messages", tokens.TOPIC_POLICY, "us-west-alarms", put(("policy",), document(Action="sns:Publish", Principal="*", Resource="arn:aws:sns:us-west-2:123456789012:a")), own),
-        Escape("an endpoint serves foreign accounts", ENDPOINT, "us-west-ecr.dkr", put(("policy",), document(Action="ecr:BatchGetImage", Principal=root, Resource="*")), own),
-    ]  # fmt: skip
+        Escape(
+            "a key lets a foreign account in",
+            *key,
+            put(("policy",), document(Action="kms:*", Principal=root, Resource="*")),
+            own,
+        ),
+        Escape(
+            "every secret of the account",
+            *inline,
+            put(
+                ("policy",),
+                document(
+                    Action="secretsmanager:GetSecretValue",
+                    Resource="arn:aws:secretsmanager:us-west-2:123456789012:secret:*",
+                ),
+            ),
+            "resources-named",
+        ),
+        Escape(
+            "every role may be passed",
+            *inline,
+            put(("policy",), document(Action="iam:PassRole", Resource="arn:aws:iam::123456789012:role/*")),
+            "resources-named",
+        ),
+        Escape(
+            "a foreign role administers a cluster",
+            tokens.ACCESS_ENTRY,
+            "us-west-hal9-deployer",
+            put(("principalArn",), f"arn:aws:iam::{FOREIGN}:role/x"),
+            own,
+        ),
+        Escape(
+            "a topic takes anybody's messages",
+            tokens.TOPIC_POLICY,
+            "us-west-alarms",
+            put(
+                ("policy",),
+                document(Action="sns:Publish", Principal="*", Resource="arn:aws:sns:us-west-2:123456789012:a"),
+            ),
+            own,
+        ),
+        Escape(
+            "an endpoint serves foreign accounts",
+            ENDPOINT,
+            "us-west-ecr.dkr",
+            put(("policy",), document(Action="ecr:BatchGetImage", Principal=root, Resource="*")),
+            own,
+        ),
+    ]
 
 
 def _network() -> list[Escape]:
@@ -85,13 +130,32 @@ def _network() -> list[Escape]:
         Escape("443 of the nodes for the world", *rule, put(("cidrIpv4",), "0.0.0.0/0"), sources),
         Escape("a foreign group", *rule, put(("referencedSecurityGroupId",), f"{FOREIGN}/sg-1"), sources),
         Escape("a rule of the older kind", *rule, legacy, "types-known"),
-        Escape("rules inside the group", tokens.SECURITY_GROUP, "us-west-nodes", put(("ingress",), [{"cidrBlocks": ["0.0.0.0/1"]}]), "arguments-known"),
-        Escape("a second group on a primary", tokens.RDS, "shard-0-us-west", put(("vpcSecurityGroupIds",), [Unknown(), "sg-1"]), "datastores-closed"),
-        Escape("a data route by prefix list", *data, put(("destinationPrefixListId",), "pl-1"), "data-routes-stay-inside"),
-        Escape("a data route to half of the internet", *data, put(("destinationCidrBlock",), "0.0.0.0/1"), "data-routes-stay-inside"),
+        Escape(
+            "rules inside the group",
+            tokens.SECURITY_GROUP,
+            "us-west-nodes",
+            put(("ingress",), [{"cidrBlocks": ["0.0.0.0/1"]}]),
+            "arguments-known",
+        ),
+        Escape(
+            "a second group on a primary",
+            tokens.RDS,
+            "shard-0-us-west",
+            put(("vpcSecurityGroupIds",), [Unknown(), "sg-1"]),
+            "datastores-closed",
+        ),
+        Escape(
+            "a data route by prefix list", *data, put(("destinationPrefixListId",), "pl-1"), "data-routes-stay-inside"
+        ),
+        Escape(
+            "a data route to half of the internet",
+            *data,
+            put(("destinationCidrBlock",), "0.0.0.0/1"),
+            "data-routes-stay-inside",
+        ),
         Escape("a data route through a NAT gateway", *data, put(("natGatewayId",), "nat-1"), "data-routes-stay-inside"),
         Escape("an egress rule of the older kind", *egress, legacy, "types-known"),
-    ]  # fmt: skip
+    ]
 
 
 def _clusters() -> list[Escape]:
@@ -99,40 +163,128 @@ def _clusters() -> list[Escape]:
     inside, harmless = "mesh-leaves-none-out", "charts-harmless"
     deny = (tokens.NETWORK_POLICY, "us-west-networkpolicy-hal9-hal9-server")
     return [
-        Escape("TLS off at one port", tokens.DESTINATION_RULE, RULES[0], put(("spec", "trafficPolicy", "portLevelSettings"), [{"port": {"number": 8000}, "tls": {"mode": "DISABLE"}}]), "mesh-calls-with-mtls"),
+        Escape(
+            "TLS off at one port",
+            tokens.DESTINATION_RULE,
+            RULES[0],
+            put(
+                ("spec", "trafficPolicy", "portLevelSettings"), [{"port": {"number": 8000}, "tls": {"mode": "DISABLE"}}]
+            ),
+            "mesh-calls-with-mtls",
+        ),
         Escape("no sidecar, by label", *server, put((*TEMPLATE, "labels", "sidecar.istio.io/inject"), "false"), inside),
-        Escape("no sidecar, by annotation", *server, put((*TEMPLATE, "annotations", "sidecar.istio.io/inject"), "false"), inside),
-        Escape("a port around the sidecar", *server, put((*TEMPLATE, "annotations", "traffic.sidecar.istio.io/excludeInboundPorts"), "8000"), inside),
-        Escape("a namespace without injection", tokens.NAMESPACE, "us-west-namespace-hal9", put(("metadata", "labels", "istio-injection"), "disabled"), inside),
-        Escape("every principal of the cluster", tokens.AUTHORIZATION, "us-west-authorizationpolicy-hal9-hal9-server", put(("spec", "rules", 0, "from", 0, "source", "principals"), ["cluster.local/*"]), "mesh-admits-named-callers"),
-        Escape("a network policy for the world", *deny, put(("spec", "ingress", 0, "from"), [{"ipBlock": {"cidr": "0.0.0.0/0"}}]), "network-policy-names-peers"),
-        Escape("a network policy for half of it", *deny, put(("spec", "ingress", 0, "from"), [{"ipBlock": {"cidr": "128.0.0.0/1"}}]), "network-policy-names-peers"),
-        Escape("a password in a chart's values", *istiod, put(("values", "grafana", "adminPassword"), "hunter2"), harmless),
+        Escape(
+            "no sidecar, by annotation",
+            *server,
+            put((*TEMPLATE, "annotations", "sidecar.istio.io/inject"), "false"),
+            inside,
+        ),
+        Escape(
+            "a port around the sidecar",
+            *server,
+            put((*TEMPLATE, "annotations", "traffic.sidecar.istio.io/excludeInboundPorts"), "8000"),
+            inside,
+        ),
+        Escape(
+            "a namespace without injection",
+            tokens.NAMESPACE,
+            "us-west-namespace-hal9",
+            put(("metadata", "labels", "istio-injection"), "disabled"),
+            inside,
+        ),
+        Escape(
+            "every principal of the cluster",
+            tokens.AUTHORIZATION,
+            "us-west-authorizationpolicy-hal9-hal9-server",
+            put(("spec", "rules", 0, "from", 0, "source", "principals"), ["cluster.local/*"]),
+            "mesh-admits-named-callers",
+        ),
+        Escape(
+            "a network policy for the world",
+            *deny,
+            put(("spec", "ingress", 0, "from"), [{"ipBlock": {"cidr": "0.0.0.0/0"}}]),
+            "network-policy-names-peers",
+        ),
+        Escape(
+            "a network policy for half of it",
+            *deny,
+            put(("spec", "ingress", 0, "from"), [{"ipBlock": {"cidr": "128.0.0.0/1"}}]),
+            "network-policy-names-peers",
+        ),
+        Escape(
+            "a password in a chart's values", *istiod, put(("values", "grafana", "adminPassword"), "hunter2"), harmless
+        ),
         Escape("a chart on the host's network", *istiod, put(("values", "pilot", "hostNetwork"), True), harmless),
         Escape("a privileged chart", *istiod, put(("values", "securityContext"), {"privileged": True}), harmless),
         Escape("a chart's own load balancer", *istiod, put(("values", "service"), {"type": "LoadBalancer"}), harmless),
-        Escape("a chart of somebody else's", *istiod, put(("repositoryOpts", "repo"), "https://charts.example.com"), harmless),
-        Escape("a path of the host in a chart", *istiod, put(("values", "volumes"), [{"hostPath": {"path": "/"}}]), harmless),
+        Escape(
+            "a chart of somebody else's",
+            *istiod,
+            put(("repositoryOpts", "repo"), "https://charts.example.com"),
+            harmless,
+        ),
+        Escape(
+            "a path of the host in a chart",
+            *istiod,
+            put(("values", "volumes"), [{"hostPath": {"path": "/"}}]),
+            harmless,
+        ),
         Escape("a password as argument", *server, put((*BOX, "args"), ["--password=hunter2"]), "no-secret-argument"),
-        Escape("a Secret in clear", SECRET_OBJECT, "us-west-secret-monitoring-grafana-admin", put(("stringData",), {"password": "hunter2"}), "kubernetes-secrets-marked"),
+        Escape(
+            "a Secret in clear",
+            SECRET_OBJECT,
+            "us-west-secret-monitoring-grafana-admin",
+            put(("stringData",), {"password": "hunter2"}),
+            "kubernetes-secrets-marked",
+        ),
         Escape("the host's processes", *server, put((*POD, "hostPID"), True), "pods-restricted"),
-    ]  # fmt: skip
+    ]
 
 
 def _what_must_exist() -> list[Escape]:
     acl, limit = (tokens.WEB_ACL, "edge"), ("rules", 1, "statement", "rateBasedStatement", "limit")
     return [
-        Escape("sessions without protection", tokens.REDIS, "us-west-sessions-in-us-west", fields(protect=False), "session-stores-protected"),
+        Escape(
+            "sessions without protection",
+            tokens.REDIS,
+            "us-west-sessions-in-us-west",
+            fields(protect=False),
+            "session-stores-protected",
+        ),
         Escape("no Global Datastore", tokens.DATASTORE, "us-west-sessions", gone, "sessions-copied"),
         Escape("no topic", tokens.TOPIC, "us-west-alarms", gone, "regions-are-watched"),
-        Escape("nobody is told", "aws:sns/topicSubscription:TopicSubscription", "us-west-alarms-email", gone, "regions-are-watched"),
-        Escape("an alarm that tells nobody", ALARM, "shard-0-ap-south-cpu", put(("alarmActions",), []), "regions-are-watched"),
-        Escape("an alarm that is off", ALARM, "shard-0-ap-south-cpu", put(("actionsEnabled",), False), "regions-are-watched"),
+        Escape(
+            "nobody is told",
+            "aws:sns/topicSubscription:TopicSubscription",
+            "us-west-alarms-email",
+            gone,
+            "regions-are-watched",
+        ),
+        Escape(
+            "an alarm that tells nobody",
+            ALARM,
+            "shard-0-ap-south-cpu",
+            put(("alarmActions",), []),
+            "regions-are-watched",
+        ),
+        Escape(
+            "an alarm that is off",
+            ALARM,
+            "shard-0-ap-south-cpu",
+            put(("actionsEnabled",), False),
+            "regions-are-watched",
+        ),
         Escape("a limit that nobody reaches", *acl, put(limit, 2_000_000_000), "firewall-bites"),
         Escape("a limit that only counts", *acl, put(("rules", 1, "action"), {"count": {}}), "firewall-bites"),
         Escape("AWS's rules only count", *acl, put(("rules", 3, "overrideAction"), {"count": {}}), "firewall-bites"),
-        Escape("an origin that takes any CloudFront", tokens.DISTRIBUTION, "edge", put(("origins", 0, "customHeaders"), []), "origin-verifies-edge"),
-    ]  # fmt: skip
+        Escape(
+            "an origin that takes any CloudFront",
+            tokens.DISTRIBUTION,
+            "edge",
+            put(("origins", 0, "customHeaders"), []),
+            "origin-verifies-edge",
+        ),
+    ]
 
 
 NOT_USED = """aws:s3/bucketV2:BucketV2 aws:s3/bucketPolicy:BucketPolicy aws:s3/bucketAclV2:BucketAclV2 aws:ecr/repositoryPolicy:RepositoryPolicy

@@ -62,7 +62,7 @@ def asked(prod: Stack, changed: dict[str, Any], *, deploying: bool = True) -> Ju
         ("owner", "your-team", "owner"),
         ("edge", {"hostedZoneId": "<zone id>"}, "edge.hostedZoneId"),
     ],
-)  # fmt: skip
+)
 def test_an_example_stops_a_deployment_and_names_its_key(key: str, value: Any, path: str, prod: Stack) -> None:
     judgement = asked(prod, {key: value})
     assert judgement.stopped

@@ -18,9 +18,12 @@ from tests.stackfiles import put
 
 Settings = dict[str, Any]
 US_EAST = {
-    "awsRegion": "us-east-1", "cidr": "10.3.0.0/16", "zones": ["us-east-1a", "us-east-1b", "us-east-1c"],
-    "countries": ["VE"], "backupRegion": "us-west",
-}  # fmt: skip
+    "awsRegion": "us-east-1",
+    "cidr": "10.3.0.0/16",
+    "zones": ["us-east-1a", "us-east-1b", "us-east-1c"],
+    "countries": ["VE"],
+    "backupRegion": "us-west",
+}
 
 
 def step(*edits: Callable[[Settings], object], without: tuple[str, ...] = ()) -> Callable[[dict[str, Any]], None]:
@@ -50,13 +53,18 @@ STEPS = {
         put("regions.us-west.zones", ["us-west-2a", "us-west-2b", "us-west-2c", "us-west-2d"])
     ),
     "more pods, nodes, cache and database": step(
-        put("autoscaling.minReplicas", 12), put("autoscaling.maxReplicas", 120), put("cluster.onDemand.minNodes", 5),
-        put("cluster.onDemand.maxNodes", 12), put("cluster.spot.maxNodes", 30), put("redis.cache.shards", 5),
-        put("redis.cache.replicasPerShard", 2), put("database.instanceClass", "db.r6g.4xlarge"),
+        put("autoscaling.minReplicas", 12),
+        put("autoscaling.maxReplicas", 120),
+        put("cluster.onDemand.minNodes", 5),
+        put("cluster.onDemand.maxNodes", 12),
+        put("cluster.spot.maxNodes", 30),
+        put("redis.cache.shards", 5),
+        put("redis.cache.replicasPerShard", 2),
+        put("database.instanceClass", "db.r6g.4xlarge"),
     ),
     "operators in a network of their own": step(put("cluster.operatorCidrs", ["10.200.0.0/24"])),
     "two regions": step(put("shards[2].home", "us-west"), without=("ap-south",)),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", STEPS)

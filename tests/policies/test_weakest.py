@@ -50,11 +50,23 @@ def test_no_row_is_there_twice() -> None:
     [
         (tokens.VPC, "us-west", ("instanceTenancy",), "dedicated", "fields-known"),
         (tokens.RDS, "shard-0-us-west", ("domain",), "d-1", "fields-known"),
-        (tokens.DEPLOYMENT, "us-west-deployment-hal9-hal9-server", ("spec", "template", "spec", "hostname"), "x", "fields-known"),
+        (
+            tokens.DEPLOYMENT,
+            "us-west-deployment-hal9-hal9-server",
+            ("spec", "template", "spec", "hostname"),
+            "x",
+            "fields-known",
+        ),
         (tokens.VPC, "us-west", ("enableDnsSupport",), False, "fields-as-decided"),
-        ("aws:sns/topicSubscription:TopicSubscription", "us-west-alarms-email", ("endpoint",), "x@elsewhere.eu", "wired-within-stack"),
+        (
+            "aws:sns/topicSubscription:TopicSubscription",
+            "us-west-alarms-email",
+            ("endpoint",),
+            "x@elsewhere.eu",
+            "wired-within-stack",
+        ),
     ],
-)  # fmt: skip
+)
 def test_a_field_that_nobody_looked_at_fires_its_policy_alone(
     token: str, name: str, path: Path, value: object, policy: str, prod: Stack, judged: Judge
 ) -> None:

@@ -115,5 +115,8 @@ def test_a_lane_that_may_be_tried_again_says_so_when_it_was_and_is_red_when_it_s
     assert results[0].outcome == "passed at try 2: the one before was red, in its log"
     assert results[1].outcome == "red: exit 1, 2 times"
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
-        "once.log", "once.try-2.log", "never.log", "never.try-2.log",
-    }  # fmt: skip
+        "once.log",
+        "once.try-2.log",
+        "never.log",
+        "never.try-2.log",
+    }

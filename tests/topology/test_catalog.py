@@ -27,9 +27,22 @@ def test_an_instance_type_has_its_published_size(name: str, size: InstanceSize) 
 
 @pytest.mark.parametrize(
     "name",
-    ["", "m6i", "m6i.", "m6i.huge", "m6i.0xlarge", "m6i.02xlarge", "m6i.999xlarge", "c7g.24xlarge", "t3.4xlarge", "m1.large",
-     "db.m6i.large", "cache.m6g.large", "m6i.large "],
-)  # fmt: skip
+    [
+        "",
+        "m6i",
+        "m6i.",
+        "m6i.huge",
+        "m6i.0xlarge",
+        "m6i.02xlarge",
+        "m6i.999xlarge",
+        "c7g.24xlarge",
+        "t3.4xlarge",
+        "m1.large",
+        "db.m6i.large",
+        "cache.m6g.large",
+        "m6i.large ",
+    ],
+)
 def test_what_is_no_ec2_type_has_no_size(name: str) -> None:
     assert catalog.instance_size(name) is None
 

@@ -197,9 +197,11 @@ MISTAKES: dict[str, tuple[list[Edit], list[str]]] = {
     ),
     "a Kubernetes version that YAML took for a number": (
         [put("cluster.version", 1.3)],
-        ["hal9:cluster.version 1.3 is not text; quote it, as YAML reads some words (NO, on) and digits as something else"],
+        [
+            "hal9:cluster.version 1.3 is not text; quote it, as YAML reads some words (NO, on) and digits as something else"
+        ],
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(("edits", "lines"), MISTAKES.values(), ids=MISTAKES)
@@ -269,8 +271,12 @@ def test_a_region_with_one_mistake_is_still_judged_for_the_others() -> None:
 @pytest.mark.parametrize(
     "edits",
     [
-        [put("autoscaling.maxReplicas", "many"), put("autoscaling.minReplicas", 101), put("cluster.onDemand.minNodes", 17),
-         put("cluster.onDemand.maxNodes", 17)],
+        [
+            put("autoscaling.maxReplicas", "many"),
+            put("autoscaling.minReplicas", 101),
+            put("cluster.onDemand.minNodes", 17),
+            put("cluster.onDemand.maxNodes", 17),
+        ],
         [put("cluster.onDemand.instanceType", 8)],
         [put("cluster.spot.instanceTypes[0]", 8)],
         [put("database.instanceClass", ["db.r6g.large"])],
@@ -285,7 +291,7 @@ def test_a_region_with_one_mistake_is_still_judged_for_the_others() -> None:
         [put("shards[1].slots", [])],
         [put("mesh.weights", {"us-west": 101, "eu-central": 0, "ap-south": 0})],
     ],
-)  # fmt: skip
+)
 def test_a_refused_value_has_no_echo(edits: list[Edit]) -> None:
     """What only follows from a refused value, or from what stands in for it, is not shown."""
     assert len(refusal("prod", *edits)) == 1

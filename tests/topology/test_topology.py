@@ -152,10 +152,12 @@ def test_requests_without_a_region_are_split_34_33_33() -> None:
 def test_even_weights_add_up_to_100(more: int) -> None:
     names = ["sa-east-1", "eu-west-1", "ca-central-1"][:more]
     added = [
-        put(f"regions.r{i}-more", {"awsRegion": aws, "cidr": f"10.{10 + i}.0.0/16",
-            "zones": [f"{aws}{letter}" for letter in "ab"]})
+        put(
+            f"regions.r{i}-more",
+            {"awsRegion": aws, "cidr": f"10.{10 + i}.0.0/16", "zones": [f"{aws}{letter}" for letter in "ab"]},
+        )
         for i, aws in enumerate(names)
-    ]  # fmt: skip
+    ]
     assert sum(topology("prod", *added, put("autoscaling.maxReplicas", 40)).weights.values()) == 100
 
 

@@ -37,9 +37,10 @@ def slots_moved(edit: Edit) -> Iterator[Refusal]:
         receipts = [
             move
             for move in edit.after.database.moves
-            if move not in standing and (move.source, move.target) == (source, target)
+            if move not in standing
+            and (move.source, move.target) == (source, target)
             and edit.before.database.map_epoch < move.epoch <= edit.after.database.map_epoch
-        ]  # fmt: skip
+        ]
         received = {slot for move in receipts for slot in move.numbers}
         if missing := [slot for slot in slots if slot not in received]:
             yield Refusal(

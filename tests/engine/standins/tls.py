@@ -178,8 +178,10 @@ def _locally_signed(given: Values) -> dict[str, Any]:
     authority = x509.load_pem_x509_certificate(given["caCertPem"].encode())
     signer = _load(given["caPrivateKeyPem"])
     names = [
-        name for extension in request.extensions
-        if isinstance(extension.value, x509.SubjectAlternativeName) for name in extension.value
-    ]  # fmt: skip
+        name
+        for extension in request.extensions
+        if isinstance(extension.value, x509.SubjectAlternativeName)
+        for name in extension.value
+    ]
     made = _certificate(given, request.subject, authority.subject, request.public_key(), signer, names)
     return {**made, "caKeyAlgorithm": made["keyAlgorithm"]}

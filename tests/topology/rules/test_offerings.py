@@ -35,7 +35,11 @@ MISTAKES: dict[str, tuple[list[Edit], list[str]]] = {
         ],
     ),
     "a version past its support": (
-        [put("cluster.version", "1.33"), put("charts.clusterAutoscaler", "9.50.1"), put("cluster.addOns.kubeProxy", "v1.33.0-eksbuild.2")],
+        [
+            put("cluster.version", "1.33"),
+            put("charts.clusterAutoscaler", "9.50.1"),
+            put("cluster.addOns.kubeProxy", "v1.33.0-eksbuild.2"),
+        ],
         [
             f"hal9:cluster.version 1.33 left standard support on 2026-07-29 ({kubernetes.source()}); 1.34 is the oldest "
             "that has it"
@@ -56,7 +60,7 @@ MISTAKES: dict[str, tuple[list[Edit], list[str]]] = {
         [put("regions.eu-central.backupRegion", "mars")],
         ["hal9:regions.eu-central.backupRegion 'mars' is no region; there are us-west, eu-central, ap-south"],
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)

@@ -109,8 +109,10 @@ class World:
         """What is protected stays where it is, as it is: account, zone, networks, volumes, and its protection."""
         standing = self.topology
         assert (wanted.account_id, wanted.domain, wanted.edge.hosted_zone_id) == (
-            standing.account_id, standing.domain, standing.edge.hosted_zone_id
-        )  # fmt: skip
+            standing.account_id,
+            standing.domain,
+            standing.edge.hosted_zone_id,
+        )
         assert wanted.protect
         assert wanted.keep_backups
         assert wanted.server.deployed

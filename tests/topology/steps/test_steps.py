@@ -44,9 +44,8 @@ def without_region(name: str) -> Change:
     return lambda data: data["regions"].pop(name)
 
 
-LEAVING = together(put("regions.sa-east", {
-    "awsRegion": "sa-east-1", "cidr": "10.3.0.0/16", "zones": ["sa-east-1a", "sa-east-1b", "sa-east-1c"],
-}))  # fmt: skip
+SA_EAST = {"awsRegion": "sa-east-1", "cidr": "10.3.0.0/16", "zones": ["sa-east-1a", "sa-east-1b", "sa-east-1c"]}
+LEAVING = together(put("regions.sa-east", SA_EAST))
 EMPTY_SHARD: Change = lambda data: data["shards"].append({"id": 7, "home": "us-west"})  # noqa: E731
 MOVED = together(
     put("shards[0].slots", ["0-299"]),
@@ -86,14 +85,16 @@ STAYED = together(
         (put("database.storageGib", 100), ["database.storageGib"]),
         (put("database.maxStorageGib", 500), ["database.maxStorageGib"]),
         (put("redis.engineVersion", "7.0"), ["redis.engineVersion"]),
-        (together(put("shards[0].home", "eu-central"), put("shards[1].home", "us-west")),
-         ["database.mapEpoch", "shards[0].home", "shards[1].home"]),
+        (
+            together(put("shards[0].home", "eu-central"), put("shards[1].home", "us-west")),
+            ["database.mapEpoch", "shards[0].home", "shards[1].home"],
+        ),
         (put("shards[0].id", 5), ["shards[0]"]),
         (MOVED, ["shards[1].slots"]),
         (keyring(("k2", "active")), ["sessions.keyring[0]", "sessions.keyring[0].state"]),
         (keyring(("k1", "decrypt"), ("k2", "active")), ["sessions.keyring[1].state"]),
     ],
-)  # fmt: skip
+)
 def test_an_edit_that_loses_something_is_refused_where_it_was_written(change: Change, paths: list[str]) -> None:
     assert sorted(refused(change)) == sorted(paths)
 
