@@ -58,7 +58,7 @@ manifests: .venv/program  ## each cluster's Kubernetes objects, into out/manifes
 	@.venv/bin/python -m plan preview --stack $(STACK) --manifests out/manifests/$(STACK) --quiet
 
 test: .venv/dev  ## unit and property tests, real PostgreSQL and Redis included
-	@.venv/bin/python -m pytest -n auto --dist loadfile -m "not engine and not cluster and not control and not mesh and not image and not lab and not reshard and not fuzz and not rules" tests
+	@.venv/bin/python -m pytest -n auto --dist loadfile -m "not engine and not cluster and not control and not mesh and not image and not lab and not reshard and not fuzz and not rules and not provider" tests
 	@.venv/bin/python -m tools.build --lane "make test-rules" --ask promtool
 
 test-system: .venv/dev  ## the app's tests on the machine's own Redis, PostgreSQL and nginx, in place of the wheels'
@@ -102,7 +102,7 @@ lock: .venv/dev  ## the requirements*.txt files, with hashes, from the *.in file
 	  --no-header --universal --python-version 3.11 $$file -o $${file%.in}.txt; done
 
 coverage: .venv/dev  ## which lines no test reaches, as out/coverage/index.html
-	@.venv/bin/python -m pytest -n auto --dist loadfile -m "not engine and not cluster and not control and not mesh and not image and not lab and not reshard and not fuzz" \
+	@.venv/bin/python -m pytest -n auto --dist loadfile -m "not engine and not cluster and not control and not mesh and not image and not lab and not reshard and not fuzz and not provider" \
 	  --cov --cov-report html:out/coverage --cov-report term:skip-covered tests
 
 image: .venv/program  ## build and push the app's image, and write its digest into the stack file

@@ -1,7 +1,7 @@
 """What a change of a resource's properties does: replaced, in which order, held for the window, restarted.
 
 What AWS's provider replaces was asked of the provider itself (`data/properties.json`, by `python -m
-tools.aws_provider`); the rest is short and each part names its source.
+tools.provider.replacements`); the rest is short and each part names its source.
 """
 
 from __future__ import annotations

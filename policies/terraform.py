@@ -25,6 +25,7 @@ TYPES = {
     "cloudwatch/metricAlarm:MetricAlarm": "cloudwatch_metric_alarm",
     "ec2/defaultSecurityGroup:DefaultSecurityGroup": "default_security_group",
     "rds/instance:Instance": "db_instance",
+    "rds/eventSubscription:EventSubscription": "db_event_subscription",
     "rds/parameterGroup:ParameterGroup": "db_parameter_group",
     "rds/subnetGroup:SubnetGroup": "db_subnet_group",
     "rds/instanceAutomatedBackupsReplication:InstanceAutomatedBackupsReplication": "db_instance_automated_backups_replication",
