@@ -126,10 +126,11 @@ def bench(rounds: int) -> str:
                 _say(f"turn {turn + 1} of {rounds}: {name}")
                 taken[name].append(_in_its_own_process(project, source))
         _say("")
-    return "\n".join(_table(taken))
+    return "\n".join(table(taken))
 
 
-def _table(taken: Mapping[str, Sequence[Measured]]) -> list[str]:
+def table(taken: Mapping[str, Sequence[Measured]]) -> list[str]:
+    """What was measured, a line for each ratio with its goal."""
     base, flat = taken[f"{REGION_COUNTS[0]} regions"], taken["flat"]
     lines = [
         f"Planning prod ({base[0].resources} resources) against a flat program with the same ({flat[0].resources})",

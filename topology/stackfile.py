@@ -296,11 +296,11 @@ def _is_text(annotation: Any) -> bool:
 
 def _examples(model: type[pydantic.BaseModel], location: tuple[int | str, ...]) -> list[Any]:
     """The examples of the field at `location`."""
-    found = _fields_at(model, location[:-1]).get(str(location[-1])) if location else None
+    found = fields_at(model, location[:-1]).get(str(location[-1])) if location else None
     return found.examples or [] if found else []
 
 
-def _fields_at(model: type[pydantic.BaseModel], location: tuple[int | str, ...]) -> dict[str, FieldInfo]:
+def fields_at(model: type[pydantic.BaseModel], location: tuple[int | str, ...]) -> dict[str, FieldInfo]:
     """The fields by key of the model at `location`."""
     current: Any = model
     for part in location:
@@ -317,4 +317,4 @@ def _fields_at(model: type[pydantic.BaseModel], location: tuple[int | str, ...])
 
 def _keys_at(model: type[pydantic.BaseModel], location: tuple[int | str, ...]) -> list[str]:
     """The keys that an operator may set at `location`."""
-    return [name for name in _fields_at(model, location) if not name.startswith("$")]
+    return [name for name in fields_at(model, location) if not name.startswith("$")]

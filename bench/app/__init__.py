@@ -10,9 +10,10 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import statistics
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 ROUNDS = 15
 """Rounds of each measurement; the first is a warm-up and is not counted."""
@@ -78,3 +79,15 @@ async def interleaved(
             others.append(other)
     ratios = [one / other if kind == "cost" else other / one for one, other in zip(mine, others, strict=True)]
     return Measured(ratios, statistics.median(mine) * 1e6, statistics.median(others) * 1e6, "us")
+
+
+def seconds_of_each(calls: int, function: Callable[..., Awaitable[Any]], *args: Any) -> Callable[[], Awaitable[float]]:
+    """Seconds of one `await function(*args)`, over `calls` of them."""
+
+    async def turn() -> float:
+        began = time.perf_counter()
+        for _ in range(calls):
+            await function(*args)
+        return (time.perf_counter() - began) / calls
+
+    return turn

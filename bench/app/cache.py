@@ -13,7 +13,7 @@ import msgspec
 
 from app.cache import DistributedCache
 from app.cache.records import PREFIX
-from bench.app import Measured, Part, interleaved
+from bench.app import Measured, Part, interleaved, seconds_of_each
 from bench.app.redis_servers import region
 
 CALLS = 20_000
@@ -41,26 +41,14 @@ async def _source() -> User:
     return USER
 
 
-def _seconds(calls: int, function: Callable[..., Awaitable[Any]], *args: Any) -> Callable[[], Awaitable[float]]:
-    """Seconds of one `await function(*args)`, over `calls` of them."""
-
-    async def turn() -> float:
-        began = time.perf_counter()
-        for _ in range(calls):
-            await function(*args)
-        return (time.perf_counter() - began) / calls
-
-    return turn
-
-
 async def _hit_against(peer: Callable[..., Awaitable[Any]], *args: Any, cost: bool, calls: int) -> Measured:
     async with region() as clients:
         cache = DistributedCache(clients)
         await cache.start()
         assert await cache.get_or_load(KEY, _source, User) == USER
         measured = await interleaved(
-            _seconds(CALLS, cache.get_or_load, KEY, _source, User),
-            _seconds(calls, peer, *args),
+            seconds_of_each(CALLS, cache.get_or_load, KEY, _source, User),
+            seconds_of_each(calls, peer, *args),
             "cost" if cost else "speed",
         )
         assert cache.stats.l1_hits > 0.99 * CALLS * 15
@@ -106,7 +94,9 @@ async def _l2_hit() -> Measured:
                 await cache.get_or_load(KEY, _source, User)
             return (time.perf_counter() - began) / ROUND_TRIPS
 
-        measured = await interleaved(ours, _seconds(ROUND_TRIPS, client.execute_command, "GET", PREFIX + KEY), "cost")
+        measured = await interleaved(
+            ours, seconds_of_each(ROUND_TRIPS, client.execute_command, "GET", PREFIX + KEY), "cost"
+        )
         assert cache.stats.misses == 1  # the first load
         assert cache.stats.l1_hits == 0
         await cache.close()

@@ -12,8 +12,7 @@ from app.sessions.cookie import new_id
 from app.sessions.crypto import SessionKeyring
 from app.sessions.manager import DistributedSessionManager
 from app.sessions.records import session_key
-from bench.app import Measured, Part, interleaved
-from bench.app.cache import _seconds
+from bench.app import Measured, Part, interleaved, seconds_of_each
 from bench.app.redis_servers import region
 
 ROUND_TRIPS = 1_000
@@ -28,7 +27,9 @@ async def _session_get() -> Measured:
         assert await manager.get_session(session.id) == session
         lane, key = clients.sessions("bench"), session_key("bench", session.id)
         measured = await interleaved(
-            _seconds(ROUND_TRIPS, manager.get_session, session.id), _seconds(ROUND_TRIPS, lane.get, key), "cost"
+            seconds_of_each(ROUND_TRIPS, manager.get_session, session.id),
+            seconds_of_each(ROUND_TRIPS, lane.get, key),
+            "cost",
         )
         await manager.close()
         return measured

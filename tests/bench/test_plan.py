@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.plan import REGION_COUNTS, Measured, _table, grown
+from bench.plan import REGION_COUNTS, Measured, grown, table
 from plan.program import REPOSITORY
 from plan.project import stack_file
 from plan.reader import read_yaml
@@ -20,6 +20,6 @@ def test_regions_are_added_behind_the_others(plan_of: PlanOf) -> None:
 def test_a_ratio_is_taken_in_each_turn() -> None:
     flat = [Measured(1, 1, 100, 10), Measured(2, 2, 100, 10), Measured(4, 4, 100, 10)]
     real = [Measured(2, 1.2, 100, 10), Measured(4, 2.6, 100, 10), Measured(8, 4, 100, 10)]
-    lines = _table({"flat": flat, **{f"{count} regions": real for count in REGION_COUNTS}})
+    lines = table({"flat": flat, **{f"{count} regions": real for count in REGION_COUNTS}})
     assert lines[1].split("process")[1].split() == ["2.00", "(2.00", "to", "2.00)"]
     assert lines[2].split("loaded")[1].split() == ["1.20", "(1.00", "to", "1.30)", "goal", "1.3"]

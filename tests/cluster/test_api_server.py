@@ -22,7 +22,7 @@ def _namespaces(api: Api, cluster: Cluster) -> None:
         api.apply(manifest, dry_run=False)
 
 
-def _pod(owner: dict[str, Any]) -> dict[str, Any]:
+def pod_of(owner: dict[str, Any]) -> dict[str, Any]:
     template = copy.deepcopy(owner["spec"]["template"])
     template["metadata"] |= {"name": f"{owner['metadata']['name']}-0", "namespace": owner["metadata"]["namespace"]}
     return {"apiVersion": "v1", "kind": "Pod", **template}
@@ -52,14 +52,14 @@ def test_the_restricted_standard_admits_the_pods_of_every_workload(
     owners = [*cluster.of("Deployment"), *cluster.of("Job")]
     assert {owner["metadata"]["namespace"] for owner in owners} == {"hal9", "hal9-gateway"}
     for owner in owners:
-        _, warnings = api.create(_pod(owner))
+        _, warnings = api.create(pod_of(owner))
         assert not warnings
 
 
 def test_the_restricted_standard_refuses_a_pod_with_a_privilege(api: Api, clusters: Clusters) -> None:
     cluster = clusters("prod")["us-west"]
     _namespaces(api, cluster)
-    pod = _pod(cluster.of("Deployment", "hal9-server")[0])
+    pod = pod_of(cluster.of("Deployment", "hal9-server")[0])
     pod["spec"]["containers"][0]["securityContext"]["capabilities"] = {"add": ["NET_ADMIN"]}
     with pytest.raises(Refused, match="violates PodSecurity"):
         api.create(pod)

@@ -15,7 +15,7 @@ import yaml
 from tests.cluster import helm
 from tests.cluster.api import Api, Refused
 from tests.cluster.conftest import Cluster, Clusters
-from tests.cluster.test_api_server import ALL, _pod
+from tests.cluster.test_api_server import ALL, pod_of
 from tests.cluster.test_charts import judged_releases
 
 MEANT = "Schema validation warning: address is unset with network"
@@ -80,7 +80,7 @@ def test_the_pod_with_its_sidecar_is_admitted_and_the_sidecar_is_native(
     for manifest in [*cluster.of("Namespace"), *cluster.of("PriorityClass")]:
         api.apply(manifest, dry_run=False)
     deployment = cluster.of("Deployment", workload)[0]
-    pod = _pod(_injected(deployment, cluster, tool, tmp_path))
+    pod = pod_of(_injected(deployment, cluster, tool, tmp_path))
     kept, warnings = api.create(pod)
     assert not warnings
     sidecar = next(one for one in kept["spec"]["initContainers"] if one["name"] == "istio-proxy")
@@ -102,7 +102,7 @@ def test_every_pod_of_every_chart_that_a_module_carries_is_admitted_in_its_names
             if owner["kind"] not in ("Deployment", "DaemonSet", "StatefulSet", "Job"):
                 continue
             owner["metadata"].setdefault("namespace", release["namespace"])
-            pod = _pod(_injected(owner, cluster, tool, tmp_path) if _is_injected(owner, cluster) else owner)
+            pod = pod_of(_injected(owner, cluster, tool, tmp_path) if _is_injected(owner, cluster) else owner)
             api.create(pod)
             admitted.add(owner["metadata"]["name"])
     everywhere = {"istio-cni-node", "istiod", "metrics-server", "aws-load-balancer-controller"}
@@ -120,7 +120,7 @@ def test_the_east_west_gateway_without_a_seccomp_profile_is_refused(
     rendered = helm.template(tool("helm"), release, tmp_path, values)
     gateway = next(one for one in rendered if one["kind"] == "Deployment")
     with pytest.raises(Refused, match="seccompProfile"):
-        api.create(_pod(_injected(gateway, cluster, tool, tmp_path)))
+        api.create(pod_of(_injected(gateway, cluster, tool, tmp_path)))
 
 
 def _is_injected(owner: dict[str, Any], cluster: Cluster) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from plan.program import REPOSITORY
 from policies.policy import Level, Policy
 from policies.registry import POLICIES
-from topology.stackfile import _fields_at
+from topology.stackfile import fields_at
 from topology.topology import Topology
 
 STACK_POLICIES = """shard-primary-per-region shard-replica-every-other-region replica-source-is-primary
@@ -52,7 +52,7 @@ def test_what_a_policy_tells_to_change_is_there(policy: Policy) -> None:
         if "*" in place or last == "*":
             place, last = place[: place.index("*")] if "*" in place else place, ""
         place = tuple(0 if part == "0" else part for part in place)
-        assert not last or last in _fields_at(Topology, place), f"{key} is no key of a stack file"
+        assert not last or last in fields_at(Topology, place), f"{key} is no key of a stack file"
     for path in re.findall(
         r"(?:components|policies)/[\w/.]+\w", policy.fix.replace("config.STACK.json", "config.prod.json")
     ):

@@ -60,5 +60,6 @@ def test_the_sheet_shows_its_arithmetic_and_the_stack_file_s_own_numbers() -> No
 
 def test_the_think_time_is_the_lab_s_and_the_gateway_s_limit_its_manifest_s() -> None:
     assert Mix().think_seconds == capacity.THINK_SECONDS
-    limits = gateway._container("image", topology("prod"))["resources"]["limits"]
+    pod = gateway.deployment(topology("prod"), "image", "counter", "hash")["spec"]["template"]["spec"]
+    limits = pod["containers"][0]["resources"]["limits"]
     assert float(limits["cpu"]) == capacity.GATEWAY_CPU_LIMIT

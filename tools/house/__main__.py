@@ -14,8 +14,8 @@ import argparse
 from collections import Counter
 from collections.abc import Iterator
 
+from tools.house import habits, names, packages, rooms
 from tools.house import map as drawing
-from tools.house import names, packages, rooms
 from tools.house.references import References
 from tools.house.tree import Tree
 
@@ -24,6 +24,7 @@ def mistakes(tree: Tree) -> Iterator[str]:
     """Everything that is wrong: a sentence each."""
     yield from rooms.mistakes(tree)
     yield from packages.mistakes(tree)
+    yield from habits.mistakes(tree)
     for unused in names.unused(tree):
         yield f"{unused.module.path}:{unused.line}: nothing of ours uses the {unused.kind} {unused.name} outside tests"
     yield from names.stale_excuses(tree)
@@ -34,7 +35,7 @@ def mistakes(tree: Tree) -> Iterator[str]:
 
 
 def figures(tree: Tree) -> str:
-    """Files and lines of code (neither blank nor a comment alone) by room, then arrows between rooms and circles."""
+    """Files and lines of code (neither blank nor a comment alone) by room; then what binds rooms, and habits."""
     plan = rooms.plan(tree)
     files: Counter[str] = Counter()
     lines: Counter[str] = Counter()
@@ -51,8 +52,17 @@ def figures(tree: Tree) -> str:
     }
     table = [f"{room:24}{files[room]:6} files{lines[room]:8} lines" for room in plan]
     total = f"{'all':24}{sum(files.values()):6} files{sum(lines.values()):8} lines"
+    sources = [reach.ours for reach in habits.reached(tree.modules.values(), tree)]
+    tests = [reach.ours for reach in habits.reached(tree.tests.values(), tree)]
     return "\n".join(
-        [*table, total, f"{len(between)} arrows between rooms, {len(rooms.circles_of(tree))} circles of modules"]
+        [
+            *table,
+            total,
+            f"{len(between)} arrows between rooms, {len(rooms.circles_of(tree))} circles of modules",
+            f"{sum(sources)} private names of ours reached from outside in the sources, {sum(tests)} in tests; "
+            f"{len(sources) - sum(sources)} and {len(tests) - sum(tests)} of others'",
+            f"{sum(1 for _ in habits.skipped(tree))} times {habits.SKIP[2:]}",
+        ]
     )
 
 
@@ -60,7 +70,9 @@ def main(arguments: list[str] | None = None) -> int:
     """The exit status."""
     parser = argparse.ArgumentParser(prog="python -m tools.house", description=__doc__)
     parser.add_argument("--write", action="store_true", help="draw the map of docs/architecture.md")
-    parser.add_argument("--figures", action="store_true", help="count files, lines, arrows and circles")
+    parser.add_argument(
+        "--figures", action="store_true", help="count files, lines, arrows, circles, private names reached"
+    )
     options = parser.parse_args(arguments)
     tree = Tree()
     if options.figures:
