@@ -220,10 +220,15 @@ class ItemRepository:
         call = await self._call(
             user_id,
             "CALL put_item_within($1, $2, $3, $4, $5, $6, $7::text::bigint[], $8, $9, $10, NULL, NULL, NULL)",
-            check_key(key), value, content_type, _array(versions),
-            idempotency_key or uuid.uuid4().hex, _digest("put", key, value, content_type, versions),
-            self._most, timeout=timeout,
-        )  # fmt: skip
+            check_key(key),
+            value,
+            content_type,
+            _array(versions),
+            idempotency_key or uuid.uuid4().hex,
+            _digest("put", key, value, content_type, versions),
+            self._most,
+            timeout=timeout,
+        )
         result = msgspec.json.decode(call.row["outcome"], type=_PutResult)
         return Written(result.version, result.created, call.row["replayed"], call.floor)
 
@@ -240,9 +245,12 @@ class ItemRepository:
         call = await self._call(
             user_id,
             "CALL delete_item($1, $2, $3, $4, $5::text::bigint[], $6, $7, NULL, NULL, NULL)",
-            check_key(key), _array(versions), idempotency_key or uuid.uuid4().hex, _digest("delete", key, versions),
+            check_key(key),
+            _array(versions),
+            idempotency_key or uuid.uuid4().hex,
+            _digest("delete", key, versions),
             timeout=timeout,
-        )  # fmt: skip
+        )
         result = msgspec.json.decode(call.row["outcome"], type=_DeleteResult)
         return Deleted(result.deleted, call.row["replayed"], call.floor)
 

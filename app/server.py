@@ -177,9 +177,14 @@ def _document_route(routes: list[Route]) -> Route:
         return Response(200, body)
 
     return Route(
-        "GET", "/openapi.json", get, "getDocument", "This document.", Access.OPEN,
+        "GET",
+        "/openapi.json",
+        get,
+        "getDocument",
+        "This document.",
+        Access.OPEN,
         {200: Answer("OpenAPI 3.1.", ("application/json",))},
-    )  # fmt: skip
+    )
 
 
 def _metrics_route(metrics: Metrics) -> Route:
@@ -187,6 +192,11 @@ def _metrics_route(metrics: Metrics) -> Route:
         return Response(200, metrics.render(), ((b"content-type", CONTENT_TYPE.encode()),))
 
     return Route(
-        "GET", "/metrics", get, "getMetrics", "Prometheus' exposition.", Access.PROBE,
+        "GET",
+        "/metrics",
+        get,
+        "getMetrics",
+        "Prometheus' exposition.",
+        Access.PROBE,
         {200: Answer("Text.", ("text/plain",))},
-    )  # fmt: skip
+    )

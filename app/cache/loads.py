@@ -124,10 +124,15 @@ class Loads:
             with contextlib.suppress(*AWAY):
                 stored = bool(
                     await levels.run(
-                        records.STORE, key, generation, *records.head(kind, levels.schema(type)), payload,
-                        int(fresh * 1000), levels.keep_for(fresh),
+                        records.STORE,
+                        key,
+                        generation,
+                        *records.head(kind, levels.schema(type)),
+                        payload,
+                        int(fresh * 1000),
+                        levels.keep_for(fresh),
                     )
-                )  # fmt: skip
+                )
         if not stored:
             self.refused += 1
         elif levels.sequence.unchanged(key, since):

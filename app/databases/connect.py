@@ -63,12 +63,19 @@ async def connect_endpoint(
         login = _login(secrets_directory, shard_id, account)
         try:
             return await asyncpg.connect(
-                host=endpoint.host, port=endpoint.port, user=login.username, password=login.password,
-                database=database, ssl=tls_context(ca_file) if endpoint.tls else False, timeout=timeout,
+                host=endpoint.host,
+                port=endpoint.port,
+                user=login.username,
+                password=login.password,
+                database=database,
+                ssl=tls_context(ca_file) if endpoint.tls else False,
+                timeout=timeout,
                 command_timeout=statement_timeout + STATEMENT_SLACK_SECONDS if statement_timeout else None,
-                statement_cache_size=statement_cache_size, max_cached_statement_lifetime=0,
-                server_settings=settings, connection_class=connection_class,
-            )  # fmt: skip
+                statement_cache_size=statement_cache_size,
+                max_cached_statement_lifetime=0,
+                server_settings=settings,
+                connection_class=connection_class,
+            )
         except asyncpg.InvalidAuthorizationSpecificationError:
             if last or _login(secrets_directory, shard_id, account) == login:
                 raise

@@ -34,14 +34,25 @@ class HealthRoutes:
         """Both, for the routing table."""
         return [
             Route(
-                "GET", "/healthz", self.live, "getHealth", "Whether the process lives; no dependency is asked.",
-                Access.PROBE, {200: Answer("It lives.", Health)},
+                "GET",
+                "/healthz",
+                self.live,
+                "getHealth",
+                "Whether the process lives; no dependency is asked.",
+                Access.PROBE,
+                {200: Answer("It lives.", Health)},
             ),
             Route(
-                "GET", "/readyz", self.ready, "getReadiness", "Whether the process takes work.",
-                Access.PROBE, {200: Answer("It does.", Health)}, problems=(503,),
+                "GET",
+                "/readyz",
+                self.ready,
+                "getReadiness",
+                "Whether the process takes work.",
+                Access.PROBE,
+                {200: Answer("It does.", Health)},
+                problems=(503,),
             ),
-        ]  # fmt: skip
+        ]
 
     async def live(self, _: Request) -> Response:
         """200, always."""

@@ -79,31 +79,62 @@ class ItemRoutes:
         written = {"Idempotent-Replayed": "true where this is the answer of an earlier attempt.", **_ETAG}
         return [
             Route(
-                "GET", one, self.get, "getItem", "Read an item.", Access.SESSION,
-                {200: Answer("The item's value.", _MEDIA, _ETAG), 304: Answer("The client has this version.", None, _ETAG)},
-                parameters=(_KEY, IF_NONE_MATCH), problems=(404,),
+                "GET",
+                one,
+                self.get,
+                "getItem",
+                "Read an item.",
+                Access.SESSION,
+                {
+                    200: Answer("The item's value.", _MEDIA, _ETAG),
+                    304: Answer("The client has this version.", None, _ETAG),
+                },
+                parameters=(_KEY, IF_NONE_MATCH),
+                problems=(404,),
             ),
             Route(
-                "PUT", one, self.put, "putItem", "Write an item.", Access.SESSION,
-                {200: Answer("It was replaced.", WrittenItem, written), 201: Answer("It is new.", WrittenItem, written)},
-                body=_MEDIA, parameters=(_KEY, IF_MATCH, IF_NONE_MATCH, IDEMPOTENCY_KEY),
+                "PUT",
+                one,
+                self.put,
+                "putItem",
+                "Write an item.",
+                Access.SESSION,
+                {
+                    200: Answer("It was replaced.", WrittenItem, written),
+                    201: Answer("It is new.", WrittenItem, written),
+                },
+                body=_MEDIA,
+                parameters=(_KEY, IF_MATCH, IF_NONE_MATCH, IDEMPOTENCY_KEY),
                 problems=(403, 412, 413, 415, 422),
             ),
             Route(
-                "DELETE", one, self.delete, "deleteItem", "Delete an item.", Access.SESSION,
+                "DELETE",
+                one,
+                self.delete,
+                "deleteItem",
+                "Delete an item.",
+                Access.SESSION,
                 {204: Answer("It is gone.")},
-                parameters=(_KEY, IF_MATCH, IDEMPOTENCY_KEY), problems=(404, 412, 422),
+                parameters=(_KEY, IF_MATCH, IDEMPOTENCY_KEY),
+                problems=(404, 412, 422),
             ),
             Route(
-                "GET", many, self.list, "listItems", "List items by key.", Access.SESSION,
+                "GET",
+                many,
+                self.list,
+                "listItems",
+                "List items by key.",
+                Access.SESSION,
                 {200: Answer("A page.", ItemPage)},
                 parameters=(
-                    Parameter("limit", "query", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE}, "Items a page."),
+                    Parameter(
+                        "limit", "query", {"type": "integer", "minimum": 1, "maximum": MAX_PAGE}, "Items a page."
+                    ),
                     Parameter("after", "query", {"type": "string"}, "Continue after this key."),
                     Parameter("prefix", "query", {"type": "string"}, "Only keys that begin so."),
                 ),
             ),
-        ]  # fmt: skip
+        ]
 
     async def get(self, request: Request) -> Response:
         """The value as it was written, with its type."""

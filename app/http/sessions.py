@@ -45,22 +45,43 @@ class SessionRoutes:
         cookie = {"Set-Cookie": "The session's cookie, of this host alone."}
         return [
             Route(
-                "POST", "/v1/sessions", self.create, "createSession", "Log in with the identity provider's token.",
-                Access.TOKEN, {201: Answer("The session.", SessionView, cookie)}, problems=(403,),
+                "POST",
+                "/v1/sessions",
+                self.create,
+                "createSession",
+                "Log in with the identity provider's token.",
+                Access.TOKEN,
+                {201: Answer("The session.", SessionView, cookie)},
+                problems=(403,),
             ),
             Route(
-                "GET", "/v1/session", self.get, "getSession", "Look at the session.",
-                Access.SESSION, {200: Answer("The session.", SessionView)},
+                "GET",
+                "/v1/session",
+                self.get,
+                "getSession",
+                "Look at the session.",
+                Access.SESSION,
+                {200: Answer("The session.", SessionView)},
             ),
             Route(
-                "DELETE", "/v1/session", self.delete, "deleteSession", "Log out, in every region.",
-                Access.SESSION, {204: Answer("It has ended.", None, cookie)},
+                "DELETE",
+                "/v1/session",
+                self.delete,
+                "deleteSession",
+                "Log out, in every region.",
+                Access.SESSION,
+                {204: Answer("It has ended.", None, cookie)},
             ),
             Route(
-                "DELETE", "/v1/sessions", self.delete_all, "deleteSessions", "Log out everywhere: end all of the user's sessions.",
-                Access.SESSION, {204: Answer("All have ended.", None, cookie)},
+                "DELETE",
+                "/v1/sessions",
+                self.delete_all,
+                "deleteSessions",
+                "Log out everywhere: end all of the user's sessions.",
+                Access.SESSION,
+                {204: Answer("All have ended.", None, cookie)},
             ),
-        ]  # fmt: skip
+        ]
 
     async def create(self, request: Request) -> Response:
         """A new id whatever cookie came along, and the end of the session that cookie named."""

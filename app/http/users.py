@@ -63,15 +63,27 @@ class UserRoutes:
         """For the routing table."""
         return [
             Route(
-                "POST", "/v1/users", self.register, "registerUser", "Register a user (the identity provider).",
-                Access.SERVICE, {201: Answer("The user.", RegisteredUser)},
-                body=_described(self._regions), parameters=(IDEMPOTENCY_KEY,), problems=(413, 415, 422),
+                "POST",
+                "/v1/users",
+                self.register,
+                "registerUser",
+                "Register a user (the identity provider).",
+                Access.SERVICE,
+                {201: Answer("The user.", RegisteredUser)},
+                body=_described(self._regions),
+                parameters=(IDEMPOTENCY_KEY,),
+                problems=(413, 415, 422),
             ),
             Route(
-                "GET", "/v1/me", self.me, "getMe", "Who is signed in.",
-                Access.SESSION, {200: Answer("The user and the session.", Me)},
+                "GET",
+                "/v1/me",
+                self.me,
+                "getMe",
+                "Who is signed in.",
+                Access.SESSION,
+                {200: Answer("The user and the session.", Me)},
             ),
-        ]  # fmt: skip
+        ]
 
     async def register(self, request: Request) -> Response:
         """The same Idempotency-Key names the same user, for ever: the id is drawn from it."""

@@ -36,9 +36,22 @@ class Breaker:
     """
 
     __slots__ = (
-        "_bucket", "_clock", "_failures", "_is_failure", "_opened", "_probing", "_step", "_successes", "dependency",
-        "failure_rate", "minimum", "open_seconds", "region", "state", "wrong",
-    )  # fmt: skip
+        "_bucket",
+        "_clock",
+        "_failures",
+        "_is_failure",
+        "_opened",
+        "_probing",
+        "_step",
+        "_successes",
+        "dependency",
+        "failure_rate",
+        "minimum",
+        "open_seconds",
+        "region",
+        "state",
+        "wrong",
+    )
 
     def __init__(
         self,

@@ -32,9 +32,17 @@ from app.reshard.replication import StreamError
 from app.reshard.start import begin, sides, unfinished
 
 FAILURES = (
-    document.DocumentError, MoveError, PreflightError, OwnershipError, FenceBusy, StreamError, CredentialsError,
-    OSError, asyncpg.PostgresError, asyncpg.InterfaceError,
-)  # fmt: skip
+    document.DocumentError,
+    MoveError,
+    PreflightError,
+    OwnershipError,
+    FenceBusy,
+    StreamError,
+    CredentialsError,
+    OSError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+)
 
 
 def parse_slots(text: str) -> list[int]:
@@ -135,8 +143,10 @@ async def _move(deployment: Deployment, options: argparse.Namespace) -> int:
             record = waiting[0]
             asked = getattr(options, "slots", None)
             if asked is not None and (asked, options.source, options.target) != (
-                record.slots, record.source, record.target,
-            ):  # fmt: skip
+                record.slots,
+                record.source,
+                record.target,
+            ):
                 raise MoveError(f"move {record.id} ({record.step}) comes first: run, abort, reverse or finish it")
             source, target = await stack.enter_async_context(sides(deployment, record.source, record.target))
             # Read again under the lock: its mover may have gone on until now.

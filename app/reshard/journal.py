@@ -56,9 +56,14 @@ class Record(msgspec.Struct):
 
 def _record(row: asyncpg.Record) -> Record:
     return Record(
-        row["id"], row["source"], row["target"], list(row["slots"]), Step(row["step"]), row["epoch"],
+        row["id"],
+        row["source"],
+        row["target"],
+        list(row["slots"]),
+        Step(row["step"]),
+        row["epoch"],
         msgspec.json.decode(row["facts"]),
-    )  # fmt: skip
+    )
 
 
 async def begin(source: asyncpg.Connection, source_id: int, target_id: int, slots: list[int], epoch: int) -> Record:
@@ -66,8 +71,13 @@ async def begin(source: asyncpg.Connection, source_id: int, target_id: int, slot
     record = Record(uuid.uuid4(), source_id, target_id, slots, Step.COPY, epoch, {})
     await source.execute(
         "INSERT INTO moves (id, source, target, slots, step, epoch) VALUES ($1, $2, $3, $4, $5, $6)",
-        record.id, source_id, target_id, slots, record.step.value, epoch,
-    )  # fmt: skip
+        record.id,
+        source_id,
+        target_id,
+        slots,
+        record.step.value,
+        epoch,
+    )
     return record
 
 
@@ -75,8 +85,11 @@ async def save(source: asyncpg.Connection, record: Record) -> None:
     """Write step and facts."""
     await source.execute(
         "UPDATE moves SET step = $2, facts = $3, epoch = $4, updated_at = now() WHERE id = $1",
-        record.id, record.step.value, msgspec.json.encode(record.facts).decode(), record.epoch,
-    )  # fmt: skip
+        record.id,
+        record.step.value,
+        msgspec.json.encode(record.facts).decode(),
+        record.epoch,
+    )
 
 
 async def find(source: asyncpg.Connection, move: UUID | None = None, unfinished: bool = False) -> list[Record]:
@@ -84,6 +97,8 @@ async def find(source: asyncpg.Connection, move: UUID | None = None, unfinished:
     rows = await source.fetch(
         "SELECT * FROM moves WHERE ($1::uuid IS NULL OR id = $1) AND NOT ($2 AND step = ANY ($3)) "
         "ORDER BY started_at DESC",
-        move, unfinished, [step.value for step in ENDS],
-    )  # fmt: skip
+        move,
+        unfinished,
+        [step.value for step in ENDS],
+    )
     return [_record(row) for row in rows]

@@ -287,8 +287,11 @@ class Mover:
     async def _hand_over(self, stream: Stream, epoch: int, name: str) -> None:
         """Make the stream's receiver the owner, at `epoch`."""
         owner, receiver, slots, move = (
-            stream.sender.connection, stream.receiver.connection, self.record.slots, self.record.id,
-        )  # fmt: skip
+            stream.sender.connection,
+            stream.receiver.connection,
+            self.record.slots,
+            self.record.id,
+        )
 
         async def take_over() -> None:
             await ownership.take_over(receiver, slots, move, epoch)
@@ -319,8 +322,11 @@ class Mover:
         earlier, killed run left is lifted first: the pause must not wait for the lag to settle.
         """
         owner, receiver, slots, move = (
-            stream.sender.connection, stream.receiver.connection, self.record.slots, self.record.id,
-        )  # fmt: skip
+            stream.sender.connection,
+            stream.receiver.connection,
+            self.record.slots,
+            self.record.id,
+        )
         for attempt in range(ATTEMPTS):
             await self._lift(stream)
             if attempt:

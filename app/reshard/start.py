@@ -43,9 +43,13 @@ async def sides(deployment: Deployment, source_id: int, target_id: int) -> Async
 
 
 async def begin(
-    deployment: Deployment, source: Side, target: Side, slots: list[int], free_bytes: int | None,
+    deployment: Deployment,
+    source: Side,
+    target: Side,
+    slots: list[int],
+    free_bytes: int | None,
     progress: Progress = silent,
-) -> Mover:  # fmt: skip
+) -> Mover:
     """Check everything and record a new move. Raises: PreflightError with all that stands in the way."""
     problems = await preflight.check(deployment, source, target, slots, free_bytes)
     if problems:

@@ -41,9 +41,13 @@ class LogOuts:
 
         async def revoke(region: str) -> None:
             await stores.run(
-                REVOKE, region, [session_key(region, session_id), revocations_key(region)],
-                max(int(until * 1000), int(now * 1000) + 1000), member, stores.keep_ms,
-            )  # fmt: skip
+                REVOKE,
+                region,
+                [session_key(region, session_id), revocations_key(region)],
+                max(int(until * 1000), int(now * 1000) + 1000),
+                member,
+                stores.keep_ms,
+            )
             if region == owner:
                 stores.revocations.add_session(session_id)
 
@@ -63,9 +67,14 @@ class LogOuts:
 
         async def revoke(region: str) -> None:
             await stores.run(
-                REVOKE_USER, region, [revoked_key(region, user), index_key(region, user), revocations_key(region)],
-                int(now * 1000), stores.keep_ms, member, session_prefix(region),
-            )  # fmt: skip
+                REVOKE_USER,
+                region,
+                [revoked_key(region, user), index_key(region, user), revocations_key(region)],
+                int(now * 1000),
+                stores.keep_ms,
+                member,
+                session_prefix(region),
+            )
 
         pending = await self._everywhere(member, revoke, now + stores.config.ttl_seconds)
         if pending:

@@ -105,9 +105,14 @@ class DistributedSessionManager:
         now = time.time()
         wanted = self.determine_region(client) if client is not None else self._region
         session = Session(
-            id=new_id(), user_id=user_id, region=wanted, created_at=now, last_accessed=now,
-            expires_at=now + self._stores.config.ttl_seconds, data=dict(data or {}),
-        )  # fmt: skip
+            id=new_id(),
+            user_id=user_id,
+            region=wanted,
+            created_at=now,
+            last_accessed=now,
+            expires_at=now + self._stores.config.ttl_seconds,
+            data=dict(data or {}),
+        )
         for region in dict.fromkeys((wanted, self._region)):
             session.region = region
             with contextlib.suppress(*AWAY):

@@ -130,9 +130,15 @@ class SessionMoves:
         """Say at region `at` that this region takes the session as `move` has it."""
         expires = self._end_of(session_id, move)
         return await self._stores.run(
-            ADOPT, at, [session_key(at, session_id)],
-            self._region, move.version, move.origin, move.record, int(expires * 1000),
-        )  # fmt: skip
+            ADOPT,
+            at,
+            [session_key(at, session_id)],
+            self._region,
+            move.version,
+            move.origin,
+            move.record,
+            int(expires * 1000),
+        )
 
     def _end_of(self, session_id: str, move: Move) -> float:
         session = self._stores.opened(move.record, move.origin, session_id)

@@ -132,19 +132,30 @@ class SessionStores:
         """Store a session that begins or arrives in its region. Raises: one of AWAY."""
         region, user = session.region, str(session.user_id)
         return await self.run(
-            PUT, region, [session_key(region, session.id), revoked_key(region, user), index_key(region, user)],
-            self._sealed(session), session.version, int(session.expires_at * 1000), int(session.created_at * 1000),
-            digest(session.id), self.keep_ms,
-        )  # fmt: skip
+            PUT,
+            region,
+            [session_key(region, session.id), revoked_key(region, user), index_key(region, user)],
+            self._sealed(session),
+            session.version,
+            int(session.expires_at * 1000),
+            int(session.created_at * 1000),
+            digest(session.id),
+            self.keep_ms,
+        )
 
     async def save(self, before: Session, after: Session) -> Any:
         """Store a session's change where it lives. Raises: SessionsUnreachable."""
         region = before.region
         try:
             return await self.run(
-                SAVE, region, [session_key(region, before.id), revoked_key(region, str(before.user_id))],
-                before.version, self._sealed(after), int(after.expires_at * 1000), int(after.created_at * 1000),
-            )  # fmt: skip
+                SAVE,
+                region,
+                [session_key(region, before.id), revoked_key(region, str(before.user_id))],
+                before.version,
+                self._sealed(after),
+                int(after.expires_at * 1000),
+                int(after.created_at * 1000),
+            )
         except AWAY as error:
             raise SessionsUnreachable([region]) from error
 
@@ -170,9 +181,15 @@ class SessionStores:
         if (revoked.sessions or revoked.users) and revoked.covers(session_id, str(payload.user_id), payload.created_at):
             return None
         return Session(
-            id=session_id, user_id=payload.user_id, region=region, created_at=payload.created_at,
-            last_accessed=payload.last_accessed, expires_at=payload.expires_at, data=payload.data, version=version,
-        )  # fmt: skip
+            id=session_id,
+            user_id=payload.user_id,
+            region=region,
+            created_at=payload.created_at,
+            last_accessed=payload.last_accessed,
+            expires_at=payload.expires_at,
+            data=payload.data,
+            version=version,
+        )
 
     def refused(self, reason: str) -> None:
         """Count a record that is no session here and now: its user logs in again."""
@@ -186,8 +203,6 @@ class SessionStores:
         return int(self.config.ttl_seconds * 1000)
 
     def _sealed(self, session: Session) -> bytes:
-        payload = _Payload(
-            session.user_id, session.created_at, session.last_accessed, session.expires_at, session.data
-        )  # fmt: skip
+        payload = _Payload(session.user_id, session.created_at, session.last_accessed, session.expires_at, session.data)
         envelope = self._keyring.seal(self._encode(payload), session.version, session.region, session.id)
         return live(session.version, envelope)

@@ -45,10 +45,16 @@ class Process:
             Route("GET", "/long", self.long, "long", "", Access.OPEN, {}),
         ]
         app = Application(
-            router=Router(routes), admit=self.admit, explain=explain, live=self.live,
-            shedder=Shedder(100, self.metrics), drain=self.drain, metrics=self.metrics,
-            max_body_bytes=100, request_timeout=5,
-        )  # fmt: skip
+            router=Router(routes),
+            admit=self.admit,
+            explain=explain,
+            live=self.live,
+            shedder=Shedder(100, self.metrics),
+            drain=self.drain,
+            metrics=self.metrics,
+            max_body_bytes=100,
+            request_timeout=5,
+        )
         self.server = Port(app, self.port, "127.0.0.1")
 
     async def admit(self, request: Request, route: Route) -> None:

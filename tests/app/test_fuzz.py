@@ -43,13 +43,34 @@ def fuzz(region: Alone, tmp_path: Path, *arguments: str) -> None:
     url = f"http://127.0.0.1:{region.document.server.port}/openapi.json"
     done = subprocess.run(
         [
-            sys.executable, "-m", "schemathesis.cli", "run", url, "--checks", CHECKS,
-            "--phases", "coverage,fuzzing", "--max-examples", str(EXAMPLES), "--generation-database", "none",
-            "--suppress-health-check", "all", "--warnings", "off", "--no-color", "--request-timeout", "10",
+            sys.executable,
+            "-m",
+            "schemathesis.cli",
+            "run",
+            url,
+            "--checks",
+            CHECKS,
+            "--phases",
+            "coverage,fuzzing",
+            "--max-examples",
+            str(EXAMPLES),
+            "--generation-database",
+            "none",
+            "--suppress-health-check",
+            "all",
+            "--warnings",
+            "off",
+            "--no-color",
+            "--request-timeout",
+            "10",
             *arguments,
         ],
-        cwd=tmp_path, capture_output=True, text=True, timeout=LONGEST_SECONDS, check=False,
-    )  # fmt: skip
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=LONGEST_SECONDS,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
 
 

@@ -128,8 +128,10 @@ async def test_slots_are_seeded_once(connection: asyncpg.Connection) -> None:
     assert await seed_slots(connection, [1, 2, 3], 1) == 3
     assert await seed_slots(connection, [1, 2, 3, 4], 2) == 0
     assert [tuple(row) for row in await connection.fetch("SELECT slot, epoch, state FROM slots ORDER BY slot")] == [
-        (1, 1, "owned"), (2, 1, "owned"), (3, 1, "owned"),
-    ]  # fmt: skip
+        (1, 1, "owned"),
+        (2, 1, "owned"),
+        (3, 1, "owned"),
+    ]
 
 
 async def test_a_new_shard_is_not_given_slots_that_another_owns(

@@ -33,8 +33,10 @@ class Reader:
     def __init__(self, document: Path) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.app.cache.reader", str(document), KEY],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
 
     async def said(self) -> dict[str, Any]:
         """Its next line."""

@@ -11,8 +11,10 @@ from pathlib import Path
 def start_worker(document: Path, waiters: int, *more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "tests.app.cache.worker", str(document), str(waiters), *more],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
 
 
 async def said(worker: subprocess.Popen[str]) -> str:

@@ -68,11 +68,18 @@ class Counted:
     def start(self) -> None:
         self._process = subprocess.Popen(
             [
-                sys.executable, "-m", "app.gateway", "--socket", self.folder / "answers.sock", "--port", str(self.port),
-                "--certificate", self.certificates.folder / "server.crt",
+                sys.executable,
+                "-m",
+                "app.gateway",
+                "--socket",
+                self.folder / "answers.sock",
+                "--port",
+                str(self.port),
+                "--certificate",
+                self.certificates.folder / "server.crt",
             ],
             env={"PATH": os.environ["PATH"], "PYTHONPATH": os.getcwd()},
-        )  # fmt: skip
+        )
         wait_until((self.folder / "answers.sock").exists)
         (self.folder / "answers.sock").chmod(0o777)  # here nginx's workers are another user
 
@@ -123,7 +130,18 @@ def test_nginx_finds_the_process_again_that_was_started_anew(counted: Counted) -
 
 def test_the_end_of_a_certificate_is_told(counted: Counted) -> None:
     said = subprocess.run(
-        ["openssl", "x509", "-enddate", "-noout", "-in", counted.certificates.folder / "server.crt", "-dateopt", "iso_8601"],
-        capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
+        [
+            "openssl",
+            "x509",
+            "-enddate",
+            "-noout",
+            "-in",
+            counted.certificates.folder / "server.crt",
+            "-dateopt",
+            "iso_8601",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     assert counted.ends() == datetime.fromisoformat(said.split("=")[1].strip().replace("Z", "+00:00")).timestamp()

@@ -33,10 +33,12 @@ class Region:
         self.processes = [
             subprocess.Popen(
                 [sys.executable, "-m", "tests.app.http.counting_process", str(document)],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
             )
             for _ in range(PROCESSES)
-        ]  # fmt: skip
+        ]
         for process in self.processes:
             assert self.said(process) == "ready"
 

@@ -30,11 +30,19 @@ def document() -> dict[str, Any]:
     routes = [
         Route("GET", "/probe", handler, "probe", "", Access.PROBE, {200: Answer("Yes.")}),
         Route(
-            "PUT", "/wishes/{key}", handler, "putWish", "Wish.", Access.SESSION,
-            {200: Answer("Granted.", Wish, {"ETag": "Its version."})}, body=Wish, parameters=(key,), problems=(412,),
+            "PUT",
+            "/wishes/{key}",
+            handler,
+            "putWish",
+            "Wish.",
+            Access.SESSION,
+            {200: Answer("Granted.", Wish, {"ETag": "Its version."})},
+            body=Wish,
+            parameters=(key,),
+            problems=(412,),
         ),
         Route("GET", "/wishes/{key}", handler, "getWish", "", Access.SESSION, {200: Answer("It.", ("text/plain",))}),
-    ]  # fmt: skip
+    ]
     encoded: dict[str, Any] = json.loads(msgspec.json.encode(openapi.document(routes, "__Host-test")))
     return encoded
 

@@ -55,8 +55,11 @@ def speaks_tls() -> bool:
     """Whether this server was built with TLS: one that was asks for a certificate, and ends as there is none."""
     said = subprocess.run(
         [programs.redis_server(), "--port", "0", "--tls-port", "1"],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     return not re.search("Bad directive|Failed finding TLS support", said.stdout + said.stderr)
 
 
@@ -108,10 +111,21 @@ def _start(directory: Path, certificates: Certificates, protocols: str, port: in
             raise
         return TlsServer(server, port, front)
     settings = [
-        "--tls-port", str(port), "--tls-auth-clients", "no", "--tls-cert-file", str(certificates.certificate),
-        "--tls-key-file", str(certificates.key), "--tls-ca-cert-file", str(certificates.authority),
-        "--tls-protocols", protocols, *announced, *(["--tls-cluster", "yes"] if cluster else []),
-    ]  # fmt: skip
+        "--tls-port",
+        str(port),
+        "--tls-auth-clients",
+        "no",
+        "--tls-cert-file",
+        str(certificates.certificate),
+        "--tls-key-file",
+        str(certificates.key),
+        "--tls-ca-cert-file",
+        str(certificates.authority),
+        "--tls-protocols",
+        protocols,
+        *announced,
+        *(["--tls-cluster", "yes"] if cluster else []),
+    ]
     server = RedisServer(directory, password=PASSWORD, cluster=cluster, settings=settings)
     server.start()
     return TlsServer(server, port)
