@@ -25,7 +25,7 @@ middle of a request. Below the pods' grace period."""
 
 
 @dataclass(frozen=True)
-class Port:
+class WayIn:
     """A way in: the listener's port, the port of nginx or Istio's gateway behind it, and the port that tells its health."""
 
     listener: int
@@ -33,11 +33,11 @@ class Port:
     health: int
 
 
-GATEWAY = Port(listener=443, target=ports.GATEWAY, health=ports.GATEWAY_HEALTH)
+GATEWAY = WayIn(listener=443, target=ports.GATEWAY, health=ports.GATEWAY_HEALTH)
 """nginx, for CloudFront."""
-GATEWAY_PEERS = Port(listener=ports.GATEWAY_PEERS, target=ports.GATEWAY_PEERS, health=ports.GATEWAY_HEALTH)
+GATEWAY_PEERS = WayIn(listener=ports.GATEWAY_PEERS, target=ports.GATEWAY_PEERS, health=ports.GATEWAY_HEALTH)
 """nginx, for the other regions' nginx."""
-EAST_WEST = Port(listener=ports.EAST_WEST, target=ports.EAST_WEST, health=ports.EAST_WEST_HEALTH)
+EAST_WEST = WayIn(listener=ports.EAST_WEST, target=ports.EAST_WEST, health=ports.EAST_WEST_HEALTH)
 """Istio's east-west gateway, for the other regions' sidecars."""
 
 
@@ -126,14 +126,14 @@ class RegionLoadBalancers(pulumi.ComponentResource):
     def _internal(self) -> aws.lb.LoadBalancer:
         group = self._security_group("internal", "The other regions' nginx and sidecars")
         balancer = self._balancer("internal", group, internal=True, tier=Tier.PRIVATE)
-        for role, port in (("peers", GATEWAY_PEERS), ("east-west", EAST_WEST)):
+        for role, way in (("peers", GATEWAY_PEERS), ("east-west", EAST_WEST)):
             for zone, block in self._topology.private_blocks.items():
-                self._ingress(f"{self._region.name}-{role}-from-{zone}", group, port.listener, block=str(block))
-            target = self._target_group(role, port, "TCP")
+                self._ingress(f"{self._region.name}-{role}-from-{zone}", group, way.listener, block=str(block))
+            target = self._target_group(role, way, "TCP")
             aws.lb.Listener(
                 f"{self._region.name}-{role}",
                 load_balancer_arn=balancer.arn,
-                port=port.listener,
+                port=way.listener,
                 protocol="TCP",
                 default_actions=[aws.lb.ListenerDefaultActionArgs(type="forward", target_group_arn=target.arn)],
                 tags=self._tags,
@@ -155,21 +155,21 @@ class RegionLoadBalancers(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, protect=self._topology.protect),
         )
 
-    def _target_group(self, role: str, port: Port, protocol: str) -> aws.lb.TargetGroup:
+    def _target_group(self, role: str, way: WayIn, protocol: str) -> aws.lb.TargetGroup:
         group = self.target_groups[role] = aws.lb.TargetGroup(
             f"{self._region.name}-{role}",
             name=self._names.of_balancer(self._region.name, role),
             vpc_id=self._network.vpc_id,
             target_type="ip",
-            port=port.target,
+            port=way.target,
             protocol=protocol,
             preserve_client_ip="false",
             deregistration_delay=DEREGISTRATION_SECONDS,
             connection_termination=True,
             health_check=aws.lb.TargetGroupHealthCheckArgs(
                 protocol="HTTP",
-                port=str(port.health),
-                path="/healthz/ready" if port is EAST_WEST else "/healthz",
+                port=str(way.health),
+                path="/healthz/ready" if way is EAST_WEST else "/healthz",
                 interval=10,
                 healthy_threshold=2,
                 unhealthy_threshold=2,

@@ -46,7 +46,7 @@ from app.deployment import (
 )
 from app.migrate import migrate_shard
 from lab.servers.accounts import write_accounts
-from lab.servers.identity import IdentityProvider
+from lab.servers.identity_provider import IdentityProvider
 from lab.servers.postgres import DATABASE, PostgresServer
 from lab.servers.process import Process, ProcessError, User, free_port, work_directory
 from lab.servers.redis import RedisCluster, RedisServer

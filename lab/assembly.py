@@ -22,7 +22,7 @@ from lab.layout import Layout
 from lab.parts import Kind, Part, Role
 from lab.servers import certificates, nginx, programs
 from lab.servers.accounts import write_accounts
-from lab.servers.identity import IdentityProvider
+from lab.servers.identity_provider import IdentityProvider
 from lab.servers.postgres import SETTINGS, PostgresServer
 from lab.servers.process import Process, User
 from lab.servers.redis import RedisServer

@@ -17,7 +17,7 @@ from lab.faults import FAULTS
 from lab.load import judge, report
 from lab.load.measure import Counts, Target, scrape
 from lab.load.mix import Mix, check
-from lab.load.run import Event, Plan, Result, Run
+from lab.load.run import Event, Load, Result, Run
 
 HERE = Path(__file__).resolve().parents[1]
 LAG_SECONDS = 1.0
@@ -68,11 +68,11 @@ def _command(options: argparse.Namespace, fault: str) -> int:
     about = station.ask(lab, do="about")
     mix = Mix(think_seconds=options.think_seconds)
     check(mix)
-    plan = Plan(
+    load = Load(
         tuple(about["regions"]), options.users or about["users"], options.seconds, options.warm_up, mix, options.seed
     )
     try:
-        made = asyncio.run(drive(lab, about, plan, fault))
+        made = asyncio.run(drive(lab, about, load, fault))
     except (aiohttp.ClientError, TimeoutError) as error:
         raise station.StationError(
             f"the load could not be driven: {error or type(error).__name__}; `make lab-status` tells more"
@@ -83,8 +83,8 @@ def _command(options: argparse.Namespace, fault: str) -> int:
     return 0 if made.passed else 1
 
 
-async def drive(lab: station.Running, about: Any, plan: Plan, fault: str) -> report.Report:
-    """Run a plan against a lab; with a fault, inject it a third into the run and heal it at two thirds."""
+async def drive(lab: station.Running, about: Any, load: Load, fault: str) -> report.Report:
+    """Run a load against a lab; with a fault, inject it a third into the run and heal it at two thirds."""
     targets = [Target(region, url) for region, url in about["metrics"]]
     counts: list[dict[str, Counts]] = []
     notes: list[str] = [f"must hold: {FAULTS[fault].invariant}"] if fault else []
@@ -123,13 +123,13 @@ async def drive(lab: station.Running, about: Any, plan: Plan, fault: str) -> rep
         await asyncio.to_thread(order, "heal")
 
     broken = asyncio.Event()
-    events: tuple[Event, ...] = ((plan.seconds / 3, break_it), (plan.seconds * 2 / 3, mend_it)) if fault else ()
+    events: tuple[Event, ...] = ((load.seconds / 3, break_it), (load.seconds * 2 / 3, mend_it)) if fault else ()
 
     def tokens(users: list[str]) -> tuple[str, dict[str, str]]:
         issued = station.ask(lab, do="tokens", users=users)
         return issued["service"], issued["users"]
 
-    run = Run(plan, about["gateways"], about["host"], _progress())
+    run = Run(load, about["gateways"], about["host"], _progress())
     watching = asyncio.create_task(watch_lag() if fault else asyncio.sleep(0))
     try:
         result: Result = await run.go(tokens, events, count, count)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pulumi
 
-from plan.masking import Vault
+from plan.masking import Masker
 
 _STRICT = "PULUMI_ERROR_OUTPUT_STRING"
 
@@ -59,12 +59,12 @@ class Failures:
     """Where the program's functions inside `apply` failed.
 
     asyncio drops an exception's traceback when it is waited for a second time, and Pulumi does, so it is kept here. A
-    secret value that was at hand goes to the vault: the exception may tell it in another form.
+    secret value that was at hand goes to the masker: the exception may tell it in another form.
     """
 
-    def __init__(self, vault: Vault) -> None:
+    def __init__(self, masker: Masker) -> None:
         self._tracebacks: dict[int, tuple[BaseException, types.TracebackType | None]] = {}
-        self._vault = vault
+        self._masker = masker
 
     def traceback_of(self, error: BaseException) -> types.TracebackType | None:
         """The longest traceback known of an exception."""
@@ -81,7 +81,7 @@ class Failures:
                     return func(value)
                 except Exception as error:
                     if sys._getframe(1).f_locals.get("is_secret"):
-                        self._vault.add(value)
+                        self._masker.add(value)
                     self._tracebacks.setdefault(id(error), (error, error.__traceback__))
                     raise
 

@@ -20,7 +20,7 @@ SHORTEST_PART = 8
 """The same for a part of a secret object, which may be a word of everyday such as a user's name."""
 
 
-class Vault:
+class Masker:
     """The secret values that a run has met, and `mask`, which takes them out of a text."""
 
     def __init__(self) -> None:

@@ -12,7 +12,7 @@ from pulumi.runtime.proto import engine_pb2, provider_pb2, resource_pb2
 from plan import schema, sdk
 from plan.errors import Refusal
 from plan.foresight import outputs_of
-from plan.masking import Vault
+from plan.masking import Masker
 from plan.project import Project
 from plan.record import Invoke
 from plan.transforms import transformed
@@ -50,12 +50,12 @@ class Monitor:
     `on_resource` is called with the number of resources so far.
     """
 
-    def __init__(self, project: Project, vault: Vault, on_resource: Callable[[int], None]) -> None:
+    def __init__(self, project: Project, masker: Masker, on_resource: Callable[[int], None]) -> None:
         self.registrations: dict[str, Registration] = {}
         self.refusals: list[Refusal] = []
         self.invokes: list[Invoke] = []
         self._project = project
-        self._vault = vault
+        self._masker = masker
         self._on_resource = on_resource
         self._stack_transforms: list[Any] = []
         self._transforms: dict[str, list[Any]] = {}
@@ -184,14 +184,14 @@ class Monitor:
                 )
 
     def _refuse(self, urn: str, request: Any, message: str, path: str = "") -> None:
-        self.refusals.append(Refusal(request.name, request.type, path, self._vault.mask(message), urn))
+        self.refusals.append(Refusal(request.name, request.type, path, self._masker.mask(message), urn))
 
     def _denied(self, package: str) -> bool:
         return bool(self._project.no_default_provider & {package, "*"})
 
     def _remember_secrets(self, value: Any) -> None:
         if is_secret(value):
-            self._vault.add(value)
+            self._masker.add(value)
         elif isinstance(value, Mapping):
             for inner in value.values():
                 self._remember_secrets(inner)
@@ -212,17 +212,17 @@ class Monitor:
 class Engine:
     """Pulumi's `Engine` service, of which the SDK uses the log. `messages` are what the operator would see."""
 
-    def __init__(self, vault: Vault) -> None:
+    def __init__(self, masker: Masker) -> None:
         self.messages: list[str] = []
         self.errors: list[str] = []
-        self._vault = vault
+        self._masker = masker
 
     def Log(self, request: Any) -> None:
         """A line of the program's log."""
         if request.severity == engine_pb2.DEBUG:
             return
         severity = engine_pb2.LogSeverity.Name(request.severity).lower()
-        text = self._vault.mask(request.message.strip())
+        text = self._masker.mask(request.message.strip())
         (self.errors if request.severity == engine_pb2.ERROR else self.messages).append(f"{severity}: {text}")
 
     def RequirePulumiVersion(self, _request: Any) -> Any:

@@ -14,7 +14,7 @@ from plan import schema
 from plan.errors import ProgramFailed, Refusal, Refused
 from plan.guard import Failures
 from plan.loop import Deadlock
-from plan.masking import Vault
+from plan.masking import Masker
 from plan.monitor import Engine, Monitor
 from plan.project import Project
 
@@ -28,7 +28,7 @@ class Outcome:
     project: Project
     monitor: Monitor
     engine: Engine
-    vault: Vault
+    masker: Masker
     failures: Failures
 
 
@@ -56,7 +56,7 @@ def verdict_of(outcome: Outcome, error: Exception | None) -> Exception | None:
         lines.append(f"Before that it asked the cloud for {asked}: a plan has no cloud, the answer is unknown.")
     if refused:
         lines.append(str(refused))
-    return ProgramFailed(outcome.vault.mask("\n".join(lines)))
+    return ProgramFailed(outcome.masker.mask("\n".join(lines)))
 
 
 _SDK = re.compile(

@@ -25,7 +25,7 @@ from pulumi.runtime.stack import Stack
 
 from plan.guard import Failures, strict_outputs
 from plan.loop import new_loop
-from plan.masking import Vault
+from plan.masking import Masker
 from plan.monitor import Engine, Monitor
 from plan.outcome import Outcome, verdict_of
 from plan.project import Project, read_project
@@ -72,22 +72,22 @@ def run(
 
 def _run(project: Project, on_resource: Callable[[int], None]) -> Plan:
     started = time.perf_counter()
-    vault = Vault()
-    monitor, engine, failures = Monitor(project, vault, on_resource), Engine(vault), Failures(vault)
+    masker = Masker()
+    monitor, engine, failures = Monitor(project, masker, on_resource), Engine(masker), Failures(masker)
     printed = io.StringIO()
     error: Exception | None = None
-    with _surroundings(project, printed), vault.watching(), failures.watching():
+    with _surroundings(project, printed), masker.watching(), failures.watching():
         try:
             with asyncio.Runner(loop_factory=new_loop) as runner:
                 runner.get_loop().set_exception_handler(lambda _loop, _context: None)  # the first error is raised below
                 runner.run(_program(project, monitor, engine))
         except Exception as raised:
             error = raised
-    verdict = verdict_of(Outcome(project, monitor, engine, vault, failures), error)
+    verdict = verdict_of(Outcome(project, monitor, engine, masker, failures), error)
     if verdict is not None:
         raise verdict from None
-    lines = [f"printed: {vault.mask(line)}" for line in printed.getvalue().splitlines() if line.strip()]
-    return recorded(project, monitor, vault, tuple(engine.messages + lines), time.perf_counter() - started)
+    lines = [f"printed: {masker.mask(line)}" for line in printed.getvalue().splitlines() if line.strip()]
+    return recorded(project, monitor, masker, tuple(engine.messages + lines), time.perf_counter() - started)
 
 
 class ProgramLeft(Exception):

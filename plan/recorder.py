@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from plan.masking import Vault
+from plan.masking import Masker
 from plan.monitor import STACK, Monitor, Registration
 from plan.project import Project
 from plan.record import Plan, Resource
@@ -17,17 +17,17 @@ KUBERNETES_SECRET = "kubernetes:core/v1:Secret"
 Mask = Callable[[str], str]
 
 
-def recorded(project: Project, monitor: Monitor, vault: Vault, messages: tuple[str, ...], seconds: float) -> Plan:
+def recorded(project: Project, monitor: Monitor, masker: Masker, messages: tuple[str, ...], seconds: float) -> Plan:
     """The plan of a finished run."""
     stack = next((r for r in monitor.registrations.values() if r.request.type == STACK), None)
     own = {urn: r for urn, r in monitor.registrations.items() if r is not stack}
     regions = regions_of(own)
-    resources = [_resource(registration, regions[urn], vault.mask) for urn, registration in own.items()]
+    resources = [_resource(registration, regions[urn], masker.mask) for urn, registration in own.items()]
     return Plan(
         project=project.name,
         stack=project.stack,
         resources=tuple(sorted(resources, key=lambda resource: resource.urn)),
-        outputs=_kept(stack.outputs, vault.mask) if stack else {},
+        outputs=_kept(stack.outputs, masker.mask) if stack else {},
         invokes=tuple(monitor.invokes),
         messages=messages,
         order=tuple(own),

@@ -188,7 +188,7 @@ class Topology(Settings):
         if self.mesh.weights is not None:
             return self.mesh.weights
         share, rest = divmod(100, len(self.staying) or 1)
-        even = {r.name: share + (i < rest) for i, r in enumerate(self.staying)}
+        even = {region.name: share + (1 if place < rest else 0) for place, region in enumerate(self.staying)}
         return {r.name: even.get(r.name, 0) for r in self.ordered_regions}
 
     @cached_property

@@ -31,7 +31,7 @@ from app.sessions.cookie import is_id, new_id
 from app.sessions.crypto import SessionKeyring
 from app.sessions.log_out import LogOuts
 from app.sessions.moves import SessionMoves
-from app.sessions.records import revoked_key
+from app.sessions.records import is_gone, is_live, revoked_key
 from app.sessions.stores import Session, SessionStores, SessionsUnreachable
 
 __all__ = ["ClientInfo", "DistributedSessionManager", "Session", "SessionsUnreachable"]
@@ -87,9 +87,9 @@ class DistributedSessionManager:
         if not is_id(session_id):
             return None
         record = await self._stores.read(session_id)
-        if record is not None and record[:1] == b"L":
+        if record is not None and is_live(record):
             return self._stores.opened(record, self._region, session_id)
-        if record is not None and record[:1] == b"G":
+        if record is not None and is_gone(record):
             return None
         return await self._moves.find(session_id, record)
 

@@ -14,7 +14,18 @@ from typing import Any
 import msgspec
 
 from app.redis.away import AWAY
-from app.sessions.records import ADOPT, MOVE, Malformed, Move, heartbeat_key, session_key, version_of
+from app.sessions.records import (
+    ADOPT,
+    MOVE,
+    Malformed,
+    Move,
+    heartbeat_key,
+    is_gone,
+    is_live,
+    is_move,
+    session_key,
+    version_of,
+)
 from app.sessions.stores import Session, SessionStores, SessionsUnreachable
 
 COPY_SECONDS = 10.0
@@ -46,7 +57,7 @@ class SessionMoves:
 
     async def _find(self, session_id: str, local: bytes | None) -> Session | None:
         records, unknown = await self._ask_copies(session_id)
-        if any(record[:1] == b"G" for record in records.values()):
+        if any(is_gone(record) for record in records.values()):
             return None
         if local is not None:
             records[self._region] = local
@@ -54,11 +65,11 @@ class SessionMoves:
             if unknown:
                 raise SessionsUnreachable(unknown)
             return None
-        region = max(records, key=lambda name: (version_of(records[name]), records[name][:1] == b"L"))
+        region = max(records, key=lambda name: (version_of(records[name]), is_live(records[name])))
         newest = records[region]
-        if newest[:1] == b"M":
+        if is_move(newest):
             return await self._follow(session_id, Move.parse(newest))
-        if newest[:1] != b"L":
+        if not is_live(newest):
             raise Malformed("neither L nor M nor G")
         return await self._follow(session_id, Move(version_of(newest), region, region, newest))
 
@@ -97,8 +108,8 @@ class SessionMoves:
                 mine = await self._stores.read(session_id)
                 if mine is None or version_of(mine) < seen.version:
                     return await self._arrive(session_id, seen)
-                if mine[:1] != b"M":
-                    return self._stores.opened(mine, self._region, session_id) if mine[:1] == b"L" else None
+                if not is_move(mine):
+                    return self._stores.opened(mine, self._region, session_id) if is_live(mine) else None
                 seen = Move.parse(mine)
                 continue
             at = seen.to
@@ -158,7 +169,7 @@ class SessionMoves:
             if self._stores.metrics is not None:
                 self._stores.metrics.session_migrations.labels(source=move.origin, destination=self._region).inc()
             return session
-        if answer[0] == b"other" and answer[1][:1] == b"L":
+        if answer[0] == b"other" and is_live(answer[1]):
             return self._stores.opened(answer[1], self._region, session_id)
         if answer[0] == b"other":
             return await self._follow(session_id, Move.parse(answer[1]))
@@ -175,8 +186,8 @@ class SessionMoves:
             # It was on its way there when that region was lost. The copy here tells whether it had arrived.
             shown = await self._shown(away, session_id, error)
             if shown is not None and version_of(shown) >= seen.version:
-                if shown[:1] != b"L":
-                    return None if shown[:1] == b"G" else await self._follow(session_id, Move.parse(shown))
+                if not is_live(shown):
+                    return None if is_gone(shown) else await self._follow(session_id, Move.parse(shown))
                 seen = Move(version_of(shown), away, away, shown)
         session = self._stores.opened(seen.record, seen.origin, session_id)
         if session is None:

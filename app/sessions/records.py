@@ -67,6 +67,21 @@ def live(version: int, envelope: bytes) -> bytes:
     return b"L" + version.to_bytes(8, "big") + envelope
 
 
+def is_live(record: bytes) -> bool:
+    """Whether a record is a session's own: L."""
+    return record[:1] == b"L"
+
+
+def is_move(record: bytes) -> bool:
+    """Whether a record says where the session went: M."""
+    return record[:1] == b"M"
+
+
+def is_gone(record: bytes) -> bool:
+    """Whether a record says that the session has ended: G."""
+    return record[:1] == b"G"
+
+
 def version_of(record: bytes) -> int:
     """A record's version."""
     return int.from_bytes(record[1:9], "big")

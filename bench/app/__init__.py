@@ -1,6 +1,6 @@
 """What the app's parts cost next to their peers, measured side by side: `make bench-app`, `python -m bench.app`.
 
-A module of this package lists its measurements in `PARTS`. Each is a ratio of two things done in turn, round after
+A module of this package lists its measurements in `MEASUREMENTS`. Each is a ratio of two things done in turn, round after
 round in one run, so that whatever else the machine does falls on both; its median is judged against the goal, and
 the spread is printed with it.
 """
@@ -30,7 +30,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Part:
+class Measurement:
     """One measurement: its name, what it is compared with, the goal, and how it is made.
 
     `peer` names what is on the other side, `library` the distribution whose version is printed with it.

@@ -18,22 +18,22 @@ import msgspec
 import uvloop
 
 import bench.app
-from bench.app import Measured, Part
+from bench.app import Measured, Measurement
 
-NOT_PARTS = frozenset({"__main__", "echo"})
+PROGRAMS = frozenset({"__main__", "echo"})
 """Modules that are programs of their own."""
 
 
-def parts() -> list[Part]:
+def measurements() -> list[Measurement]:
     """Every measurement of the package, in the order of the modules' names."""
-    found: list[Part] = []
+    found: list[Measurement] = []
     for module in sorted(info.name for info in pkgutil.iter_modules(bench.app.__path__)):
-        if module not in NOT_PARTS:
-            found += getattr(importlib.import_module(f"bench.app.{module}"), "PARTS", [])
+        if module not in PROGRAMS:
+            found += getattr(importlib.import_module(f"bench.app.{module}"), "MEASUREMENTS", [])
     return found
 
 
-def line(part: Part, measured: Measured) -> str:
+def line(part: Measurement, measured: Measured) -> str:
     """One measurement in words."""
     ratios = measured.ratios
     goal = f"{'<=' if part.bound == 'at most' else '>='} {part.goal:g}"
@@ -45,7 +45,7 @@ def line(part: Part, measured: Measured) -> str:
     )
 
 
-async def _run(part: Part) -> Measured:
+async def _run(part: Measurement) -> Measured:
     return await part.measure()
 
 
@@ -55,9 +55,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", action="store_true", help="machine-readable, one object a line")
     parser.add_argument("names", nargs="*", help="run only what has one of these in its name")
     options = parser.parse_args(arguments)
-    chosen = [part for part in parts() if not options.names or any(name in part.name for name in options.names)]
+    chosen = [part for part in measurements() if not options.names or any(name in part.name for name in options.names)]
     if not chosen:
-        print("bench.app: no such measurement; there are: " + ", ".join(part.name for part in parts()), file=sys.stderr)
+        print(
+            "bench.app: no such measurement; there are: " + ", ".join(part.name for part in measurements()),
+            file=sys.stderr,
+        )
         return 1
     for part in chosen:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -13,7 +13,7 @@ import msgspec
 
 from app.cache import DistributedCache
 from app.cache.records import PREFIX
-from bench.app import Measured, Part, interleaved, seconds_of_each
+from bench.app import Measured, Measurement, interleaved, seconds_of_each
 from bench.app.redis_servers import region
 
 CALLS = 20_000
@@ -103,9 +103,9 @@ async def _l2_hit() -> Measured:
         return measured
 
 
-PARTS = [
-    Part("L1 hit", "an empty coroutine", "at most", 2.5, _l1_hit),
-    Part("get", "cashews, memory", "at least", 10, _cashews_get, "cashews"),
-    Part("get", "aiocache, memory, no serializer, no time-out", "at least", 5, _aiocache_get, "aiocache"),
-    Part("L2 hit", "a bare GET on the same connections", "at most", 1.15, _l2_hit, "redis"),
+MEASUREMENTS = [
+    Measurement("L1 hit", "an empty coroutine", "at most", 2.5, _l1_hit),
+    Measurement("get", "cashews, memory", "at least", 10, _cashews_get, "cashews"),
+    Measurement("get", "aiocache, memory, no serializer, no time-out", "at least", 5, _aiocache_get, "aiocache"),
+    Measurement("L2 hit", "a bare GET on the same connections", "at most", 1.15, _l2_hit, "redis"),
 ]

@@ -22,7 +22,7 @@ from typing import NamedTuple
 import msgspec
 
 from app.deployment import LimitConfig, ServerConfig
-from bench.app import Measured, Part
+from bench.app import Measured, Measurement
 from bench.app.load import Load, closed_loop, open_loop
 from lab import alone
 from lab.servers.process import Process, User, free_port, work_directory
@@ -32,7 +32,7 @@ SECONDS = 1.0
 USERS = 32
 
 
-class Side(NamedTuple):
+class Contender(NamedTuple):
     """A server under load: its port and its process id."""
 
     port: int
@@ -75,7 +75,7 @@ async def _run() -> list[tuple[Turn, Turn]]:
             await asyncio.to_thread(servers.close)
 
 
-async def _turn(stack: Side, echo: Side, requests: list[bytes]) -> tuple[Turn, Turn]:
+async def _turn(stack: Contender, echo: Contender, requests: list[bytes]) -> tuple[Turn, Turn]:
     loads: list[tuple[Load, float]] = []
     for side in (stack, echo):
         before = side.processor_seconds()
@@ -88,17 +88,17 @@ async def _turn(stack: Side, echo: Side, requests: list[bytes]) -> tuple[Turn, T
 
 
 @contextlib.contextmanager
-def _stack() -> Iterator[tuple[alone.Alone, Side]]:
+def _stack() -> Iterator[tuple[alone.Alone, Contender]]:
     unlimited = LimitConfig(user_rate=1e6, user_burst=1_000_000, global_rate=1e6, global_burst=1_000_000)
     with alone.servers(server=ServerConfig(drain_delay_seconds=0), limits=unlimited) as region:
         port = region.document.server.port
         process = alone.app_process(region)
         with _running(process, f"http://127.0.0.1:{port}/readyz"):
-            yield region, Side(port, process.pid)
+            yield region, Contender(port, process.pid)
 
 
 @contextlib.contextmanager
-def _echo() -> Iterator[Side]:
+def _echo() -> Iterator[Contender]:
     port = free_port()
     with work_directory("hal9-echo") as directory:
         process = Process(
@@ -108,7 +108,7 @@ def _echo() -> Iterator[Side]:
             env={"PYTHONPATH": str(Path(__file__).resolve().parents[2])},
         )
         with _running(process, f"http://127.0.0.1:{port}/"):
-            yield Side(port, process.pid)
+            yield Contender(port, process.pid)
 
 
 @contextlib.contextmanager
@@ -162,8 +162,8 @@ def _ratios(ours: list[float], theirs: list[float]) -> list[float]:
 
 
 ECHO = "a bare ASGI echo on the same server"
-PARTS = [
-    Part("full stack requests", ECHO, "at least", 0.6, rate, "granian"),
-    Part("full stack p99", ECHO, "at most", 1.5, tail, "granian"),
-    Part("full stack processor time", ECHO, "at most", 1 / 0.6, processor, "granian"),
+MEASUREMENTS = [
+    Measurement("full stack requests", ECHO, "at least", 0.6, rate, "granian"),
+    Measurement("full stack p99", ECHO, "at most", 1.5, tail, "granian"),
+    Measurement("full stack processor time", ECHO, "at most", 1 / 0.6, processor, "granian"),
 ]

@@ -36,7 +36,7 @@ from app.items import GET, ItemRepository
 from app.metrics import Metrics
 from app.migrate import migrate_shard
 from app.users import UserRepository
-from bench.app import Measured, Part, interleaved
+from bench.app import Measured, Measurement, interleaved
 from lab.servers.accounts import write_accounts
 from lab.servers.postgres import DATABASE, PostgresServer
 from lab.servers.process import work_directory
@@ -118,7 +118,7 @@ async def against_connection() -> Measured:
     return await _measure("connection")
 
 
-PARTS = [
-    Part("routed query", "pool.fetch", "at least", 0.95, against_pool, "asyncpg"),
-    Part("routed query, bare line", "connection.fetch", "at least", 0.95, against_connection, "asyncpg"),
+MEASUREMENTS = [
+    Measurement("routed query", "pool.fetch", "at least", 0.95, against_pool, "asyncpg"),
+    Measurement("routed query, bare line", "connection.fetch", "at least", 0.95, against_connection, "asyncpg"),
 ]

@@ -30,7 +30,7 @@ from app.http.sign_in import SignIn
 from app.metrics import Metrics
 from app.sessions.cookie import NAME
 from app.sessions.manager import DistributedSessionManager
-from bench.app import Measured, Part, interleaved
+from bench.app import Measured, Measurement, interleaved
 from bench.app.redis_servers import region
 
 REQUESTS = 2_000
@@ -126,8 +126,8 @@ def _seconds(app: ASGIApp, cookie: str) -> Callable[[], Awaitable[float]]:
     return turn
 
 
-PARTS = [
-    Part(
+MEASUREMENTS = [
+    Measurement(
         "session request", "SessionMiddleware on Redis, not encrypted", "at most", 0.5, session_request, "starsessions"
     )
 ]

@@ -12,7 +12,7 @@ from app.sessions.cookie import new_id
 from app.sessions.crypto import SessionKeyring
 from app.sessions.manager import DistributedSessionManager
 from app.sessions.records import session_key
-from bench.app import Measured, Part, interleaved, seconds_of_each
+from bench.app import Measured, Measurement, interleaved, seconds_of_each
 from bench.app.redis_servers import region
 
 ROUND_TRIPS = 1_000
@@ -63,7 +63,7 @@ async def _session_open() -> Measured:
     return await interleaved(ours, theirs, "speed")
 
 
-PARTS = [
-    Part("session get", "a bare GET on the same connection", "at most", 1.15, _session_get, "redis"),
-    Part("session open", "MultiFernet, its first key", "at least", 5, _session_open, "cryptography"),
+MEASUREMENTS = [
+    Measurement("session get", "a bare GET on the same connection", "at most", 1.15, _session_get, "redis"),
+    Measurement("session open", "MultiFernet, its first key", "at least", 5, _session_open, "cryptography"),
 ]

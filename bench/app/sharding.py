@@ -7,7 +7,7 @@ import uuid
 
 from app.databases.sharding import ShardMap
 from app.deployment import DatabaseConnection, Endpoint, KeyRange, ShardConfig, ShardingConfig
-from bench.app import Measured, Part, interleaved
+from bench.app import Measured, Measurement, interleaved
 
 USERS = 1000
 PASSES = 40
@@ -47,4 +47,4 @@ async def lookup() -> Measured:
     return await interleaved(ours, theirs, "cost")
 
 
-PARTS = [Part("shard lookup", "a dict hit by user id", "at most", 3.5, lookup)]
+MEASUREMENTS = [Measurement("shard lookup", "a dict hit by user id", "at most", 3.5, lookup)]

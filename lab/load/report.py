@@ -94,14 +94,14 @@ def make(
     checks = [*judged] if fault else [*_targets(whole), available, *_scale(result)]
     wrong = result.history.wrong
     checks.append(Check("answers nobody wrote, or another's", str(len(wrong)), "0", not wrong))
-    items = result.plan.users * result.plan.mix.items
+    items = result.load.users * result.load.mix.items
     checks.append(Check("items read back", str(result.checked), str(items), result.checked == items))
     if not asynchronous:
         stale = result.history.stale
         checks.append(Check("acknowledged writes lost", str(len(result.lost)), "0", not result.lost))
         checks.append(Check("stale reads of one's own writes", str(len(stale)), "0", not stale))
     groups = [("all", samples)]
-    groups += [(region, [s for s in samples if s.region == region and not s.away]) for region in result.plan.regions]
+    groups += [(region, [s for s in samples if s.region == region and not s.away]) for region in result.load.regions]
     groups += [(f"route {route}", [s for s in samples if s.route == route and not s.away]) for route in ROUTES]
     groups.append(("through another region", [s for s in samples if s.away]))
     groups.append(("first at home after that", [s for s in samples if s.returned]))
@@ -110,9 +110,9 @@ def make(
         remarks.append(f"{len(samples)} requests are fewer than the {SUPPORTING} that support 99.95% at 95% confidence")
     return Report(
         machine=machine(),
-        mix=result.plan.mix.described(),
-        users=result.plan.users,
-        regions=list(result.plan.regions),
+        mix=result.load.mix.described(),
+        users=result.load.users,
+        regions=list(result.load.regions),
         seconds=seconds,
         requests=len(samples),
         requests_per_second=len(samples) / seconds if seconds else 0,
@@ -140,12 +140,12 @@ def _targets(whole: Row) -> Iterable[Check]:
 
 
 def _scale(result: Result) -> Iterable[Check]:
-    """Whether the run was large enough for what it claims: counted, not taken from its plan."""
-    samples, plan = result.history.samples, result.plan
+    """Whether the run was large enough for what it claims: counted, not taken from its load."""
+    samples, load = result.history.samples, result.load
     users = len({sample.user for sample in samples if sample.outcome == "ok"})
     yield Check("concurrent users", str(users), f">= {USERS}", users >= USERS)
     yield Check("requests that support it", str(len(samples)), f">= {SUPPORTING}", len(samples) >= SUPPORTING)
-    live, holders = len(result.history.live), int(plan.users * plan.mix.websockets / 100)
+    live, holders = len(result.history.live), int(load.users * load.mix.websockets / 100)
     yield Check("WebSockets answered", str(live), str(holders), live == holders)
 
 

@@ -22,7 +22,7 @@ _SETTING_UP = 24
 
 
 @dataclass(frozen=True)
-class Plan:
+class Load:
     """What a run is: how many users over which regions, for how long, and the seed of everything random."""
 
     regions: tuple[str, ...]
@@ -37,7 +37,7 @@ class Plan:
 class Result:
     """What came of a run. Times in `history` are monotonic seconds; the run itself was from `began` to `ended`."""
 
-    plan: Plan
+    load: Load
     history: History
     began: float = 0
     ended: float = 0
@@ -48,8 +48,8 @@ class Result:
 class Run:
     """Drives one run against gateways. `tokens` gives the service's token, and users' by their ids."""
 
-    def __init__(self, plan: Plan, bases: Mapping[str, str], host: str, progress: Progress) -> None:
-        self.plan, self._bases, self._host, self._progress = plan, bases, host, progress
+    def __init__(self, load: Load, bases: Mapping[str, str], host: str, progress: Progress) -> None:
+        self.load, self._bases, self._host, self._progress = load, bases, host, progress
         self.users: list[User] = []
 
     async def go(
@@ -63,19 +63,19 @@ class Run:
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
         async with aiohttp.ClientSession(timeout=timeout, connector=connector) as http:
-            client = Client(self._bases, self._host, http, History(), self.plan.mix.item_bytes)
+            client = Client(self._bases, self._host, http, History(), self.load.mix.item_bytes)
             await self._prepare(client, tokens)
-            holders = self.users[: int(len(self.users) * self.plan.mix.websockets / 100)]
+            holders = self.users[: int(len(self.users) * self.load.mix.websockets / 100)]
             connected = [asyncio.create_task(client.stay_connected(user)) for user in holders]
             try:
-                await self._drive(client, self.plan.warm_up, self.plan.seed, "warming up", ())
+                await self._drive(client, self.load.warm_up, self.load.seed, "warming up", ())
                 client.history.samples.clear()
                 client.history.stale.clear()
-                result = Result(self.plan, client.history)
+                result = Result(self.load, client.history)
                 if at_start:
                     await at_start()
                 result.began = time.monotonic()
-                await self._drive(client, self.plan.seconds, self.plan.seed + 1, "load", events)
+                await self._drive(client, self.load.seconds, self.load.seed + 1, "load", events)
                 result.ended = time.monotonic()
                 if at_end:
                     await at_end()
@@ -88,8 +88,8 @@ class Run:
 
     async def _prepare(self, client: Client, tokens: Callable[[list[str]], tuple[str, dict[str, str]]]) -> None:
         """Sign users up at home in every region by turns, log them in, write their items once."""
-        plan, gate, done = self.plan, asyncio.Semaphore(_SETTING_UP), 0
-        homes = [plan.regions[number % len(plan.regions)] for number in range(plan.users)]
+        load, gate, done = self.load, asyncio.Semaphore(_SETTING_UP), 0
+        homes = [load.regions[number % len(load.regions)] for number in range(load.users)]
         service, _ = tokens([])
 
         async def sign_up(home: str) -> User:
@@ -104,10 +104,10 @@ class Run:
             user.token = issued[user.id]
             async with gate:
                 await client.log_in(user)
-                for number in range(plan.mix.items):
+                for number in range(load.mix.items):
                     await client.ask(user, "write", f"item-{number}", user.home, time.monotonic())
             done += 1
-            self._progress("preparing users", done, plan.users)
+            self._progress("preparing users", done, load.users)
 
         await asyncio.gather(*map(settle, self.users))
         if failed := client.history.errors():
@@ -117,8 +117,8 @@ class Run:
         """Send each arrival at its time, whatever has become of earlier ones; then wait for the last answers."""
         began, under_way = time.monotonic(), set[asyncio.Task[None]]()
         happenings = [asyncio.create_task(_later(began + at, happen)) for at, happen in events]
-        regions, told = self.plan.regions, 0.0
-        for arrival in arrivals(self.plan.mix, len(self.users), seconds, seed):
+        regions, told = self.load.regions, 0.0
+        for arrival in arrivals(self.load.mix, len(self.users), seconds, seed):
             due = began + arrival.at
             if (rest := due - time.monotonic()) > 0:
                 await asyncio.sleep(rest)
@@ -126,7 +126,7 @@ class Run:
             region = regions[(regions.index(user.home) + arrival.away) % len(regions)]
             item = f"item-{arrival.item}"
             if arrival.route == "write":
-                free = user.free_item(arrival.item, self.plan.mix.items)
+                free = user.free_item(arrival.item, self.load.mix.items)
                 if free is None:
                     continue
                 item = free
@@ -148,7 +148,7 @@ class Run:
         async def read(user: User) -> None:
             nonlocal done
             async with gate:
-                for number in range(self.plan.mix.items):
+                for number in range(self.load.mix.items):
                     item = f"item-{number}"
                     final.append((user.id, item, await client.read_number(user, item)))
             done += 1

@@ -11,7 +11,7 @@ import pytest
 
 from plan import PlanError, run
 from plan.__main__ import main
-from plan.masking import Vault
+from plan.masking import Masker
 from plan.values import wrap_secret
 from tests.plan.conftest import Programs
 
@@ -122,15 +122,15 @@ def test_a_text_that_holds_a_secret_is_masked_only_there(program: Programs) -> N
 
 
 def test_a_short_secret_does_not_mask_every_text() -> None:
-    vault = Vault()
-    vault.add(wrap_secret("a"))
-    assert vault.mask("a plain text") == "a plain text"
+    masker = Masker()
+    masker.add(wrap_secret("a"))
+    assert masker.mask("a plain text") == "a plain text"
 
 
 def test_parts_of_a_secret_object_are_masked() -> None:
-    vault = Vault()
-    vault.add(wrap_secret({"user": "hal9", "password": "correct-horse"}))
-    assert vault.mask("hal9:correct-horse@db") == "hal9:[secret]@db"
+    masker = Masker()
+    masker.add(wrap_secret({"user": "hal9", "password": "correct-horse"}))
+    assert masker.mask("hal9:correct-horse@db") == "hal9:[secret]@db"
 
 
 def test_a_refusal_holds_no_secret(program: Programs) -> None:

@@ -95,7 +95,7 @@ def replication(topology: Topology) -> Iterator[Mistake]:
     if factor > regions:
         yield Mistake(
             "database.replicationFactor",
-            f"{factor} replicas do not fit {regions} region{'s'[: regions > 1]}: one in each, at most {regions}",
+            f"{factor} replicas are one in each region, and {regions} {'stays' if regions == 1 else 'stay'}: at most {regions}",
             rests_on=("regions",),
         )
     elif factor < regions - 1:

@@ -28,7 +28,7 @@ from jwt.utils import base64url_encode
 from app.http import identity as identity_module
 from app.http.identity import Identity, KeySet, KeysUnavailable
 from app.http.problem import Problem
-from lab.servers.identity import IdentityProvider
+from lab.servers.identity_provider import IdentityProvider
 
 USER = uuid4()
 SERVICE = "hal9-service"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lab.load.history import History, Outcome, Sample
 from lab.load.mix import Mix
-from lab.load.run import Plan, Result
+from lab.load.run import Load, Result
 
 REGIONS = ("us-west", "eu-central", "ap-south")
 
@@ -29,7 +29,7 @@ def run_of(samples: list[Sample], users: int = 1000, seconds: float = 60) -> Res
     """A run from moment 0 in which nothing was lost and every WebSocket was held."""
     mix = Mix()
     history = History(samples, live={f"u{number}" for number in range(int(users * mix.websockets / 100))})
-    return Result(Plan(REGIONS, users, seconds, 0, mix), history, began=0, ended=seconds, checked=users * mix.items)
+    return Result(Load(REGIONS, users, seconds, 0, mix), history, began=0, ended=seconds, checked=users * mix.items)
 
 
 def even(count: int = 6000, seconds: float = 60, latency: float = 0.01, users: int = 1000) -> list[Sample]:

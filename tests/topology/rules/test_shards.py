@@ -71,7 +71,7 @@ MISTAKES: dict[str, tuple[list[Edit], list[str]]] = {
     "more replicas than regions": (
         [put("database.replicationFactor", 4)],
         [
-            "hal9:database.replicationFactor 4 replicas do not fit 3 regions: one in each, at most 3",
+            "hal9:database.replicationFactor 4 replicas are one in each region, and 3 stay: at most 3",
         ],
     ),
     "a region without a replica": (
