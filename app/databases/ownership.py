@@ -57,6 +57,12 @@ async def epoch_of(owner: asyncpg.Connection, slots: list[int]) -> int:
     return epoch
 
 
+async def owned_by(owner: asyncpg.Connection) -> list[int]:
+    """The slots that this shard owns, in their order."""
+    rows = await owner.fetch(f"SELECT slot FROM slots WHERE {IS_OWNER} ORDER BY slot")
+    return [row["slot"] for row in rows]
+
+
 async def arm(receiver: asyncpg.Connection, slots: list[int], move: UUID, peer: int) -> None:
     """Allow the receiver to take the slots over by `move`. Raises OwnershipError when it owns one already."""
     async with receiver.transaction():

@@ -21,13 +21,14 @@ import msgspec
 from app import document
 from app.databases.connect import connect
 from app.databases.credentials import CredentialsError
-from app.databases.ownership import FenceBusy, OwnershipError
+from app.databases.ownership import FenceBusy, OwnershipError, owned_by
 from app.databases.slots import describe, parse
 from app.deployment import Deployment
 from app.reshard import journal, preflight
-from app.reshard.journal import Record
+from app.reshard.journal import Record, Step
 from app.reshard.move import MoveError, Mover
 from app.reshard.preflight import PreflightError
+from app.reshard.receipt import edit, receipt
 from app.reshard.replication import StreamError
 from app.reshard.start import begin, sides, unfinished
 
@@ -134,6 +135,8 @@ def _show(record: Record) -> None:
     )
     for name, value in record.facts.items():
         print(f"  {name}: {msgspec.json.encode(value).decode()}")
+    if record.step is Step.FINISHED:
+        print(f"  receipt: {receipt(record)}")
 
 
 async def _move(deployment: Deployment, options: argparse.Namespace) -> int:
@@ -172,6 +175,8 @@ async def _move(deployment: Deployment, options: argparse.Namespace) -> int:
             }
             await actions[options.command]()
         _show(mover.record)
+        if mover.record.step is Step.FINISHED:
+            print(edit(mover.record, {side.shard.id: await owned_by(side.connection) for side in (source, target)}))
     return 0
 
 
