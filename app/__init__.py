@@ -1,0 +1,1 @@
+"""The app: sharding, caching and sessions, behind HTTP."""

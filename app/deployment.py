@@ -176,7 +176,9 @@ class IdentityConfig(Document, frozen=True):
 
 
 class ServerConfig(Document, frozen=True):
-    """One process's server: ports (specification: 9000 http, 9001 metrics), body limit, deadlines and drain in seconds."""
+    """One process's server: ports (specification: 9000 http,
+    9001 metrics), body limit, deadlines and drain in seconds.
+    """
 
     port: int = 9000
     metrics_port: int = 9001

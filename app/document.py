@@ -68,6 +68,16 @@ def _mistakes(document: Deployment) -> Iterator[tuple[str, str]]:
         if name not in names:
             yield path, f"{name} is not {known}"
     yield from ((f"$.sharding{mistake.path}", mistake.message) for mistake in sharding.mistakes(document.sharding))
+    yield from _instances(document)
+    yield from _keyring(document)
+    for name in ("primary_size", "replica_size"):
+        size = getattr(document.pools, name)
+        if size > document.pools.max_connections:
+            yield f"$.pools.{_camel(name)}", f"{size} is above maxConnections, {document.pools.max_connections}"
+    yield from _numbers(document, "$")
+
+
+def _instances(document: Deployment) -> Iterator[tuple[str, str]]:
     for index, shard in enumerate(document.sharding.shards):
         if shard.primary.region != shard.home:
             yield (
@@ -78,6 +88,9 @@ def _mistakes(document: Deployment) -> Iterator[tuple[str, str]]:
         for number, replica in enumerate(shard.replicas):
             if any(replica.endpoint == other.endpoint for other in addresses[: number + 1]):
                 yield f"$.sharding.shards[{index}].replicas[{number}].endpoint", "is another instance's of this shard"
+
+
+def _keyring(document: Deployment) -> Iterator[tuple[str, str]]:
     keys = [key.id for key in document.sessions.keyring]
     active = [key.id for key in document.sessions.keyring if key.state == "active"]
     if len(active) != 1:
@@ -85,11 +98,6 @@ def _mistakes(document: Deployment) -> Iterator[tuple[str, str]]:
     for index, key in enumerate(keys):
         if key in keys[:index]:
             yield f"$.sessions.keyring[{index}].id", f"{key} is listed twice"
-    for name in ("primary_size", "replica_size"):
-        size = getattr(document.pools, name)
-        if size > document.pools.max_connections:
-            yield f"$.pools.{_camel(name)}", f"{size} is above maxConnections, {document.pools.max_connections}"
-    yield from _numbers(document, "$")
 
 
 def _region_references(document: Deployment) -> Iterator[tuple[str, str]]:

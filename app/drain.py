@@ -1,11 +1,12 @@
 """Leaving without anyone noticing: what a process does between SIGTERM and its exit.
 
-In order: unready at once, so that no new connection is sent here; `drain_delay_seconds` during which everything is still
-answered (load balancers need that long to look), each answer with `Connection: close`, so that kept-alive
-connections move to another process one by one and none is cut while a request is on its way; WebSockets are closed
-with 1012 (service restart); no more connections are taken; what is in flight is finished, `drain_timeout_seconds` at most.
+In order: unready at once, so that no new connection is sent here; `drain_delay_seconds` during which everything is
+still answered (load balancers need that long to look), each answer with `Connection: close`, so that kept-alive
+connections move to another process one by one and none is cut while a request is on its way; WebSockets are closed with
+1012 (service restart); no more connections are taken; what is in flight is finished, `drain_timeout_seconds` at most.
 
-The pod's grace period is above drain_delay_seconds + drain_timeout_seconds, the balancer's deregistration delay below it.
+The pod's grace period is above drain_delay_seconds +
+drain_timeout_seconds, the balancer's deregistration delay below it.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ class Drain:
         await close_sockets()
         stop()
         requests = self._metrics.requests
-        while requests.in_flight and asyncio.get_running_loop().time() < deadline:
+        while requests.in_flight and asyncio.get_running_loop().time() < deadline:  # noqa: ASYNC110 - a count of what others do
             await asyncio.sleep(POLL_SECONDS)
         if requests.in_flight:
             log.warning("leaving with %d requests unanswered after the drain time-out", requests.in_flight)

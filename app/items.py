@@ -36,14 +36,17 @@ WHERE s.slot = $1"""
 LIST = """
 SELECT s.state, i.key, i.size, i.content_type, i.version, i.updated_at
 FROM slots s LEFT JOIN LATERAL (
-    SELECT key, octet_length(value) AS size, content_type, version, updated_at FROM items WHERE slot = s.slot AND user_id = $2 AND key > $3 AND starts_with(key, $4)
+    SELECT key, octet_length(value) AS size, content_type, version, updated_at FROM items
+    WHERE slot = s.slot AND user_id = $2 AND key > $3 AND starts_with(key, $4)
     ORDER BY key LIMIT $5
 ) i ON true
 WHERE s.slot = $1"""
 
 
 class InvalidKey(ValueError):
-    """A key that is empty, longer than 512 bytes of UTF-8, has a control character or a lone surrogate, or is `.` or `..`."""
+    """A key that is empty, longer than 512 bytes of UTF-8, has a
+    control character or a lone surrogate, or is `.` or `..`.
+    """
 
 
 class NoSuchUser(DatabaseError):

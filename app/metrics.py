@@ -87,6 +87,7 @@ class RequestSeries:
         self.total_seconds = 0.0
 
     def observe(self, seconds: float) -> None:
+        """Count one request that took this long."""
         self.counts[bisect.bisect_left(LATENCY_BUCKETS, seconds)] += 1
         self.total_seconds += seconds
 
@@ -110,6 +111,7 @@ class RequestStats(Collector):
         return found
 
     def collect(self) -> Iterator[Metric]:
+        """What prometheus-client asks of a collector: the counts so far."""
         labels = ["route", "method", "status"]
         total = CounterMetricFamily(
             "hal9_http_requests", "Requests answered, by route and status class.", labels=labels
@@ -138,11 +140,13 @@ class _Sources(Collector):
         self._metrics = metrics
 
     def collect(self) -> Iterator[Metric]:
+        """What prometheus-client asks of a collector: the counts so far."""
         yield from self._pools()
         yield from self._cache()
         yield GaugeMetricFamily(
             "hal9_concurrent_users",
-            "This process's share of the region's users (a request in the last minute, or an open WebSocket): they add up.",
+            "This process's share of the region's users (a request in the last minute, or an open "
+            "WebSocket): they add up.",
             value=self._metrics.concurrent_users(),
         )
         breakers = GaugeMetricFamily(

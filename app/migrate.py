@@ -37,15 +37,16 @@ from app.deployment import Deployment, ShardConfig
 
 DIRECTORY = Path(__file__).parent / "migrations"
 LOCK_SECONDS = 2
-"""How long a migration's statement waits for a table's lock. Whoever comes behind it in the queue waits as long, so it is
-short, and tried again."""
+"""How long a migration's statement waits for a table's lock. Whoever comes
+behind it in the queue waits as long, so it is short, and tried again.
+"""
 LOCK_ATTEMPTS = 20
 WAIT_SECONDS = 60.0
 """How long a run waits for another one, or for a mover at work, on the same shard."""
-COMPATIBLE = re.compile(r"^-- works with: (\d+)$", re.M)
+COMPATIBLE = re.compile(r"^-- works with: (\d+)$", re.MULTILINE)
 """A migration's word on the oldest version of the schema whose app runs on the new one (docs/decisions, expand and
 contract). Without it, none older does."""
-ALONE = re.compile(r"^-- no transaction$", re.M)
+ALONE = re.compile(r"^-- no transaction$", re.MULTILINE)
 """A migration of one statement that runs outside a transaction, such as a concurrent index."""
 _CONCURRENT_INDEX = re.compile(r"CREATE (?:UNIQUE )?INDEX CONCURRENTLY (?:IF NOT EXISTS )?(\w+)")
 
@@ -126,7 +127,8 @@ async def migrate(connection: asyncpg.Connection, directory: Path = DIRECTORY) -
             moves = [row[0] for row in await connection.fetch(UNFINISHED)]
             if moves:
                 raise MigrationError(
-                    f"a move of slots is under way: {', '.join(moves)}. A migration would change one side of it: finish, "
+                    f"a move of slots is under way: {', '.join(moves)}. A migration would change one "
+                    f"side of it: finish, "
                     "reverse or abort it first (python -m app.reshard status)"
                 )
         for migration in missing:
@@ -147,7 +149,8 @@ async def _lock(connection: asyncpg.Connection) -> None:
                 or "nobody now"
             )
             raise MigrationError(
-                f"another migration, or a mover of slots, has been at work for {WAIT_SECONDS:g} s: {who}; nothing was changed"
+                f"another migration, or a mover of slots, has been at work for {WAIT_SECONDS:g} s: "
+                f"{who}; nothing was changed"
             )
         await asyncio.sleep(0.2)
 
@@ -180,7 +183,9 @@ async def _apply(connection: asyncpg.Connection, migration: Migration) -> None:
 
 
 async def _apply_alone(connection: asyncpg.Connection, migration: Migration) -> None:
-    """Apply a migration that is one statement outside a transaction; a concurrent index that failed is dropped first."""
+    """Apply a migration that is one statement outside a
+    transaction; a concurrent index that failed is dropped first.
+    """
     index = _CONCURRENT_INDEX.search(migration.sql)
     if index and await connection.fetchval(
         "SELECT EXISTS (SELECT FROM pg_index WHERE indexrelid = to_regclass($1) AND NOT indisvalid)", index[1]
@@ -236,7 +241,9 @@ async def owned_elsewhere(deployment: Deployment, shard: ShardConfig, slots: lis
 
 
 async def _has_accounts(deployment: Deployment, shard: ShardConfig) -> bool:
-    """Whether the shard's owner was made yet, as its master says; its own migration makes it, where it is given the master."""
+    """Whether the shard's owner was made yet, as its master says; its
+    own migration makes it, where it is given the master.
+    """
     if not has_administration(deployment.secrets_directory, shard.id):
         return True
     wanted = administration(deployment.secrets_directory, shard.id)
@@ -260,7 +267,8 @@ async def _make_accounts(deployment: Deployment, shard: ShardConfig) -> list[str
 
 
 async def migrate_shard(deployment: Deployment, shard: ShardConfig) -> list[str]:
-    """Give one shard's primary its accounts, then as its tables' owner migrate it and seed its slots; what was done now.
+    """Give one shard's primary its accounts, then as its tables'
+    owner migrate it and seed its slots; what was done now.
 
     Raises: MigrationError when the document gives a new shard slots that another one owns in fact; CredentialsError.
     """

@@ -59,7 +59,8 @@ class Footprint(msgspec.Struct, frozen=True):
 class UserData:
     """Users and items as one process in `region` reads and writes them.
 
-    Raises what the repositories raise (app/items.py, app/databases/databases.py). `clock` is the time since 1970 in seconds.
+    Raises what the repositories raise (app/items.py,
+    app/databases/databases.py). `clock` is the time since 1970 in seconds.
     """
 
     def __init__(
@@ -137,8 +138,9 @@ class UserData:
 
     @contextlib.asynccontextmanager
     async def _forgetting(self, user_id: UUID, cached: str) -> AsyncIterator[None]:
-        """A write that ends without an answer may have been done, and one that failed for its version shows that what is
-        cached may be old: the caches forget `cached`, and who loads it next asks the primary."""
+        """A write that ends without an answer may have been done, and one that failed for its version shows that what
+        is cached may be old: the caches forget `cached`, and who loads it next asks the primary.
+        """
         floors = _floors(self._newest(user_id))
         try:
             yield

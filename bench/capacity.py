@@ -239,7 +239,10 @@ def sheet(costs: Mapping[str, Cost], topology: Topology) -> str:
     lines = [
         f"Measured on {machine()}; {mix.described()}.",
         "",
-        "| route | processor us a request: nginx | app | postgres | redis | all | requests a second a core: app | full path |",
+        (
+            "| route | processor us a request: nginx | app | postgres | redis | all | requests a second a "
+            "core: app | full path |"
+        ),
         "|---|---|---|---|---|---|---|---|",
     ]
     for name, cost in [*costs.items(), ("the mix", whole)]:
@@ -254,10 +257,15 @@ def sheet(costs: Mapping[str, Cost], topology: Topology) -> str:
     own = {route: cost.parts["app"] * 1e6 for route, cost in costs.items() if route != "echo"}
     lines += [
         "",
-        f"By part, the app's own time: a request that only opens and tells its session {own['session']:.0f} us, one that "
-        f"opens it and reads L1 {own['read']:.0f} us; a database read (list) {own['list'] - own['read']:.0f} us more than "
-        f"an L1 read, a database write {own['write'] - own['read']:.0f} us more. "
-        f"The full path of the mix costs {whole.whole / costs['echo'].whole:.1f} times a bare echo behind the same nginx.",
+        (
+            "By part, the app's own time: a request that only opens and tells its session "
+            f"{own['session']:.0f} us, one that "
+            f"opens it and reads L1 {own['read']:.0f} us; a database read (list) "
+            f"{own['list'] - own['read']:.0f} us more than "
+            f"an L1 read, a database write {own['write'] - own['read']:.0f} us more. "
+            f"The full path of the mix costs {whole.whole / costs['echo'].whole:.1f} times a bare echo "
+            "behind the same nginx."
+        ),
         "",
         *capacity.capacity_sheet(topology, 1 / whole.parts["app"], 1 / whole.parts["nginx"]),
     ]

@@ -39,7 +39,8 @@ def _constructor(resource: Resource, variable: str, variables: Mapping[str, str]
     """One call of the SDK's class, as an author would write it."""
     cls = sdk.resource_class(resource.type)
     python_names = {
-        pulumi_name: name for name, pulumi_name, _ in _types._py_properties(sdk.inputs_class(resource.type))
+        pulumi_name: name
+        for name, pulumi_name, _ in _types._py_properties(sdk.inputs_class(resource.type))  # noqa: SLF001 - the SDK has no public name for it
     }
     arguments = [
         f"{python_names[name]}={_literal(_given(resource, value), _source(resource, name, variables))}"

@@ -51,7 +51,9 @@ MORE_REGIONS = {
 
 @dataclass(frozen=True)
 class Measured:
-    """One process: seconds of the first plan (with the SDK's modules still to load) and of a second, peak MiB, count."""
+    """One process: seconds of the first plan (with the SDK's
+    modules still to load) and of a second, peak MiB, count.
+    """
 
     first: float
     again: float
@@ -135,7 +137,10 @@ def table(taken: Mapping[str, Sequence[Measured]]) -> list[str]:
     lines = [
         f"Planning prod ({base[0].resources} resources) against a flat program with the same ({flat[0].resources})",
         f"  time, first plan in a process   {_ratio([m.first for m in base], [m.first for m in flat])}",
-        f"  time, modules already loaded    {_ratio([m.again for m in base], [m.again for m in flat])}  goal {FLAT_GOAL}",
+        (
+            f"  time, modules already loaded    {_ratio([m.again for m in base], [m.again for m in flat])}  "
+            f"goal {FLAT_GOAL}"
+        ),
         f"  peak memory                     {_ratio([m.memory for m in base], [m.memory for m in flat])}",
         "",
         f"Growth: time for each resource, against {REGION_COUNTS[0]} regions (linear is 1)",

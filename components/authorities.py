@@ -22,7 +22,9 @@ RENEWAL_HOURS = 90 * 24
 
 @dataclass(frozen=True)
 class RegionAuthority:
-    """A region's intermediate authority of the mesh, as Istio's `cacerts` secret wants it. All PEM; the key is secret."""
+    """A region's intermediate authority of the mesh, as Istio's
+    `cacerts` secret wants it. All PEM; the key is secret.
+    """
 
     certificate: pulumi.Output[str]
     key: pulumi.Output[str]

@@ -1,4 +1,6 @@
-"""One region's EKS cluster: control plane, access, add-ons. The nodes are in nodes.py, workloads' roles in pod_roles.py."""
+"""One region's EKS cluster: control plane, access, add-ons. The nodes
+are in nodes.py, workloads' roles in pod_roles.py.
+"""
 
 from __future__ import annotations
 
@@ -180,7 +182,9 @@ class RegionCluster(pulumi.ComponentResource):
         )
 
     def _access(self) -> list[pulumi.Resource]:
-        """An access entry for each administrator's role, the deployer's first; the policies are what others wait for."""
+        """An access entry for each administrator's role, the
+        deployer's first; the policies are what others wait for.
+        """
         policies: list[pulumi.Resource] = []
         for arn in self._settings.admin_role_arns:
             name = f"{self._region.name}-{arn.rpartition('/')[2]}"
@@ -200,7 +204,9 @@ class RegionCluster(pulumi.ComponentResource):
         return policies
 
     def _network_add_on(self) -> aws.eks.Addon:
-        """The VPC CNI: its role is its own, so that a node's role cannot touch network interfaces; network policies on."""
+        """The VPC CNI: its role is its own, so that a node's role
+        cannot touch network interfaces; network policies on.
+        """
         role = self._service_role("vpc-cni", "aws-node", "AmazonEKS_CNI_Policy")
         settings = {"enableNetworkPolicy": "true", "env": {"WARM_IP_TARGET": "5", "MINIMUM_IP_TARGET": "15"}}
         return self._add_on("vpc-cni", configuration=settings, after=role)

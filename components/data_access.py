@@ -24,7 +24,8 @@ def data_security_group(
     opts: pulumi.ResourceOptions,
     peers: bool = False,
 ) -> pulumi.Output[str]:
-    """The security group of a service's servers; a rule of its own for each subnet, so that another region only adds some.
+    """The security group of a service's servers; a rule of its own
+    for each subnet, so that another region only adds some.
 
     `peers`: the servers reach each other too, over the regions, as a move of slots needs: its receiver connects to its
     sender, and for the way back the other way round. Without it they open no connection at all.

@@ -199,7 +199,9 @@ class ShardDatabase(pulumi.ComponentResource):
         return instance
 
     def _replica(self, place: Instance, cell: Cell, primary: aws.rds.Instance) -> aws.rds.Instance:
-        """A read replica. Beside its primary it has that one's key and subnets by itself; elsewhere its own region's."""
+        """A read replica. Beside its primary it has that one's
+        key and subnets by itself; elsewhere its own region's.
+        """
         instance = aws.rds.Instance(
             place.name,
             identifier=self._identifier(place),
@@ -226,7 +228,9 @@ class ShardDatabase(pulumi.ComponentResource):
         )
 
     def _maintenance(self, day: str) -> str:
-        """An hour of a day (UTC), another for each of eight shards; Postgres wants a minor version on replicas first."""
+        """An hour of a day (UTC), another for each of eight
+        shards; Postgres wants a minor version on replicas first.
+        """
         begin = 5 + 2 * (self._shard.id % 8)
         return f"{day}:{begin:02}:00-{day}:{begin + 1:02}:00"
 

@@ -1,4 +1,6 @@
-"""What notices from outside that users are not served: CloudFront's own error rate, and checkers that ask as a user does."""
+"""What notices from outside that users are not served: CloudFront's
+own error rate, and checkers that ask as a user does.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +15,18 @@ from topology.topology import Topology
 ERROR_PERCENT = 1.0
 """Of CloudFront's answers: twenty times the error budget, for five minutes."""
 HEALTH_PATH = "/healthz"
-"""Answered by a pod, so that everything before it is on the way: DNS, certificate, web ACL, CloudFront, nginx, the mesh."""
+"""Answered by a pod, so that everything before it is on the way: DNS,
+certificate, web ACL, CloudFront, nginx, the mesh.
+"""
 _RUNBOOK = "docs/runbooks/edge.md"
 
 
 class EdgeWatch(pulumi.ComponentResource):
     """The edge's alarms and the topic that they go to, in the one AWS region that has the edge's metrics.
 
-    `edge-errors`: the share of 5xx among CloudFront's answers, whoever gave them. `edge-unreachable`: Route 53's checkers,
-    from several continents, get no answer from the public address; it sees what never becomes a request, such as a
-    certificate that ended or a name that leads nowhere.
+    `edge-errors`: the share of 5xx among CloudFront's answers, whoever gave them. `edge-unreachable`: Route 53's
+    checkers, from several continents, get no answer from the public address; it sees what never becomes a request, such
+    as a certificate that ended or a name that leads nowhere.
 
     Inputs: the distribution's id; `key`, what encrypts the topic.
     """

@@ -18,7 +18,8 @@ LIMITED_STATUS = 429
 
 
 class Firewall(pulumi.ComponentResource):
-    """The web ACL before CloudFront: managed rules, a limit for each address, countries that are not served, and its log.
+    """The web ACL before CloudFront: managed rules, a limit for each
+    address, countries that are not served, and its log.
 
     Its provider is us-east-1's, where CloudFront looks. The log leaves out tokens and cookies.
 

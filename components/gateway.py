@@ -35,7 +35,8 @@ class Gateway(pulumi.ComponentResource):
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         region = cell.region
-        # nginx's files as far as a preview can know them, with regions' names for hosts: what changes in them can be told
+        # nginx's files as far as a preview can know them, with
+        # regions' names for hosts: what changes in them can be told
         known = gateway.files(region, topology, {name: name for name in peers})
         told = {"region": region.name, "files": known}
         super().__init__("hal9:gateway:Gateway", f"{region.name}-gateway", told, opts)
@@ -63,7 +64,8 @@ class Gateway(pulumi.ComponentResource):
             declare(region, gateway.binding(name, namespace, service, port, groups[name].arn), self, [*ready, *ground])
             for name, namespace, service, port in bindings
         ]
-        # After the bindings: the controller gives a pod its readiness gate by the bindings that there are when it is made.
+        # After the bindings: the controller gives a pod its readiness
+        # gate by the bindings that there are when it is made.
         manifest = gateway.deployment(
             topology, topology.gateway.image, image(cell, topology), files.apply(gateway.start_hash)
         )

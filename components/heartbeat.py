@@ -15,10 +15,11 @@ SILENT_MINUTES = 15
 
 
 class Heartbeat(pulumi.ComponentResource):
-    """The topic that Alertmanager sends its heartbeat to every minute, and the alarm on CloudWatch's count of what came.
+    """The topic that Alertmanager sends its heartbeat to every
+    minute, and the alarm on CloudWatch's count of what came.
 
-    Nobody subscribes to the topic: SNS itself counts what is published. The alarm is on while the count is missing, whatever
-    the reason: no disk for Prometheus, no node, no rule, no Alertmanager, no leave to publish.
+    Nobody subscribes to the topic: SNS itself counts what is published. The alarm is on while the count is missing,
+    whatever the reason: no disk for Prometheus, no node, no rule, no Alertmanager, no leave to publish.
 
     Outputs: topic_arn.
     """

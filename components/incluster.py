@@ -1,4 +1,6 @@
-"""What runs in the clusters, all regions together: a pod of any region may use any shard, so all migrate before one serves."""
+"""What runs in the clusters, all regions together: a pod of any
+region may use any shard, so all migrate before one serves.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +22,8 @@ from topology.topology import Topology
 class Clusters(pulumi.ComponentResource):
     """Every cluster's platform, mesh, monitoring, migrations, `hal9-server` and nginx.
 
-    What serves is changed in one region after another, in the regions' order: the next begins when the pods of the last are
-    ready, so a change that does not work stops in the first, and users are served by the others.
+    What serves is changed in one region after another, in the regions' order: the next begins when the pods of the last
+    are ready, so a change that does not work stops in the first, and users are served by the others.
 
     Inputs: the cells by region; `documents`, the deployment documents by region; `authorities`, the mesh's authority of
     each region; `data`, the databases, Redis, secrets and peering connections that a pod needs to be there.

@@ -24,7 +24,8 @@ PURPOSES = {
 class RegionKeys(pulumi.ComponentResource):
     """One region's customer keys, one a purpose: database, redis, secrets, cluster, telemetry.
 
-    Inputs: the region's name, its AWS region, and the purposes that it needs keys for. Each rotates yearly. Data never leaves its region under another region's key, so that any region can be lost.
+    Inputs: the region's name, its AWS region, and the purposes that it needs keys for. Each rotates yearly. Data never
+    leaves its region under another region's key, so that any region can be lost.
 
     Outputs: arns by purpose.
     """

@@ -26,7 +26,9 @@ middle of a request. Below the pods' grace period."""
 
 @dataclass(frozen=True)
 class WayIn:
-    """A way in: the listener's port, the port of nginx or Istio's gateway behind it, and the port that tells its health."""
+    """A way in: the listener's port, the port of nginx or Istio's
+    gateway behind it, and the port that tells its health.
+    """
 
     listener: int
     target: int

@@ -139,7 +139,9 @@ class RegionNetwork(pulumi.ComponentResource):
             )
 
     def _endpoints(self) -> None:
-        """AWS's services without the way over the internet: S3 through the route tables, the rest through interfaces."""
+        """AWS's services without the way over the internet: S3
+        through the route tables, the rest through interfaces.
+        """
         name, aws_region = self._region.name, self._region.aws_region
         aws.ec2.VpcEndpoint(
             f"{name}-s3",

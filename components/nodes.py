@@ -27,7 +27,8 @@ def spread(nodes: int, zones: int) -> list[int]:
 
 
 class NodeGroups(pulumi.ComponentResource):
-    """The on-demand groups that hold minReplicas, and the tainted spot groups of five or more types: one of each a zone.
+    """The on-demand groups that hold minReplicas, and the tainted
+    spot groups of five or more types: one of each a zone.
 
     Nodes take instance metadata by IMDSv2 with one hop, so pods cannot reach their node's role; disks are encrypted
     under the cluster's key. Cluster-autoscaler owns the desired size, so the program ignores it; EKS itself tags the

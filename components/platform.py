@@ -37,8 +37,8 @@ that starts before it gets none."""
 
 
 class Platform(pulumi.ComponentResource):
-    """One cluster's platform: Istio, secrets as files, metrics, monitoring, the autoscaler of nodes, the load balancers'
-    controller.
+    """One cluster's platform: Istio, secrets as files, metrics,
+    monitoring, the autoscaler of nodes, the load balancers' controller.
 
     Each chart comes after those whose custom resources or webhooks it needs; `ready` is what workloads wait for.
 
@@ -136,8 +136,9 @@ def namespaces(region: str, topology: Topology) -> list[Manifest]:
 
 
 def _provider(cell: RegionCell) -> k8s.Provider:
-    """The cluster's provider. Its identifier is plain text, so that an unknown kubeconfig replaces nothing; the token is
-    asked for when it is needed, and never kept."""
+    """The cluster's provider. Its identifier is plain text, so that an unknown kubeconfig
+    replaces nothing; the token is asked for when it is needed, and never kept.
+    """
     name, aws_region = cell.cluster.physical_name, cell.region.aws_region
     control_plane = cell.cluster.cluster
 

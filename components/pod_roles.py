@@ -34,7 +34,8 @@ GATEWAY_SECRETS = ("origin-verify", "gateway-tls")
 
 
 class PodRoles(pulumi.ComponentResource):
-    """The roles of `hal9-server`, nginx, cluster-autoscaler, the load balancer controller and Alertmanager in one cluster.
+    """The roles of `hal9-server`, nginx, cluster-autoscaler, the load
+    balancer controller and Alertmanager in one cluster.
 
     A role reads secrets of its own region by name, never another stack's, and decrypts them by way of Secrets Manager
     alone. The controllers may change what carries this cluster's tag, and only look at the rest.

@@ -24,8 +24,8 @@ from topology.topology import Topology
 def aws_provider(name: str, aws_region: str, topology: Topology) -> aws.Provider:
     """The provider of one AWS region: it refuses any account but the stack file's, and tags whatever is not tagged.
 
-    Whose account it is, it asks of the region that the edge's control plane is in: with its own region gone it could not
-    even be configured, and `up` would stop for every other.
+    Whose account it is, it asks of the region that the edge's control plane is in: with its own region gone it could
+    not even be configured, and `up` would stop for every other.
     """
     return aws.Provider(
         name,
@@ -37,7 +37,8 @@ def aws_provider(name: str, aws_region: str, topology: Topology) -> aws.Provider
 
 
 class RegionCell(pulumi.ComponentResource):
-    """One region: keys, network, cluster, roles, registry, load balancers, and the ground its databases and Redis stand on.
+    """One region: keys, network, cluster, roles, registry, load
+    balancers, and the ground its databases and Redis stand on.
 
     Everything in it is made by its own provider and parented to it, so that `--target` can build one region at a time
     and a reader finds a region's resources below one name.

@@ -74,8 +74,8 @@ class SessionKeyring(pulumi.ComponentResource):
     """The keys that sessions are encrypted with, one secret each; which one is active is the stack file's to say.
 
     A key's bytes never change. Rotation adds an id to the stack file, moves `active` to it, retires the old one when no
-    session lives under it any more, and takes it out one `up` later: a retired key is not protected, as the engine deletes
-    nothing that is (docs/runbooks/session-key-rotation.md).
+    session lives under it any more, and takes it out one `up` later: a retired key is not protected, as the engine
+    deletes nothing that is (docs/runbooks/session-key-rotation.md).
     """
 
     def __init__(

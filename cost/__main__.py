@@ -1,4 +1,6 @@
-"""`python -m cost --stack prod [--base FILE] [--markdown FILE]`: an idle month of the plan in USD, by service and region."""
+"""`python -m cost --stack prod [--base FILE] [--markdown FILE]`: an
+idle month of the plan in USD, by service and region.
+"""
 
 from __future__ import annotations
 

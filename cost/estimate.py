@@ -1,4 +1,6 @@
-"""What each resource of a plan costs by the hour that it is there: instances, disks, addresses; nothing that use decides."""
+"""What each resource of a plan costs by the hour that it is there:
+instances, disks, addresses; nothing that use decides.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,9 @@ class Need:
 
 @dataclass
 class Bill:
-    """A month's cost: by service and region in USD, the rows that it rests on, what has no price and what use decides."""
+    """A month's cost: by service and region in USD, the rows
+    that it rests on, what has no price and what use decides.
+    """
 
     usd: dict[tuple[str, str], float] = field(default_factory=dict)
     rows: dict[Price, float] = field(default_factory=dict)

@@ -19,7 +19,9 @@ _HOURLY = ("hour", "node-hour", "LCU-hour")
 
 @dataclass(frozen=True)
 class Price:
-    """One row. `usd` is for one `unit`; `read` the source's day as the table has it, `confidence` high, medium or low."""
+    """One row. `usd` is for one `unit`; `read` the source's
+    day as the table has it, `confidence` high, medium or low.
+    """
 
     service: str
     item: str

@@ -1,4 +1,6 @@
-"""Two plans compared as the engine and the providers would: what is made, changed, replaced, deleted, and what that harms."""
+"""Two plans compared as the engine and the providers would: what is
+made, changed, replaced, deleted, and what that harms.
+"""
 
 from __future__ import annotations
 
@@ -75,7 +77,8 @@ _MEMORY = "aws:elasticache/replicationGroup:ReplicationGroup"
 class Change:
     """What becomes of one resource. `because` are the properties, or the resources, that it comes from.
 
-    `lost`: data that goes with it, empty where none does. `protected`: the engine refuses, as the resource is protected.
+    `lost`: data that goes with it, empty where none does.
+    `protected`: the engine refuses, as the resource is protected.
     """
 
     resource: Resource
@@ -279,7 +282,9 @@ def _within(path: str, other: str) -> bool:
 
 
 def _component(plan: Plan, resource: Resource) -> str:
-    """The outermost component that is of one thing: a shard, a region's cluster; the resource's own name without one."""
+    """The outermost component that is of one thing: a shard,
+    a region's cluster; the resource's own name without one.
+    """
     above = [one for one in plan.ancestors(resource) if not one.type.endswith((":RegionCell", ":Clusters"))]
     return above[0].name if above else resource.name
 

@@ -1,7 +1,7 @@
 """What changes with a text that a plan cannot know: a ConfigMap is unknown as a whole while one server's name in it is.
 
-The component that writes such a text says its known parts in its own inputs. Where those differ, what is made of the text
-differs, and the pods whose template has its hash roll.
+The component that writes such a text says its known parts in its own inputs. Where those differ, what is made of the
+text differs, and the pods whose template has its hash roll.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ WRITERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     ),
     "hal9:gateway:Gateway": ("nginx's configuration", ("hal9:gateway:Gateway",)),
 }
-"""By the type of the component that writes a text: what the text is, and the components whose objects are made of it."""
+"""By the type of the component that writes a text: what the
+text is, and the components whose objects are made of it.
+"""
 
 
 @dataclass(frozen=True)

@@ -141,6 +141,9 @@ def _why(change: Change) -> str:
 def _end(verdict: Verdict) -> str:
     if verdict.refused:
         count = len(verdict.refused)
-        return f"Not allowed: {count} {'edit is no step that keeps' if count == 1 else 'edits are no steps that keep'} everybody's data."
+        return (
+            f"Not allowed: {count} "
+            f"{'edit is no step that keeps' if count == 1 else 'edits are no steps that keep'} everybody's data."
+        )
     some = verdict.comparison.changes or verdict.users or verdict.document
     return "Allowed." if some else "Nothing to do."

@@ -1,4 +1,6 @@
-"""What a change means to users, as far as the topologies tell: who is served elsewhere, whose rows move, who signs in again."""
+"""What a change means to users, as far as the topologies tell: who is
+served elsewhere, whose rows move, who signs in again.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""All that is said of a change: the two plans compared, the users, the steps that are refused, and which were let through."""
+"""All that is said of a change: the two plans compared, the users,
+the steps that are refused, and which were let through.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from topology.topology import Topology
 
 @dataclass(frozen=True)
 class Verdict:
-    """A change of a stack, told from `base`. `refused` stands in its way; `accepted` was let through, with its reason."""
+    """A change of a stack, told from `base`. `refused` stands
+    in its way; `accepted` was let through, with its reason.
+    """
 
     stack: str
     base: str

@@ -6,7 +6,9 @@ from facts.table import table
 
 
 def backup_regions(aws_region: str) -> frozenset[str] | None:
-    """The AWS regions that backups of a region's databases can be replicated to; None where no source has the region."""
+    """The AWS regions that backups of a region's databases
+    can be replicated to; None where no source has the region.
+    """
     known = table("backup_pairs").content.get(aws_region)
     return None if known is None else frozenset(known)
 

@@ -53,7 +53,9 @@ def size(instance_type: str) -> Size | None:
 
 
 def alike(instance_type: str, aws_region: str, wanted: Sequence[str], but: Sequence[str] = ()) -> list[str]:
-    """Other types of the same size and kind that are sold in all `wanted` zones, none of `but`: the nearest generation first."""
+    """Other types of the same size and kind that are sold in all
+    `wanted` zones, none of `but`: the nearest generation first.
+    """
     mine = size(instance_type)
     if mine is None or aws_region not in table("offerings").content:
         return []

@@ -40,7 +40,9 @@ def add_on_source() -> str:
 
 
 def closed_zones(aws_region: str) -> dict[str, str]:
-    """Zones of an AWS region in which EKS makes no control plane, to the zone's id (letters differ between accounts)."""
+    """Zones of an AWS region in which EKS makes no control
+    plane, to the zone's id (letters differ between accounts).
+    """
     known = table("cluster_zones").content.get(aws_region)
     return {aws_region + letter: known["id"] for letter in known["letters"]} if known else {}
 

@@ -34,9 +34,10 @@ STATED: Mapping[str, frozenset[str]] = {
 """Types and properties about which the provider was silent: the arguments that its documentation calls forcing."""
 
 KUBERNETES: frozenset[str] = frozenset({"apiVersion", "kind"})
-"""Of any object; and its name and namespace. A Secret is changed in place only where the provider's configuration says so
-(as it does here for ConfigMaps: `components/platform.py`), and a Job's pod template never (pulumi-kubernetes,
-provider/pkg/clients/unstructured and forceNewProperties)."""
+"""Of any object; and its name and namespace. A Secret is changed in place only where the provider's
+configuration says so (as it does here for ConfigMaps: `components/platform.py`), and a Job's pod
+template never (pulumi-kubernetes, provider/pkg/clients/unstructured and forceNewProperties).
+"""
 _IMMUTABLE: Mapping[str, tuple[str, ...]] = {
     "Secret": ("data", "stringData", "binaryData", "type"),
     "Job": ("spec.completions", "spec.selector", "spec.template"),

@@ -1,0 +1,1 @@
+"""The deployment as plain processes on one machine, under load and faults."""

@@ -1,4 +1,6 @@
-"""The lab's commands: `python -m lab up|status|down|load|fault` (`make lab`, `lab-status`, `lab-down`, `load`, `fault`)."""
+"""The lab's commands: `python -m lab up|status|down|load|fault`
+(`make lab`, `lab-status`, `lab-down`, `load`, `fault`).
+"""
 
 from __future__ import annotations
 
@@ -73,7 +75,8 @@ def _run(lab: Lab, claim: station.Claim, stack: str) -> int:
         station.serve(running.control, lambda what, say: carry_out(lab, what, say))
         claim.announce(running)
         print(
-            f"up in {time.monotonic() - began:.1f} s: {len(lab.rack.parts)} servers in {len(lab.layout.regions)} regions"
+            f"up in {time.monotonic() - began:.1f} s: {len(lab.rack.parts)} servers in "
+            f"{len(lab.layout.regions)} regions"
         )
         for region in lab.layout.regions:
             print(f"  {region:<12} {lab.url(region)}")

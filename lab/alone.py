@@ -226,7 +226,7 @@ def ask(
 def answers(url: str) -> bool:
     """Whether a GET of `url` is answered 200."""
     try:
-        with urllib.request.urlopen(url, timeout=1) as answer:
+        with urllib.request.urlopen(url, timeout=1) as answer:  # noqa: S310 - the lab's own address
             return bool(answer.status == 200)
     except OSError:
         return False

@@ -32,7 +32,9 @@ from topology.settings import Shard
 from topology.topology import Topology
 
 _DURABILITY = {"fsync": "off"}
-"""A killed server loses nothing by it, only a dead machine would; full pages are written, as pg_rewind asks for them."""
+"""A killed server loses nothing by it, only a dead machine
+would; full pages are written, as pg_rewind asks for them.
+"""
 RESERVED_CONNECTIONS = 20
 """Of each Postgres server: for replication, moves of slots, the supervisor and the census."""
 _KEPT = ("--appendonly", "yes", "--appendfsync", "everysec")

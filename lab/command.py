@@ -1,4 +1,6 @@
-"""`python -m lab load` and `python -m lab fault NAME`: drive the running lab, judge what came of it, write the report."""
+"""`python -m lab load` and `python -m lab fault NAME`: drive
+the running lab, judge what came of it, write the report.
+"""
 
 from __future__ import annotations
 

@@ -93,13 +93,14 @@ async def _checkpoint(server: PostgresServer) -> None:
 async def _has_all(stopped: PostgresServer, copy: PostgresServer) -> bool:
     """Whether `copy` comes to have the last record of a server that was shut down in order: its shutdown checkpoint.
 
-    What was replayed counts too: the position received goes back to a segment's begin when it looks for its source anew.
+    What was replayed counts too: the position received goes back to a
+    segment's begin when it looks for its source anew.
     """
     last, give_up = stopped.last_checkpoint(), time.monotonic() + LAST_RECORD_SECONDS
     standby = await asyncpg.connect(**copy.dsn("postgres"))
     query = "SELECT greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) > $1::pg_lsn"
     try:
-        while not (found := bool(await standby.fetchval(query, last))) and time.monotonic() < give_up:
+        while not (found := bool(await standby.fetchval(query, last))) and time.monotonic() < give_up:  # noqa: ASYNC110 - another process' doing
             await asyncio.sleep(0.02)
         return found
     finally:

@@ -45,7 +45,9 @@ class Lab:
         self.supervisor = Supervisor(self.rack)
 
     def start(self, report: Report) -> None:
-        """Start every part, side by side what needs nothing of each other. ProcessError that names what did not start."""
+        """Start every part, side by side what needs nothing of
+        each other. ProcessError that names what did not start.
+        """
         users = [part for part in self.rack.parts if part.kind in (Kind.APP, Kind.NGINX)]
         copies = [part for part in self.rack.parts if part.role is not None and part.role.copies]
         self.start_together([part for part in self.rack.parts if part not in users and part not in copies], report)
@@ -91,7 +93,9 @@ class Lab:
         steer(self.control, [{"source": source, "destination": destination, **values} for source, destination in pairs])
 
     def synchronous(self, shard: Shard) -> None:
-        """Let a shard's replica at home be its synchronous standby, as RDS has one with Multi-AZ: a commit waits for it."""
+        """Let a shard's replica at home be its synchronous standby,
+        as RDS has one with Multi-AZ: a commit waits for it.
+        """
         primary = self.rack.primary(shard)
         server = postgres_of(primary)
 

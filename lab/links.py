@@ -1,4 +1,5 @@
-"""The links between the lab's regions: TCP proxies that add the delay of distance, and can be cut, slowed or made to drop.
+"""The links between the lab's regions: TCP proxies that add the delay
+of distance, and can be cut, slowed or made to drop.
 
 Kernels without netem are common, so the delay is added in user space: whatever arrives is passed on `one_way` seconds
 later, in order. One process carries every link; the lab steers it through a Unix socket, one JSON object a line.

@@ -2,7 +2,8 @@
 
 A part is one server process. Faults and the status line speak of parts by their names: `links`,
 `postgres/shard-0/primary`, `postgres/shard-0/eu-central`, `redis/us-west/cache`, `redis/us-west/sessions`,
-`redis/us-west/sessions-of-eu-central`, `app/us-west/0`, `nginx/us-west`. Code asks a part what it is, and never its name.
+`redis/us-west/sessions-of-eu-central`, `app/us-west/0`,
+`nginx/us-west`. Code asks a part what it is, and never its name.
 """
 
 from __future__ import annotations
@@ -60,8 +61,8 @@ class Role(enum.StrEnum):
 class Part:
     """One server of the lab.
 
-    `shard` is the id of the shard that a PostgreSQL is of, `source` the region whose sessions a copy has, `number` counts
-    a region's app processes. `prepare` runs once, before the first start.
+    `shard` is the id of the shard that a PostgreSQL is of, `source` the region whose sessions a copy has, `number`
+    counts a region's app processes. `prepare` runs once, before the first start.
     """
 
     kind: Kind
@@ -120,7 +121,9 @@ def postgres_of(part: Part) -> PostgresServer:
 
 @dataclass(frozen=True)
 class Rack:
-    """Every part of a lab, in the order in which they start, with the topology that they stand for and where they are."""
+    """Every part of a lab, in the order in which they start,
+    with the topology that they stand for and where they are.
+    """
 
     topology: Topology
     layout: Layout

@@ -1,8 +1,8 @@
 """One lab a machine: where a running one is found, and how it is spoken to.
 
-Its addresses are fixed, so a second lab could not start. A running one holds a lock on a file in the machine's temporary
-directory, which says who it is; commands reach it by a Unix socket, one JSON object a line, answered by lines of progress
-and at last by one with `done`.
+Its addresses are fixed, so a second lab could not start. A running one holds a lock on a
+file in the machine's temporary directory, which says who it is; commands reach it by a Unix
+socket, one JSON object a line, answered by lines of progress and at last by one with `done`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ def record() -> Path:
 
 
 class Claim:
-    """The right to be this machine's lab, held until `release` or the process's end. StationError where another has it."""
+    """The right to be this machine's lab, held until `release`
+    or the process's end. StationError where another has it.
+    """
 
     def __init__(self) -> None:
         self._file: IO[str] = record().open("a+")
@@ -108,7 +110,7 @@ def serve(control: Path, carry_out: Order) -> None:
                 for line in lines:
                     try:
                         result = {"done": carry_out(json.loads(line), say)}
-                    except Exception as error:  # whatever an order dies of is told to who gave it, and the lab goes on
+                    except Exception as error:  # noqa: BLE001 - whatever an order dies of is told to who gave it, and the lab goes on
                         result = {"failed": f"{type(error).__name__}: {error}"}
                     try:
                         lines.write(json.dumps(result) + "\n")

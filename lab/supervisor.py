@@ -2,8 +2,8 @@
 
 In the lab it stands for the hand of docs/runbooks/region.md, whose order it keeps: first the former primary is fenced
 (here killed, there stopped or cut off by its security group), then the replica that has received most is promoted.
-The app's processes find the promoted one by themselves (app/databases/primaries.py). A primary whose standby at home lives is left
-to that standby, as RDS does it with Multi-AZ.
+The app's processes find the promoted one by themselves (app/databases/primaries.py). A primary whose standby at home
+lives is left to that standby, as RDS does it with Multi-AZ.
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ _SSL_REQUEST = struct.pack("!ii", 8, 80877103)
 
 
 class Supervisor:
-    """Watches a lab's primaries, each shard's in a thread of its own. `primaries` are the parts that they are now, `told`
-    what it did, `fenced` when it last fenced a former primary (monotonic seconds), `census` who took writes meanwhile."""
+    """Watches a lab's primaries, each shard's in a thread of its own. `primaries` are the parts that they are now,
+    `told` what it did, `fenced` when it last fenced a former primary
+    (monotonic seconds), `census` who took writes meanwhile.
+    """
 
     def __init__(self, lab: Rack) -> None:
         self._lab = lab

@@ -17,8 +17,9 @@ def is_standard_output(path: Path) -> bool:
 
 
 def write(path: Path, text: str) -> None:
-    """Replaces a file's content in one step, making its folders; what a link leads to, not the link. A device or a pipe is
-    written, and so is standard output. OSError where that cannot be."""
+    """Replaces a file's content in one step, making its folders; what a link leads to, not the link. A device or a pipe
+    is written, and so is standard output. OSError where that cannot be.
+    """
     if is_standard_output(path):
         sys.stdout.write(text)
         return
@@ -35,8 +36,8 @@ def write(path: Path, text: str) -> None:
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        Path(temporary).chmod(0o644)
+        Path(temporary).replace(path)
     except BaseException:
-        os.unlink(temporary)
+        Path(temporary).unlink()
         raise

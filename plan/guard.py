@@ -1,4 +1,6 @@
-"""Watches how a program uses Outputs: as if they were the value, which must fail at once, and where its own code fails."""
+"""Watches how a program uses Outputs: as if they were the
+value, which must fail at once, and where its own code fails.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The event loop that the program runs in: one thread, in a fixed order, and it notices when nothing can happen any more."""
+"""The event loop that the program runs in: one thread, in a fixed
+order, and it notices when nothing can happen any more.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ from collections.abc import Callable
 from typing import Any
 
 PATIENCE = 1.0
-"""Seconds without anything to do after which nothing will come: only a program with transforms has a thread (gRPC's)."""
+"""Seconds without anything to do after which nothing will
+come: only a program with transforms has a thread (gRPC's).
+"""
 
 
 class Deadlock(Exception):
@@ -28,7 +32,7 @@ class InlineExecutor(concurrent.futures.ThreadPoolExecutor):
         future: concurrent.futures.Future[Any] = concurrent.futures.Future()
         try:
             future.set_result(fn(*args, **kwargs))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - an executor hands it over, whatever it is
             future.set_exception(error)
         return future
 

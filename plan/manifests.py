@@ -1,4 +1,6 @@
-"""The Kubernetes objects of a plan as YAML files: a folder for each cluster, in the order in which they can be applied."""
+"""The Kubernetes objects of a plan as YAML files: a folder
+for each cluster, in the order in which they can be applied.
+"""
 
 from __future__ import annotations
 

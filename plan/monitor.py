@@ -200,7 +200,9 @@ class Monitor:
                 self._remember_secrets(inner)
 
     def _transformed(self, request: Any) -> Any:
-        """A request after the program's own transforms: the resource's, its ancestors', the stack's, in the engine's order."""
+        """A request after the program's own transforms: the
+        resource's, its ancestors', the stack's, in the engine's order.
+        """
         inherited = [*request.transforms, *self._transforms.get(request.parent, [])]
         for callback in [*inherited, *self._stack_transforms]:
             request = transformed(request, callback)

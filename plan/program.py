@@ -57,7 +57,7 @@ def run(
     def work() -> None:
         try:
             box.append(_run(found, on_resource))
-        except BaseException as error:  # handed to the caller below, whatever it is
+        except BaseException as error:  # noqa: BLE001 - handed to the caller below, whatever it is
             box.append(error)
 
     with _one_at_a_time:
@@ -81,7 +81,7 @@ def _run(project: Project, on_resource: Callable[[int], None]) -> Plan:
             with asyncio.Runner(loop_factory=new_loop) as runner:
                 runner.get_loop().set_exception_handler(lambda _loop, _context: None)  # the first error is raised below
                 runner.run(_program(project, monitor, engine))
-        except Exception as raised:
+        except Exception as raised:  # noqa: BLE001 - told as the program's own, below
             error = raised
     verdict = verdict_of(Outcome(project, monitor, engine, masker, failures), error)
     if verdict is not None:
@@ -120,12 +120,12 @@ async def _program(project: Project, monitor: Monitor, engine: Engine) -> None:
     except SystemExit as leaving:
         if leaving.code not in (None, 0):
             failed = ProgramLeft(f"sys.exit({leaving.code!r})")
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - raised below, when all is settled
         failed = error
     root._finish()
     try:
         await _settled()
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - told with the others
         failed = failed or error  # what fails behind the first failure fails because of it
     await _shutdown_callbacks()  # type: ignore[no-untyped-call]
     if failed is not None:

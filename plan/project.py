@@ -1,4 +1,6 @@
-"""Reads `Pulumi.yaml` and a stack file the way the Pulumi CLI does: into flat text configuration, nothing of its meaning."""
+"""Reads `Pulumi.yaml` and a stack file the way the Pulumi CLI does:
+into flat text configuration, nothing of its meaning.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,9 @@ def stack_file(directory: Path, stack: str) -> Path:
 
 
 def read_project(directory: Path, stack: str, source: Path | Mapping[str, Any] | None = None) -> Project:
-    """The project in `directory` with one stack's configuration: from its own file, another one, or a map like a file's."""
+    """The project in `directory` with one stack's configuration: from
+    its own file, another one, or a map like a file's.
+    """
     directory, stack = directory.resolve(), own_name(stack)
     if not (directory / "Pulumi.yaml").is_file():
         raise ProjectError(f"There is no Pulumi.yaml in {directory.name}/: it is no Pulumi project.")

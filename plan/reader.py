@@ -1,4 +1,5 @@
-"""A YAML file as the Pulumi CLI reads it (Go's yaml.v3), and in words where the two would differ or nobody could mean it.
+"""A YAML file as the Pulumi CLI reads it (Go's yaml.v3), and in words
+where the two would differ or nobody could mean it.
 
 Whatever a file holds is answered in seconds: it is read by its events, one after another, within limits of size, depth
 and aliases. Refused, although the CLI takes it, is what it would hand over as something other than what is written: a

@@ -64,7 +64,7 @@ def _args_of(cls: type) -> type:
 
 
 def _member(module: str, name: str) -> type:
-    return typing.cast(type, getattr(importlib.import_module(module), name))
+    return typing.cast("type", getattr(importlib.import_module(module), name))
 
 
 @functools.cache

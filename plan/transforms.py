@@ -1,4 +1,6 @@
-"""Runs a program's resource transforms (`ResourceOptions.transforms`, `register_resource_transform`) as the engine does."""
+"""Runs a program's resource transforms (`ResourceOptions.transforms`,
+`register_resource_transform`) as the engine does.
+"""
 
 from __future__ import annotations
 

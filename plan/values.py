@@ -22,9 +22,12 @@ SENTINEL = rpc.UNKNOWN
 class Marker(str):
     """A string that stands for a value that a plan does not hold."""
 
+    __slots__ = ()
+
     TEXT = ""
 
     def __new__(cls) -> Self:
+        """The kind's one text."""
         return super().__new__(cls, cls.TEXT)
 
     def __getnewargs__(self) -> tuple[()]:  # type: ignore[override]

@@ -14,5 +14,5 @@ from pulumi_policy import EnforcementLevel, PolicyPack, policy  # noqa: E402
 
 from policies import pack  # noqa: E402
 
-setattr(policy, "deserialize_properties", pack.deserialized)  # noqa: B010 - it is not the module's to give away
+setattr(policy, "deserialize_properties", pack.deserialized)  # noqa: B010 - it is not the module\'s to give away
 PolicyPack(pack.NAME, pack.policies(), enforcement_level=EnforcementLevel.MANDATORY)

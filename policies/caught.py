@@ -20,8 +20,9 @@ from policies.weakest import GONE, WEAKENINGS, Weakening
 
 HEAD = """# The weakest values, and what catches them
 
-Written by `make policies-doc`; a test fails where it is out of date. For each type of prod's plan, the weakest value of each
-field that a reference names is put into one resource, and every policy is asked. What is let through has its reason.
+Written by `make policies-doc`; a test fails where it is out of date. For each type of prod's plan, the weakest value
+of each field that a reference names is put into one resource, and every policy is asked. What is let through has its
+reason.
 
 """
 
@@ -56,7 +57,10 @@ def document(found: Iterable[Outcome]) -> str:
     lines, token = [], ""
     told = list(found)
     caught = sum(bool(outcome.policies) for outcome in told)
-    summary = f"{len(told)} weakenings of {len({o.weakening.type for o in told})} types: {caught} caught, {len(told) - caught} let through."
+    summary = (
+        f"{len(told)} weakenings of {len({o.weakening.type for o in told})} types: {caught} "
+        f"caught, {len(told) - caught} let through."
+    )
     for outcome in told:
         row = outcome.weakening
         if row.type != token:

@@ -140,10 +140,16 @@ def document(found: Sequence[Check], version: str) -> str:
     lines = [
         "# checkov and the policies, check by check",
         "",
-        f"Written by `make checkov` from checkov {version} on prod's plan and manifests; `make checkov` fails where it is",
+        (
+            f"Written by `make checkov` from checkov {version} on prod's plan and manifests; `make checkov` "
+            "fails where it is"
+        ),
         "out of date, and on a finding that nothing answers. Nobody edits it.",
         "",
-        "checkov reads a Terraform plan, so the plan is written as one (policies/terraform.py). It takes what is not known",
+        (
+            "checkov reads a Terraform plan, so the plan is written as one (policies/terraform.py). It takes "
+            "what is not known"
+        ),
         "before the deployment for missing, and it is too lenient as well: CKV_AWS_133 passes a database without",
         "`backupRetentionPeriod`, where `rds-retention-explicit` does not.",
         "",

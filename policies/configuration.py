@@ -53,7 +53,8 @@ def read(path: Path, policies: Mapping[str, Policy]) -> dict[str, Configured]:
         data: Any = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise ConfigurationError(
-            f"There is no {path}: a stack's levels and thresholds are said in a file of its own; {{}} takes every default."
+            f"There is no {path}: a stack's levels and thresholds are said in a file of its own; {{}} "
+            "takes every default."
         ) from None
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None

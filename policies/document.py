@@ -14,10 +14,10 @@ HEAD = """# The policies
 
 Written by `make policies-doc` from the rules' own docstrings; a test fails where it is out of date. Nobody edits it.
 
-`make policy STACK=prod` judges the embedded plan: what failed first, with why and by whose word, then a row for each area;
-where nothing failed, three lines (`V=1` tells every policy). `out/policy-prod.xml` is JUnit for CI, `out/policy-prod.sarif`
-SARIF 2.1.0 for code scanning, and the exit status is not 0 on a mandatory violation. The same rules are a CrossGuard pack
-for the real engine:
+`make policy STACK=prod` judges the embedded plan: what failed first, with why and by whose word, then a row for each
+area; where nothing failed, three lines (`V=1` tells every policy). `out/policy-prod.xml` is JUnit for CI,
+`out/policy-prod.sarif` SARIF 2.1.0 for code scanning, and the exit status is not 0 on a mandatory violation. The same
+rules are a CrossGuard pack for the real engine:
 
     pulumi preview --policy-pack policies --policy-pack-config policies/config.prod.json
 
@@ -25,12 +25,13 @@ What checkov finds beside them, check by check, is in [checkov.md](checkov.md).
 
 ## How a policy is judged
 
-- A rule is a function over a resource, or over the stack; it yields what is wrong, and knows nothing of how it is run. It
-  judges inputs. (The real engine shows stack policies outputs, where what was left out cannot be told from what is not
-  known; the pack keeps the inputs that it was shown before.)
-- What a rule must read is a literal: an input that is not known before the deployment violates, as nothing could be said
-  of it. What cannot be known in a preview, such as an image in a registry that is not there yet or a policy with a key's
-  ARN in it, is counted under "at deployment": the engine asks again during `pulumi up`, before the resource is made.
+- A rule is a function over a resource, or over the stack; it yields what is wrong, and knows nothing of how it is
+  run. It judges inputs. (The real engine shows stack policies outputs, where what was left out cannot be told from
+  what is not known; the pack keeps the inputs that it was shown before.)
+- What a rule must read is a literal: an input that is not known before the deployment violates, as nothing could be
+  said of it. What cannot be known in a preview, such as an image in a registry that is not there yet or a policy with
+  a key's ARN in it, is counted under "at deployment": the engine asks again during `pulumi up`, before the resource
+  is made.
 - Secrets reach no rule, only that there is one.
 
 ## Levels and thresholds
@@ -47,34 +48,36 @@ Prod's file has one figure, the `usersPerPod` of `region-capacity-n-minus-1`, an
     requests a second that a core carries (make capacity) x the pod's CPU request x the autoscaler's CPU target
     / requests a second of one user
 
-The specification's targets together, 10,000 requests a second by 1000 users, make ten for each user. The lab's own user
-asks once in some seconds, and a pod carries about fifty times as many of those; the smaller number is taken, so that what
-runs when a region is lost carries both targets at once. Measured is the app's processor time under the lab's mix
-([capacity.md](capacity.md)): memory, open connections and the sidecar are not in it. `users_per_pod` of
+The specification's targets together, 10,000 requests a second by 1000 users, make ten for each user. The lab's own
+user asks once in some seconds, and a pod carries about fifty times as many of those; the smaller number is taken, so
+that what runs when a region is lost carries both targets at once. Measured is the app's processor time under the
+lab's mix ([capacity.md](capacity.md)): memory, open connections and the sidecar are not in it. `users_per_pod` of
 topology/capacity.py is this arithmetic; a test fails where the file has another number, as after a new measurement or
 another CPU request. The autoscaler's users a pod are a target, not the limit.
 
 ## Before it is deployed
 
-The shipped stack files have an account and digests that are nobody's, and plan and pass as they are. `make policy` says what
-to replace first; with `DEPLOY=1`, and in the real engine always, `examples-replaced` refuses them.
+The shipped stack files have an account and digests that are nobody's, and plan and pass as they are. `make policy`
+says what to replace first; with `DEPLOY=1`, and in the real engine always, `examples-replaced` refuses them.
 
 ## Exceptions
 
 An entry in the stack file excuses one resource from one policy until a day, that day included, at most 180 days ahead:
 
     hal9:policyExceptions:
-      - {policy: rds-retention-explicit, resource: shard-0-us-west, reason: "restored from a snapshot, HAL-12", until: 2030-01-31}
+      - policy: rds-retention-explicit
+        resource: shard-0-us-west
+        reason: restored from a snapshot, HAL-12
+        until: 2030-01-31
 
-What is excused stays in the report with its reason. An exception that has ended fails, whether anything needs it or not;
-so does one that names a policy or a resource that is not there. One that nothing needs is shown.
+What is excused stays in the report with its reason. An exception that has ended fails, whether anything needs it or
+not; so does one that names a policy or a resource that is not there. One that nothing needs is shown.
 
 ## Writing one
 
-A decorated function in the module of its area, and its name in that module's `POLICIES`. The docstring is read: what it
-prevents, the references in brackets, and after a blank line `Fix:`. Then one way to break it in tests/policies/mutations.py,
-and `make policies-doc`.
-"""
+A decorated function in the module of its area, and its name in that module's `POLICIES`. The docstring is read: what
+it prevents, the references in brackets, and after a blank line `Fix:`. Then one way to break it in
+tests/policies/mutations.py, and `make policies-doc`."""
 AREAS = {
     "network": "Network",
     "data": "Postgres and Redis",

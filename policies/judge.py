@@ -19,7 +19,9 @@ LONGEST_EXCEPTION_DAYS = 180
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one policy says of a stack. `seen` are the resources that it is about; `excused` has the exception beside each."""
+    """What one policy says of a stack. `seen` are the resources that
+    it is about; `excused` has the exception beside each.
+    """
 
     configured: Configured
     seen: tuple[Resource, ...]

@@ -10,7 +10,9 @@ from policies.policy import Level
 
 
 def junit(judgement: Judgement) -> str:
-    """JUnit XML: a suite for each area, a case for each policy; a mandatory violation is a failure, an advisory one output."""
+    """JUnit XML: a suite for each area, a case for each policy; a
+    mandatory violation is a failure, an advisory one output.
+    """
     root = ElementTree.Element("testsuites", name=f"policies {judgement.stack}")
     areas = dict.fromkeys(verdict.policy.area for verdict in judgement.verdicts)
     for area in areas:

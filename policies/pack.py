@@ -26,7 +26,7 @@ from policies.stack import Stack
 
 NAME = "hal9"
 EXCEPTIONS = "exceptions-current"
-_PROXIES = (proxy._DictProxy, proxy._ListProxy, secret._DictSecretsProxy, secret._ListSecretsProxy)
+_PROXIES = (proxy._DictProxy, proxy._ListProxy, secret._DictSecretsProxy, secret._ListSecretsProxy)  # noqa: SLF001 - the SDK has no public name for it
 
 
 def plain(value: Any) -> Any:
@@ -38,7 +38,7 @@ def plain(value: Any) -> Any:
         value = value["__target"]
     if isinstance(value, SecretValue):
         return UnknownSecret() if is_unknown(plain(value.value)) else Secret()
-    if proxy._is_unknown(value):
+    if proxy._is_unknown(value):  # noqa: SLF001 - the SDK has no public name for it
         return Unknown()
     if isinstance(value, Mapping):
         return {name: plain(inner) for name, inner in value.items()}
@@ -48,8 +48,9 @@ def plain(value: Any) -> Any:
 
 
 def deserialized(properties: dict[str, Any], _keep_secrets: bool = True) -> Any:
-    """The engine's properties with secrets still marked. pulumi-policy unwraps them for validations, so that any rule could
-    print one and none could tell whether it was marked; `__main__` puts this in the place of its function."""
+    """The engine's properties with secrets still marked. pulumi-policy unwraps them for validations, so that any rule
+    could print one and none could tell whether it was marked; `__main__` puts this in the place of its function.
+    """
     return deserialize.deserialize_properties(properties, True)
 
 
@@ -108,7 +109,9 @@ def _region(props: Any) -> str:
 
 
 def of_stack(resources: list[Any], config: Mapping[str, str], inputs: Inputs) -> Stack:
-    """The stack of a stack policy's arguments. A Kubernetes provider lives where the cluster is that it is made from."""
+    """The stack of a stack policy's arguments. A Kubernetes
+    provider lives where the cluster is that it is made from.
+    """
     records = [of_resource(resource, inputs.of(resource)) for resource in resources]
     regions = {record.urn: record.region for record in records}
     for record in records:

@@ -32,7 +32,9 @@ class Level(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Violation:
-    """What is wrong with one resource (or with the stack, where there is none to name): what was found, what is wanted."""
+    """What is wrong with one resource (or with the stack, where
+    there is none to name): what was found, what is wanted.
+    """
 
     resource: Resource | None
     found: str
@@ -89,7 +91,9 @@ class Setting:
 
 @dataclass(frozen=True)
 class Policy:
-    """One policy. `types` are the resource types that it judges (with `*`), for a stack policy those that it is about."""
+    """One policy. `types` are the resource types that it judges
+    (with `*`), for a stack policy those that it is about.
+    """
 
     name: str
     rule: Rule = field(repr=False)
@@ -149,7 +153,9 @@ def stack_policy(
     return lambda rule: replace(make(rule), at_deployment=at_deployment)
 
 
-_DOCSTRING = re.compile(r"(?P<prevents>.+)\s\((?P<reference>[^()]*(?:\([^()]*\)[^()]*)*)\)\n\nFix: (?P<fix>.+)", re.S)
+_DOCSTRING = re.compile(
+    r"(?P<prevents>.+)\s\((?P<reference>[^()]*(?:\([^()]*\)[^()]*)*)\)\n\nFix: (?P<fix>.+)", re.DOTALL
+)
 
 
 def _maker(

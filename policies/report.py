@@ -140,7 +140,10 @@ def _left(judgement: Judgement, verbose: bool) -> Iterator[str]:
     keys = ", ".join(
         violation.found.split(" is ")[0] for verdict in judgement.verdicts for violation, _ in verdict.left
     )
-    yield f"Not to be deployed yet: examples are left, and `pulumi up` with the policies (here DEPLOY=1) refuses them: {keys}"
+    yield (
+        "Not to be deployed yet: examples are left, and `pulumi up` with the policies (here DEPLOY=1) "
+        f"refuses them: {keys}"
+    )
     if verbose:
         yield from (f"  {message}" for message in messages)
 

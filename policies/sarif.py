@@ -1,4 +1,6 @@
-"""A judgement for code scanning, as SARIF 2.1.0: each policy a rule, each violation a result at the stack file's key."""
+"""A judgement for code scanning, as SARIF 2.1.0: each policy
+a rule, each violation a result at the stack file's key.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ _EXCEPTIONS = "exceptions-current"
 
 
 def sarif(judgement: Judgement, stack_file: Path) -> str:
-    """SARIF of a judgement. Results are in `stack_file`, at the line of the key that the fix names where it is there."""
+    """SARIF of a judgement. Results are in `stack_file`, at
+    the line of the key that the fix names where it is there.
+    """
     lines = stack_file.read_text("utf-8").splitlines()
     shown = stack_file.name
     results = [

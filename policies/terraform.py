@@ -1,7 +1,8 @@
 """A plan's AWS resources as the JSON of a Terraform plan, for tools that read nothing else (checkov).
 
 Only for comparison: names are Terraform's, values the plan's. What is not known before the deployment is marked as such
-(`after_unknown`), and where it comes from is written as a reference, so that checks over several resources find their way.
+(`after_unknown`), and where it comes from is written as a reference,
+so that checks over several resources find their way.
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ TYPES = {
     "rds/eventSubscription:EventSubscription": "db_event_subscription",
     "rds/parameterGroup:ParameterGroup": "db_parameter_group",
     "rds/subnetGroup:SubnetGroup": "db_subnet_group",
-    "rds/instanceAutomatedBackupsReplication:InstanceAutomatedBackupsReplication": "db_instance_automated_backups_replication",
+    "rds/instanceAutomatedBackupsReplication:InstanceAutomatedBackupsReplication": (
+        "db_instance_automated_backups_replication"
+    ),
     "lb/loadBalancer:LoadBalancer": "lb",
     "iam/role:Role": "iam_role",
     "iam/rolePolicy:RolePolicy": "iam_role_policy",

@@ -1,4 +1,6 @@
-"""`python -m preflight --stack prod [--live]`: the plan asked against what only AWS knows, and AWS itself where it can be."""
+"""`python -m preflight --stack prod [--live]`: the plan asked against
+what only AWS knows, and AWS itself where it can be.
+"""
 
 from __future__ import annotations
 

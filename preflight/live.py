@@ -1,7 +1,7 @@
 """AWS itself, asked by reading alone: quotas, offerings, the image, subscriptions, the zone, backup pairs, add-ons.
 
-Each question is one of `CHECKS`. What AWS does not answer (no leave, no such operation where it is asked) is a finding of
-its question too: what could not be asked is not passed. boto3 is loaded here and nowhere else.
+Each question is one of `CHECKS`. What AWS does not answer (no leave, no such operation where it is asked) is a finding
+of its question too: what could not be asked is not passed. boto3 is loaded here and nowhere else.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""What a plan needs of an account's quotas, an upgrade of its nodes included: arithmetic over the plan and the facts."""
+"""What a plan needs of an account's quotas, an upgrade of
+its nodes included: arithmetic over the plan and the facts.
+"""
 
 from __future__ import annotations
 

@@ -73,7 +73,8 @@ def principals_exist(stack: Stack, _today: date) -> Iterator[Finding]:
                 yield Finding(
                     "principals exist",
                     f"{resource.name} ({resource.type})",
-                    f"{name} has the principal {principal}, and a fresh account has no {roles.get(service, 'such role')} "
+                    f"{name} has the principal {principal}, and a fresh account has no "
+                    f"{roles.get(service, 'such role')} "
                     f"before {service} made something",
                     account.roles_source(),
                     "the principal * with the conditions kms:CallerAccount and ArnEquals aws:PrincipalArn, "
@@ -116,7 +117,9 @@ def types_sold(stack: Stack, _today: date) -> Iterator[Finding]:
 
 
 def nodes_stay(stack: Stack, _today: date) -> Iterator[Finding]:
-    """No change of a node group takes its nodes away before others stand: a fixed name does, with what cannot be changed."""
+    """No change of a node group takes its nodes away before others
+    stand: a fixed name does, with what cannot be changed.
+    """
     for group in stack.of(tokens.NODE_GROUP):
         name = at(group, "nodeGroupName")
         if name is None and not group.delete_before_replace:

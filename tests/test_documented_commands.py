@@ -1,4 +1,6 @@
-"""Every command that README, CONTRIBUTING and docs print: `make` finds its targets, and Python's commands their arguments."""
+"""Every command that README, CONTRIBUTING and docs print: `make`
+finds its targets, and Python's commands their arguments.
+"""
 
 from __future__ import annotations
 

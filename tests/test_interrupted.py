@@ -19,7 +19,8 @@ SITE = """
 import os, signal, sys
 
 class Interrupts:
-    '''Sends Ctrl-C at the first import of what is neither the standard library's (which asks for Jython's `org`) nor light, or at a later one.'''
+    '''Sends Ctrl-C at the first import of what is neither the standard library's (which asks for Jython's
+    `org`) nor light, or at a later one.'''
 
     left = int(os.environ["TEST_IMPORTS"])
 

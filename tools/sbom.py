@@ -2,8 +2,8 @@
 
     python -m tools.sbom > hal9-server.cdx.json
 
-The lock file decides what the image installs, by hash, so it is the bill's only source; `make test-image` holds the built
-image to it. What the base image holds is told by whoever publishes that; buildx attests both (tools/image.py).
+The lock file decides what the image installs, by hash, so it is the bill's only source; `make test-image` holds the
+built image to it. What the base image holds is told by whoever publishes that; buildx attests both (tools/image.py).
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 
 @dataclass(frozen=True)
 class Package:
-    """One line of the lock file. `marker`: where it is installed, empty for everywhere; `hashes`: SHA-256 of its files."""
+    """One line of the lock file. `marker`: where it is installed,
+    empty for everywhere; `hashes`: SHA-256 of its files.
+    """
 
     name: str
     version: str
@@ -51,7 +53,9 @@ def packages(lock: str) -> Iterator[Package]:
 
 
 def bill(lock: str) -> dict[str, Any]:
-    """The bill of a lock file. The same lock gives the same bill: its serial number is made from the lock's own digest."""
+    """The bill of a lock file. The same lock gives the same
+    bill: its serial number is made from the lock's own digest.
+    """
     digest = hashlib.sha256(lock.encode()).digest()
     return {
         "bomFormat": "CycloneDX",

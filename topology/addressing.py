@@ -2,7 +2,8 @@
 
 A VPC's block is cut into eighths. The first six are the private subnets of up to six zones; the seventh holds
 the public subnets, the first half of the eighth the data subnets, eight places each; the last sixteenth is free for
-a tier to come. A subnet depends on its tier and its zone's place alone, so another zone never renumbers one that exists.
+a tier to come. A subnet depends on its tier and its zone's place
+alone, so another zone never renumbers one that exists.
 """
 
 from __future__ import annotations
@@ -76,6 +77,7 @@ def _part(network: IPv4Network, bits: int, index: int) -> IPv4Network:
     prefix = network.prefixlen + bits
     if prefix > SMALLEST_SUBNET_PREFIX:
         raise ValueError(
-            f"{network} is too small: its subnets would be /{prefix}, and AWS takes /{SMALLEST_SUBNET_PREFIX} at the least"
+            f"{network} is too small: its subnets would be /{prefix}, and AWS takes "
+            f"/{SMALLEST_SUBNET_PREFIX} at the least"
         )
     return IPv4Network((int(network.network_address) + index * 2 ** (32 - prefix), prefix))

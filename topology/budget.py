@@ -21,12 +21,16 @@ def peak_pods(topology: Topology) -> int:
 
 
 def connecting_pods(topology: Topology) -> int:
-    """Pods that may hold a pool to one Postgres instance: those of every region, as any may have to use any instance."""
+    """Pods that may hold a pool to one Postgres instance:
+    those of every region, as any may have to use any instance.
+    """
     return peak_pods(topology) * len(topology.regions)
 
 
 def pool_size(topology: Topology) -> int:
-    """Connections that one pod may open to one instance: its share of `maxConnections`, at most the specification's cap."""
+    """Connections that one pod may open to one instance: its share of
+    `maxConnections`, at most the specification's cap.
+    """
     available = topology.database.max_connections - topology.database.reserved_connections
     return share(available, connecting_pods(topology), topology.pools.max_connections)
 
@@ -65,7 +69,9 @@ def addresses_needed(topology: Topology) -> int:
 
 
 def addresses_with_a_zone_lost(region: Region) -> int:
-    """Private addresses that are left when one zone of several is gone. ValueError where the block is too small to cut."""
+    """Private addresses that are left when one zone of several
+    is gone. ValueError where the block is too small to cut.
+    """
     subnets = [addressing.subnet(region.cidr, Tier.PRIVATE, i) for i in range(len(region.zones))]
     left = subnets[1:] or subnets
     return sum(map(addressing.usable_addresses, left))

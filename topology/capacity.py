@@ -1,7 +1,7 @@
 """What a topology carries at what a core was measured to carry: the capacity sheet, and where the stack file disagrees.
 
-Pure arithmetic. The figures are measured by `make capacity` (bench/capacity.py), which says how; docs/capacity.md has the
-run that they were taken from. A vCPU is counted as a core of the machine that they were measured on.
+Pure arithmetic. The figures are measured by `make capacity` (bench/capacity.py), which says how; docs/capacity.md has
+the run that they were taken from. A vCPU is counted as a core of the machine that they were measured on.
 """
 
 from __future__ import annotations
@@ -47,8 +47,9 @@ def requests_per_pod(topology: Topology, per_core: float) -> float:
 def users_per_pod(topology: Topology) -> int:
     """Users of a pod who all ask as the specification's targets have it: 10,000 requests a second by 1000 users.
 
-    That is ten requests a second each, fifty times the lab's user who thinks for `THINK_SECONDS`: what is kept running for
-    a region's loss is held against both targets at once. policies/config.prod.json has the number, and a test that it is this.
+    That is ten requests a second each, fifty times the lab's user who thinks for
+    `THINK_SECONDS`: what is kept running for a region's loss is held against both targets
+    at once. policies/config.prod.json has the number, and a test that it is this.
     """
     return int(requests_per_pod(topology, APP_REQUESTS_PER_CORE) * TARGET_USERS / TARGET_REQUESTS)
 
@@ -95,7 +96,8 @@ def capacity_warnings(topology: Topology) -> list[str]:
         return found  # one region is the specification's phase 1; 10,000 requests a second are asked of the whole
     if scaling.max_replicas < peak.pods:
         found.append(
-            f"autoscaling.maxReplicas {scaling.max_replicas} is below the {peak.pods} pods a region that {everybody} need"
+            f"autoscaling.maxReplicas {scaling.max_replicas} is below the {peak.pods} pods a region that "
+            f"{everybody} need"
         )
     if room < peak.pods:
         found.append(f"cluster's nodes hold {room} pods at the most, fewer than the {peak.pods} that {everybody} need")
@@ -112,18 +114,22 @@ def capacity_sheet(topology: Topology, per_core: float, gateway_per_core: float)
     pod, scaling, database = topology.server.resources, topology.autoscaling, topology.database
     each, left = requests_per_pod(topology, per_core), max(1, len(topology.regions) - 1)
     lines = [
-        f"A pod asks for {pod.cpu_request:g} core and is scaled at {scaling.cpu_utilization}% of it: "
-        f"{per_core:.0f} x {pod.cpu_request:g} x {scaling.cpu_utilization / 100:g} = {each:.0f} requests a second a pod, "
-        f"which is {each * THINK_SECONDS:.0f} users who think for {THINK_SECONDS:g} s, or "
-        f"{each * TARGET_USERS / TARGET_REQUESTS:.0f} who ask {TARGET_REQUESTS / TARGET_USERS:g} times a second each, as the "
-        "two targets together have it. "
-        f"A {topology.cluster.on_demand.instance_type} node holds {budget.pods_per_node(topology)} pods. "
-        f"A pod opens {budget.pool_size(topology)} connections to an instance: "
-        f"min({topology.pools.max_connections}, ({database.max_connections} - {database.reserved_connections}) / "
-        f"({budget.peak_pods(topology)} pods x {len(topology.regions)} regions)).",
+        (
+            f"A pod asks for {pod.cpu_request:g} core and is scaled at {scaling.cpu_utilization}% of it: "
+            f"{per_core:.0f} x {pod.cpu_request:g} x {scaling.cpu_utilization / 100:g} = {each:.0f} requests a second "
+            f"a pod, which is {each * THINK_SECONDS:.0f} users who think for {THINK_SECONDS:g} s, or "
+            f"{each * TARGET_USERS / TARGET_REQUESTS:.0f} who ask {TARGET_REQUESTS / TARGET_USERS:g} times a second "
+            "each, as the two targets together have it. "
+            f"A {topology.cluster.on_demand.instance_type} node holds {budget.pods_per_node(topology)} pods. "
+            f"A pod opens {budget.pool_size(topology)} connections to an instance: "
+            f"min({topology.pools.max_connections}, ({database.max_connections} - {database.reserved_connections}) / "
+            f"({budget.peak_pods(topology)} pods x {len(topology.regions)} regions))."
+        ),
         "",
-        "| with one region lost | a region that is left has | pods a region | nodes a region | nginx cores a region "
-        "| connections to an instance |",
+        (
+            "| with one region lost | a region that is left has | pods a region | nodes a region | nginx cores "
+            "a region | connections to an instance |"
+        ),
         "|---|---|---|---|---|---|",
     ]
     for name, requests in (
@@ -140,11 +146,14 @@ def capacity_sheet(topology: Topology, per_core: float, gateway_per_core: float)
         )
     lines += [
         "",
-        f"The stack file has minReplicas {scaling.min_replicas}, maxReplicas {scaling.max_replicas}, "
-        f"{topology.cluster.on_demand.min_nodes} to {topology.cluster.on_demand.max_nodes} on-demand and up to "
-        f"{topology.cluster.spot.max_nodes} spot nodes, and {topology.gateway.replicas} gateways a region. "
-        f"Its autoscaler aims at {scaling.users_per_pod} users a pod, so {TARGET_USERS} users run on "
-        f"{TARGET_USERS} / {scaling.users_per_pod} / {left} = {math.ceil(TARGET_USERS / scaling.users_per_pod / left)} "
-        "pods a region with one lost: far more than they need.",
+        (
+            f"The stack file has minReplicas {scaling.min_replicas}, maxReplicas {scaling.max_replicas}, "
+            f"{topology.cluster.on_demand.min_nodes} to {topology.cluster.on_demand.max_nodes} on-demand and up to "
+            f"{topology.cluster.spot.max_nodes} spot nodes, and {topology.gateway.replicas} gateways a region. "
+            f"Its autoscaler aims at {scaling.users_per_pod} users a pod, so {TARGET_USERS} users run on "
+            f"{TARGET_USERS} / {scaling.users_per_pod} / {left} = "
+            f"{math.ceil(TARGET_USERS / scaling.users_per_pod / left)} pods a region with one lost: "
+            "far more than they need."
+        ),
     ]
     return lines

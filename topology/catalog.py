@@ -131,13 +131,15 @@ def pods_on_node(size: InstanceSize, cpu: float, memory_gib: float) -> int:
 
 
 COUNTRIES = frozenset(
-    "AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ "
-    "CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO FR "
-    "GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP "
-    "KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT "
-    "MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY QA RE RO RS RU RW "
-    "SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ "
-    "UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW".split()
+    """
+    AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ
+    CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO
+    FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR HT HU ID IE IL IM IN IO IQ IR IS IT JE
+    JM JO JP KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI LK LR LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO
+    MP MQ MR MS MT MU MV MW MX MY MZ NA NC NE NF NG NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW
+    PY QA RE RO RS RU RW SA SB SC SD SE SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM
+    TN TO TR TT TV TW TZ UA UG UM US UY UZ VA VC VE VG VI VN VU WF WS YE YT ZA ZM ZW
+    """.split()
 )
 """ISO 3166-1 alpha-2 codes, as CloudFront's viewer country and WAF's geographic match use them."""
 
@@ -174,8 +176,9 @@ CLUSTER_AUTOSCALERS: dict[str, str] = {
 
 
 _POSTGRES = {15: (2, 19), 16: (1, 15), 17: (1, 11), 18: (1, 5)}
-"""Minor versions of each major: RDS's first, and the last that PostgreSQL's calendar has by 2026-11 ("Versioning policy": one a
-quarter). Whether RDS has that one already no source here says, and what comes after it is not known."""
+"""Minor versions of each major: RDS's first, and the last that PostgreSQL's calendar has by 2026-11 ("Versioning
+policy": one a quarter). Whether RDS has that one already no source here says, and what comes after it is not known.
+"""
 
 
 def postgres_version(text: str) -> str:
@@ -194,7 +197,8 @@ def postgres_version(text: str) -> str:
         )
     if found[2] and int(found[2]) > last:
         raise ValueError(
-            f"{text!r} is not known: by PostgreSQL's calendar {major}.{last} is the last of 2026-11; {major} alone takes RDS's newest"
+            f"{text!r} is not known: by PostgreSQL's calendar {major}.{last} is the last of 2026-11; "
+            f"{major} alone takes RDS's newest"
         )
     return text
 
@@ -204,12 +208,14 @@ NO_INSIGHTS = frozenset(("db.t3.micro", "db.t3.small", "db.t4g.micro", "db.t4g.s
 MOST_CACHE_NODES = 500
 """Nodes of a Redis cluster (ElastiCache User Guide, "Quotas for ElastiCache")."""
 INTERFACE_ENDPOINTS = frozenset(
-    "access-analyzer acm-pca application-autoscaling appmesh aps-workspaces athena autoscaling autoscaling-plans backup "
-    "cloudformation cloudtrail codebuild config dms ds ebs ec2 ec2messages ecr.api ecr.dkr ecs ecs-agent ecs-telemetry eks "
-    "eks-auth elasticache elasticfilesystem elasticloadbalancing email-smtp events evidently execute-api fis guardduty-data "
-    "inspector2 kinesis-firehose kinesis-streams kms lambda logs monitoring organizations rds rds-data redshift s3 "
-    "secretsmanager securityhub servicecatalog servicediscovery sns sqs ssm ssm-contacts ssm-incidents ssmmessages states "
-    "sts synthetics tagging transfer wafv2 xray".split()
+    """
+    access-analyzer acm-pca application-autoscaling appmesh aps-workspaces athena autoscaling autoscaling-plans
+    backup cloudformation cloudtrail codebuild config dms ds ebs ec2 ec2messages ecr.api ecr.dkr ecs ecs-agent
+    ecs-telemetry eks eks-auth elasticache elasticfilesystem elasticloadbalancing email-smtp events evidently
+    execute-api fis guardduty-data inspector2 kinesis-firehose kinesis-streams kms lambda logs monitoring
+    organizations rds rds-data redshift s3 secretsmanager securityhub servicecatalog servicediscovery sns sqs ssm
+    ssm-contacts ssm-incidents ssmmessages states sts synthetics tagging transfer wafv2 xray
+    """.split()
 )
 """AWS services with an interface endpoint, by the end of `com.amazonaws.REGION.` (PrivateLink Guide)."""
 MEANT_COUNTRIES = {"UK": "GB", "EL": "GR", "EN": "GB", "SF": "FI", "XK": "RS", "SU": "RU", "UAE": "AE", "USA": "US"}

@@ -1,4 +1,5 @@
-"""Forms of single values in a stack file: what a text must look like, and numbers as `pulumi config set --path` writes them.
+"""Forms of single values in a stack file: what a text must look like,
+and numbers as `pulumi config set --path` writes them.
 
 Each refusal says in words what would be right; the caller adds the path.
 """
@@ -22,12 +23,13 @@ class Like:
     what: str
 
     def __call__(self, text: str) -> str:
+        """The text, where it has the form. Raises ValueError."""
         if not re.fullmatch(self.pattern, text):
             raise ValueError(f"{shown(text)} is not {self.what}")
         return text
 
 
-_CREDENTIALS = re.compile(r"//[^/\s@]*@|\b(AKIA|ASIA)[0-9A-Z]{16}\b|-----BEGIN.*", re.S)
+_CREDENTIALS = re.compile(r"//[^/\s@]*@|\b(AKIA|ASIA)[0-9A-Z]{16}\b|-----BEGIN.*", re.DOTALL)
 
 
 def shown(text: str) -> str:
@@ -38,7 +40,7 @@ def shown(text: str) -> str:
 def number(value: Any) -> Any:
     """A number from text: `pulumi config set --path` writes whole numbers as numbers, and fractions as text."""
     if not isinstance(value, str) or not re.fullmatch(
-        r"[-+]?(\d{1,15}(\.\d{0,15})?|\.\d{1,15})([eE][-+]?\d{1,2})?", value, re.A
+        r"[-+]?(\d{1,15}(\.\d{0,15})?|\.\d{1,15})([eE][-+]?\d{1,2})?", value, re.ASCII
     ):
         return value
     read = float(value)
@@ -129,7 +131,7 @@ def tag_value(text: str) -> str:
 
 def https_url(text: str) -> str:
     """An https:// address without a user name or password in it."""
-    if re.match(r"[a-z]+://[^/\s]*@", text, re.I):
+    if re.match(r"[a-z]+://[^/\s]*@", text, re.IGNORECASE):
         raise ValueError("has a user name or password in it; an https:// address without, as it is public")
     if not re.fullmatch(r"https://[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?(/[^\s]*)?", text):
         raise ValueError(f"{shown(text)} is not an https:// address such as https://id.hal9.ai/")

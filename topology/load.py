@@ -37,9 +37,9 @@ def parse(
 ) -> Topology:
     """A topology from a stack file's nested data (the keys below `hal9:`). StackFileError with every mistake.
 
-    `encrypted`: full keys set with `--secret`. No setting is a secret, and a mistake shows what was set. `beside`: mistakes
-    of what is no setting of this project. `judged`: held against the rules between its parts too; what stands already may be
-    older than a rule.
+    `encrypted`: full keys set with `--secret`. No setting is a secret, and a mistake shows
+    what was set. `beside`: mistakes of what is no setting of this project. `judged`: held
+    against the rules between its parts too; what stands already may be older than a rule.
     """
 
     def validate(values: Mapping[str, Any]) -> Topology:

@@ -70,7 +70,8 @@ class Names:
 
 
 def shortened(name: str, most: int) -> str:
-    """A name of at most `most` characters: what is longer keeps its beginning, and a digest of the whole tells it apart.
+    """A name of at most `most` characters: what is longer keeps its
+    beginning, and a digest of the whole tells it apart.
 
     A name within the limit stays as it is, and a longer one is the same in every run.
     """

@@ -1,6 +1,6 @@
-"""`make init`: a stack file for an account, a domain and regions of one's own, that passes every rule.
+r"""`make init`: a stack file for an account, a domain and regions of one's own, that passes every rule.
 
-    python -m topology.new --stack staging --account 210987654321 --owner platform --domain staging.example.org \\
+    python -m topology.new --stack staging --account 210987654321 --owner platform --domain staging.example.org \
         --email oncall@example.org --issuer https://id.example.org/ --regions us-west-2,eu-central-1
 
 What is not given is asked for, where somebody is there to answer. A file that is there already is never written over.
@@ -34,9 +34,10 @@ from topology.switches import NO_DEFAULTS, PACKAGES
 ROOT = Path(__file__).resolve().parents[1]
 ZONES = 3
 SPOT = ("m6i.2xlarge", "m6a.2xlarge", "m5.2xlarge", "m5a.2xlarge", "m7i.2xlarge")
-HEAD = """# Written by `make init`. Every number that is a setting and is not here has the specification's value (topology/settings/).
-# `make preview STACK={stack}` shows what follows. The first `pulumi up` makes AWS alone; then `make image STACK={stack}`,
-# and server.deployed true.
+HEAD = """\
+# Written by `make init`. Every number that is a setting and is not here has the specification's value
+# (topology/settings/). `make preview STACK={stack}` shows what follows. The first `pulumi up` makes AWS alone; then
+# `make image STACK={stack}`, and server.deployed true.
 """
 POLICIES_OF_ONE_REGION = {"region-config-parity": {"regions": 1}, "region-capacity-n-minus-1": "disabled"}
 """What of the policies a stack with one region cannot keep; a second region makes both needless."""
@@ -103,7 +104,9 @@ def settings(answers: Answers) -> dict[str, Any]:
 
 
 def _zones(region: str) -> list[str]:
-    """Three zones of an AWS region in which EKS makes clusters; what is no region has none, and is refused by its rule."""
+    """Three zones of an AWS region in which EKS makes clusters;
+    what is no region has none, and is refused by its rule.
+    """
     closed = kubernetes.closed_zones(region)
     found = [region + letter for letter in catalog.AWS_REGIONS.get(region, "abc")]
     return [zone for zone in found if zone not in closed][:ZONES]
@@ -129,7 +132,9 @@ def text(stack: str, data: Mapping[str, Any]) -> str:
 
 
 def write(answers: Answers, directory: Path = ROOT) -> list[Path]:
-    """Writes a stack's file, and its policies' file. StackFileError with every mistake; FileExistsError where there is one."""
+    """Writes a stack's file, and its policies' file. StackFileError
+    with every mistake; FileExistsError where there is one.
+    """
     data = settings(answers)
     parse(answers.stack, data)
     file = directory / f"Pulumi.{answers.stack}.yaml"

@@ -1,4 +1,6 @@
-"""TCP ports of what is deployed, each of them here alone. The app's own are the deployment document's (`ServerConfig`)."""
+"""TCP ports of what is deployed, each of them here alone.
+The app's own are the deployment document's (`ServerConfig`).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""What a stack was built from, as `pulumi up` records it in the stack's outputs, so that the next change is told from it."""
+"""What a stack was built from, as `pulumi up` records it in the
+stack's outputs, so that the next change is told from it.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The stack file's JSON schema, for editors: made from the model, so that it cannot say anything else.
 
-An editor with YAML's language server completes keys, shows their defaults and underlines what is unknown or of a wrong kind.
-What only the rules see (topology/rules) is not in it. `python -m topology.schema` writes docs/stack-file.schema.json; a
-test fails where it is out of date.
+An editor with YAML's language server completes keys, shows their defaults and underlines what is unknown or of a wrong
+kind. What only the rules see (topology/rules) is not in it. `python -m topology.schema` writes
+docs/stack-file.schema.json; a test fails where it is out of date.
 """
 
 from __future__ import annotations

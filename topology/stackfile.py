@@ -27,7 +27,8 @@ Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 @dataclass(frozen=True, order=True)
 class Mistake:
-    """One mistake: the path below `hal9:` in the stack file, and a sentence that says what is wrong and what would be right.
+    """One mistake: the path below `hal9:` in the stack file, and a
+    sentence that says what is wrong and what would be right.
 
     `rests_on`: paths of the other settings that it was judged by. `cause`: what it has in common with others that one
     change would mend; of those, one is told, with the paths of the rest.
@@ -189,7 +190,7 @@ def unknown(name: str, kind: str, known: Sequence[str]) -> str:
     return f"{name!r} is no {kind}; there {'are' if len(known) > 1 else 'is'} {', '.join(known)}"
 
 
-_SECRET = re.compile(r"passw|secret|token|credential|private|api_?key", re.I)
+_SECRET = re.compile(r"passw|secret|token|credential|private|api_?key", re.IGNORECASE)
 
 
 def _no_key(name: str, known: Sequence[str]) -> str:
@@ -211,7 +212,9 @@ def _full(path: str) -> str:
 
 
 def unknown_region(path: str, name: str, regions: Sequence[str]) -> Mistake:
-    """That a setting names a region that is not there. A region that was renamed or taken out is one mistake, wherever it is named."""
+    """That a setting names a region that is not there. A region that
+    was renamed or taken out is one mistake, wherever it is named.
+    """
     near = difflib.get_close_matches(name, regions, n=1, cutoff=0.9)
     meant = f"; did you mean {near[0]}?" if near else ""
     return Mistake(path, f"{unknown(name, 'region', regions)}{meant}", cause=f"region {name}", rests_on=("regions",))
@@ -237,9 +240,15 @@ def _sentence(error: Any, model: type[pydantic.BaseModel]) -> str:
         case "literal_error" | "enum":
             return f"{_shown(given)} is not {context['expected']}"
         case "greater_than_equal" | "greater_than":
-            return f"{_shown(given)} is too small; {'at least' if 'ge' in context else 'more than'} {context.get('ge', context.get('gt')):g}"
+            return (
+                f"{_shown(given)} is too small; {'at least' if 'ge' in context else 'more than'} "
+                f"{context.get('ge', context.get('gt')):g}"
+            )
         case "less_than_equal" | "less_than":
-            return f"{_shown(given)} is too large; {'at most' if 'le' in context else 'less than'} {context.get('le', context.get('lt'))}"
+            return (
+                f"{_shown(given)} is too large; {'at most' if 'le' in context else 'less than'} "
+                f"{context.get('le', context.get('lt'))}"
+            )
         case "value_error":
             return str(context["error"])
         case "too_short":

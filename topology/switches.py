@@ -1,4 +1,6 @@
-"""What of Pulumi's own configuration a stack file must have, and must not: its safety switch, and nothing for a default provider."""
+"""What of Pulumi's own configuration a stack file must have, and must
+not: its safety switch, and nothing for a default provider.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,8 @@ def mistakes(config: Mapping[str, str]) -> Iterator[Mistake]:
         right = f"[{', '.join(PACKAGES)}]"
         yield Mistake(
             NO_DEFAULTS,
-            f"{'lacks ' + ', '.join(missing) if off else 'is missing'}; {right}, so that no resource lands in whatever region the "
+            f"{'lacks ' + ', '.join(missing) if off else 'is missing'}; {right}, so that no resource "
+            "lands in whatever region the "
             "deployer's shell points to",
         )
     for key in sorted(config):

@@ -45,7 +45,9 @@ from topology.settings.base import Switch
 
 
 class Topology(Settings):
-    """The whole stack. `regions` is ordered by address block, so that a region added behind the others changes no order."""
+    """The whole stack. `regions` is ordered by address block, so that
+    a region added behind the others changes no order.
+    """
 
     stack: str = Field("", alias="$stack")
     account_id: Annotated[str, AfterValidator(Like(r"(?!0{12})[0-9]{12}", "an AWS account id of twelve digits"))] = (
@@ -58,9 +60,13 @@ class Topology(Settings):
     )
     protect: Switch = True
     keep_backups: Switch = True
-    """Whether what is deleted leaves its final snapshot, its automated backups and its secrets' time of grace behind."""
+    """Whether what is deleted leaves its final snapshot, its
+    automated backups and its secrets' time of grace behind.
+    """
     quotas: dict[str, int] = Field({})
-    """What the account was granted in each region, by the names of facts/data/quotas.json: `make preflight` compares."""
+    """What the account was granted in each region, by the
+    names of facts/data/quotas.json: `make preflight` compares.
+    """
     regions: dict[str, Region] = Field(min_length=1)
     network: Network = Network()
     cluster: Cluster = Field(examples=[{"adminRoleArns": ["arn:aws:iam::123456789012:role/deployer"]}])
@@ -84,7 +90,9 @@ class Topology(Settings):
 
     @cached_property
     def ordered_regions(self) -> tuple[Region, ...]:
-        """Regions by address block: the order of the specification's lists, and stable when a region is added behind."""
+        """Regions by address block: the order of the specification's
+        lists, and stable when a region is added behind.
+        """
         return tuple(sorted(self.regions.values(), key=lambda r: (r.cidr.network_address, r.name)))
 
     @cached_property
@@ -158,8 +166,9 @@ class Topology(Settings):
         return tuple(others[: catalog.MAX_DATASTORE_SECONDARIES]) if not region.leaving else ()
 
     def backup_region(self, region: str) -> str | None:
-        """Where a home region's database backups are replicated to: as the stack file says, or the first other region that
-        RDS replicates them to."""
+        """Where a home region's database backups are replicated to: as the
+        stack file says, or the first other region that RDS replicates them to.
+        """
         allowed, others = databases.backup_regions(self.regions[region].aws_region), self.others(region)
         others = tuple(other for other in others if not other.leaving)
         paired = [other for other in others if allowed is None or other.aws_region in allowed]
@@ -184,7 +193,9 @@ class Topology(Settings):
 
     @cached_property
     def weights(self) -> dict[str, int]:
-        """Percent of requests without a region that each region gets; by default even, the first regions take the rest."""
+        """Percent of requests without a region that each region
+        gets; by default even, the first regions take the rest.
+        """
         if self.mesh.weights is not None:
             return self.mesh.weights
         share, rest = divmod(100, len(self.staying) or 1)

@@ -76,7 +76,7 @@ class Coherence:
         """Subscribe, and wait a moment for the first proof; goes on in the background where Redis is away."""
         self._layout = asyncio.create_task(self._follow_layout(), name="cache layout")
         give_up = time.monotonic() + TRUST_SECONDS
-        while self.trusted_until == 0 and time.monotonic() < give_up:
+        while self.trusted_until == 0 and time.monotonic() < give_up:  # noqa: ASYNC110 - the other side is a server
             await asyncio.sleep(0.005)
 
     async def close(self) -> None:

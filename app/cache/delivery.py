@@ -1,4 +1,6 @@
-"""Invalidations on their way to other regions, and to this one's cache where it did not answer: tried until they arrive."""
+"""Invalidations on their way to other regions, and to this one's
+cache where it did not answer: tried until they arrive.
+"""
 
 from __future__ import annotations
 
@@ -63,7 +65,7 @@ class Delivery:
     async def drain(self, seconds: float) -> bool:
         """Wait at most `seconds` until everything is delivered; whether it is."""
         give_up = time.monotonic() + seconds
-        while self.waiting and time.monotonic() < give_up:
+        while self.waiting and time.monotonic() < give_up:  # noqa: ASYNC110 - the other side is a server
             await asyncio.sleep(0.01)
         return not self.waiting
 

@@ -100,6 +100,7 @@ class Loads:
         since: int,
         floors: dict[int, tuple[int, int]],
         stale: bytes,
+        *,
         keep: bool = True,
     ) -> Any:
         levels = self._levels

@@ -9,8 +9,8 @@
 The generation is random and new with every load and every invalidation. A loader's value is stored only where its
 own generation still stands: an invalidation, another loader after the lease, a lost or evicted record all refuse
 it. A counter could not do that: an evicted counter begins again at 0, and an old loader would match.
-The schema is a digest of what the value's type looks like in the version of the app that wrote it. To another version the
-value is none: both go on under one key, whose invalidations reach both, and each writes over what it cannot read.
+The schema is a digest of what the value's type looks like in the version of the app that wrote it. To another version
+the value is none: both go on under one key, whose invalidations reach both, and each writes over what it cannot read.
 Times are Redis's own (TIME), so pods' clocks do not matter among writers.
 """
 

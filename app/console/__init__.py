@@ -25,12 +25,14 @@ from typing import Any, NoReturn, TextIO
 
 INTERRUPTED = 130
 """The status that a shell gives for Ctrl-C."""
-PLAIN = str.maketrans({"│": "|", "├": "|", "└": "`", "─": "-", "–": "-", "—": "-", "…": ".", "×": "x", "µ": "u"})
+PLAIN = str.maketrans({"│": "|", "├": "|", "└": "`", "─": "-", "–": "-", "—": "-", "…": ".", "×": "x", "µ": "u"})  # noqa: RUF001 - what it replaces
 """What stands for what a terminal's encoding does not have; anything else is a question mark."""
 
 
 def prepare() -> None:
-    """Make Ctrl-C end the process at once, as there is nothing to clean up yet, and standard output safe to write to."""
+    """Make Ctrl-C end the process at once, as there is nothing
+    to clean up yet, and standard output safe to write to.
+    """
     signal.signal(signal.SIGINT, _leave)
     while (lowest := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass  # one of the three was closed: what is opened next must not be taken for it

@@ -1,8 +1,10 @@
-"""Who may do what in a shard: the roles that the app and its operators log in as, made by the master and then used without it.
+"""Who may do what in a shard: the roles that the app and its
+operators log in as, made by the master and then used without it.
 
-`hal9_app` reads and writes rows. `hal9_owner` owns the tables: it migrates them and moves slots. Neither has a password, so
-nobody logs in as these two: an account does, which is a member of one of them (`hal9_app_1`). So a password is rotated with
-two accounts at work: the new one is made, then used, and only then may the old one no longer log in.
+`hal9_app` reads and writes rows. `hal9_owner` owns the tables: it migrates them and moves
+slots. Neither has a password, so nobody logs in as these two: an account does, which is a
+member of one of them (`hal9_app_1`). So a password is rotated with two accounts at work:
+the new one is made, then used, and only then may the old one no longer log in.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ class ConnectionPool:
         self.expire()
         self._wake(None, everybody=True)
         give_up = time.monotonic() + timeout
-        while self.lent and time.monotonic() < give_up:
+        while self.lent and time.monotonic() < give_up:  # noqa: ASYNC110 - at a clock's pace
             await asyncio.sleep(0.01)
         for connection in list(self.lent):
             connection.terminate()

@@ -1,5 +1,5 @@
-"""A shard's database accounts, from the secret files that the deployment mounts: `shard-<id>` for the app, `owner-<id>` for
-migrations and moves of slots, `admin-<id>` for making both.
+"""A shard's database accounts, from the secret files that the deployment mounts: `shard-<id>` for the app, `owner-<id>`
+for migrations and moves of slots, `admin-<id>` for making both.
 
 A file is read for every new connection. A rotation that swaps it therefore takes effect with the next
 connection, and `pools.maxLifetimeSeconds` bounds how long the old account is still in use.

@@ -2,10 +2,10 @@
 
 Reads (app/databases/reads.py) go by preference and nearness to an instance that has reached the user's floor. Writes
 (app/databases/writes.py) go to the primary of the slot's owner, which checks owner and epoch itself (`fence` in
-migrations/0002_writes.sql): a process with an old map is refused, asks Postgres for the new one (app/databases/shards.py)
-and tries once more, so any number of processes in any number of regions are safe without talking to each other.
-While a slot is fenced for a move, its writers wait; while a primary is away, they look for the replica that was
-promoted in its place (app/databases/primaries.py).
+migrations/0002_writes.sql): a process with an old map is refused, asks Postgres for the new one
+(app/databases/shards.py) and tries once more, so any number of processes in any number of regions are safe without
+talking to each other. While a slot is fenced for a move, its writers wait; while a primary is away, they look for the
+replica that was promoted in its place (app/databases/primaries.py).
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ __all__ = [
 
 
 class Databases:
-    """The parts of a process's databases: `shards`, which `reads`, `writes` and `upkeep` work on. An async context manager.
+    """The parts of a process's databases: `shards`, which `reads`,
+    `writes` and `upkeep` work on. An async context manager.
 
     Times are in seconds. `timeout` bounds a whole call, waiting for a connection included; without it the
     document's `server.requestTimeoutSeconds` does.

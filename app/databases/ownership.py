@@ -13,8 +13,9 @@ from uuid import UUID
 import asyncpg
 
 OWNER_STATES = ("owned", "fenced")
-"""States of a slot in which this shard is its owner, whose rows are the truth: a fenced slot takes no writes yet still has
-them. The others are `incoming` and `moved` (migrations/0001_schema.sql)."""
+"""States of a slot in which this shard is its owner, whose rows are the truth: a fenced slot takes no writes yet still
+has them. The others are `incoming` and `moved` (migrations/0001_schema.sql).
+"""
 IS_OWNER = "state IN ({})".format(", ".join(f"'{state}'" for state in OWNER_STATES))
 """The same, as a condition on a row of `slots`."""
 
@@ -96,7 +97,8 @@ async def longest(owner: asyncpg.Connection) -> str:
     """The transaction that has been open longest on the owner, in words; empty where there is none."""
     row = await owner.fetchrow(
         "SELECT pid, application_name, state, extract(epoch FROM clock_timestamp() - xact_start)::int AS seconds "
-        "FROM pg_stat_activity WHERE xact_start IS NOT NULL AND pid <> pg_backend_pid() AND backend_type = 'client backend' "
+        "FROM pg_stat_activity WHERE xact_start IS NOT NULL AND pid <> pg_backend_pid() AND backend_type "
+        "= 'client backend' "
         "ORDER BY xact_start LIMIT 1"
     )
     if row is None:

@@ -25,8 +25,9 @@ MAX_PENALTY_SECONDS = {"primary": 1.0, "replica": 15.0}
 """An instance that failed is passed over for 0.25 s, doubled with each further failure up to this. A primary has
 no stand-in, so it is asked again soon."""
 STUCK_SECONDS = 0.5
-"""An instance whose every connection is lent, and that answered nobody for this long, hangs: who comes now is told at once
-and does not wait for it to the end of the request, in a place that requests for other shards could have."""
+"""An instance whose every connection is lent, and that answered nobody for this long, hangs: who comes now is told at
+once and does not wait for it to the end of the request, in a place that requests for other shards could have.
+"""
 MAX_LIFETIME_JITTER = 0.1
 """Connections end up to this fraction before `max_lifetime_seconds`, so that a pool's do not end all at once."""
 

@@ -1,11 +1,11 @@
 """Which of a shard's instances is its primary now: they are asked, so that following a promotion needs no new document.
 
-The document names the primary that was. After a promotion (of a replica in another region, where the region is lost) the
-promoted instance writes a newer timeline, PostgreSQL's own count of promotions along a history: of two instances that
-would take writes, the one with the newer timeline is the primary, and the other one is closed, for whoever has not heard
-yet. What a process cannot reach it cannot ask: while the old primary and its clients are cut off from everybody else,
-they go on writing what will be lost. Whoever promotes makes sure first that the old primary is down or fenced
-(docs/runbooks/region.md).
+The document names the primary that was. After a promotion (of a replica in another region, where the
+region is lost) the promoted instance writes a newer timeline, PostgreSQL's own count of promotions along
+a history: of two instances that would take writes, the one with the newer timeline is the primary, and
+the other one is closed, for whoever has not heard yet. What a process cannot reach it cannot ask: while
+the old primary and its clients are cut off from everybody else, they go on writing what will be lost.
+Whoever promotes makes sure first that the old primary is down or fenced (docs/runbooks/region.md).
 """
 
 from __future__ import annotations

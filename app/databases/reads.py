@@ -22,7 +22,9 @@ SEEK_WAITS = (0.05, 0.5)
 """Seconds between looks for a primary while no replica has reached the floor: the first, doubled up to the second."""
 
 HINT_SECONDS = 1.0
-"""Floors that speak of epochs nobody here knows have the map asked for this often at most; their reads go to the primary."""
+"""Floors that speak of epochs nobody here knows have the map asked
+for this often at most; their reads go to the primary.
+"""
 
 
 class Reads:

@@ -115,7 +115,7 @@ class ShardMap:
             if row.epoch > epochs[row.slot] and row.shard in self._shards:
                 owners[row.slot], epochs[row.slot] = row.shard, row.epoch
         newer = ShardMap.__new__(ShardMap)
-        newer._assign(self.config, tuple(owners), tuple(epochs))
+        newer._assign(self.config, tuple(owners), tuple(epochs))  # noqa: SLF001 - its own class
         return newer
 
     def get_shard_for_user(self, user_id: UUID) -> int:

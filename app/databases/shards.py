@@ -108,7 +108,9 @@ class Shards:
         self.map = before.with_owners(rows, primaries_said)
 
     async def _owned(self, pools: OptimizedConnectionPool) -> tuple[InstancePool | None, list[Ownership]]:
-        """What a shard owns, and who said so: its primary, or a replica when that is away. An old answer does no harm."""
+        """What a shard owns, and who said so: its primary, or a
+        replica when that is away. An old answer does no harm.
+        """
         for pool in pools:
             try:
                 connection = await pool.acquire(primaries.PROBE_SECONDS)

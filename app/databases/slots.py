@@ -1,4 +1,6 @@
-"""Slots, the thousand parts of the users' hash: as numbers, as ranges, as text, and whether ranges give each an owner."""
+"""Slots, the thousand parts of the users' hash: as numbers,
+as ranges, as text, and whether ranges give each an owner.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,9 @@ def describe(slots: Iterable[int]) -> str:
 
 
 def parse(text: str) -> list[int]:
-    """`describe`'s text as slots, in order. Raises ValueError where it is another, or has none or others than 0 to 999."""
+    """`describe`'s text as slots, in order. Raises ValueError
+    where it is another, or has none or others than 0 to 999.
+    """
     slots: set[int] = set()
     try:
         for part in text.split(","):

@@ -125,7 +125,9 @@ class Writes:
                 await self._take_back(slot, shard_id)
 
     async def _once(self, shard_id: int, epoch: int, query: str, arguments: Sequence[object], give_up: float) -> Call:
-        """Call the procedure once, on a connection to the shard's primary. Raises: CommitUnknown, and what it raises."""
+        """Call the procedure once, on a connection to the shard's
+        primary. Raises: CommitUnknown, and what it raises.
+        """
         pool, connection = await self._primary(shard_id, give_up)
         try:
             async with asyncio.timeout(give_up - time.monotonic()):

@@ -1,7 +1,7 @@
 """nginx's answers as Prometheus' series: by status, and whether a server was asked; how long they took.
 
-The requests that never reach a server (refused, limited, nobody there) are in no server's metrics, and are the ones that an
-outage is made of. nginx says each answer over its syslog, one datagram an answer, in the format `FORMAT`.
+The requests that never reach a server (refused, limited, nobody there) are in no server's metrics, and are the ones
+that an outage is made of. nginx says each answer over its syslog, one datagram an answer, in the format `FORMAT`.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ class Answers(Collector):
             self._seconds += seconds
 
     def collect(self) -> Iterator[Metric]:
+        """What prometheus-client asks of a collector: the counts so far."""
         total = CounterMetricFamily(
             "hal9_gateway_requests",
             "Requests that nginx answered, by status and by whether a server was asked.",

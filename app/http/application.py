@@ -70,6 +70,7 @@ class Application:
         self._cutter = Cutter(request_timeout)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI: one request, one WebSocket or the process's life."""
         if scope["type"] != "http":
             await self._live(scope, receive, send)
             return
@@ -95,7 +96,7 @@ class Application:
                         response = await route.handler(request)
                     finally:
                         self._cutter.end(task)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, the user is answered
                 problem = self._explain(error, request)
                 response = Response(problem.status, problem.body(request.id), (PROBLEM, *problem.headers))
             except asyncio.CancelledError:

@@ -1,8 +1,8 @@
 """The way in: whose request it is, and whether it is within the limits.
 
-A user's token and one of the global limit are taken together, from leases in this process (app/limits/limiter.py), once the
-session has said who the user is. A request without a session is counted to its address; so is one whose cookie is
-refused, so that guessing cookies is limited too.
+A user's token and one of the global limit are taken together, from leases in this process
+(app/limits/limiter.py), once the session has said who the user is. A request without a session is
+counted to its address; so is one whose cookie is refused, so that guessing cookies is limited too.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ class KeySet:
         try:
             async with asyncio.timeout(2 * FETCH_TIMEOUT_SECONDS):
                 keys = _usable(await asyncio.to_thread(self._fetch))
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - what a provider sends has no bounds: it is told, the rest is used
             # Whatever a provider says: whoever asked finds the last good copy, or none; `key` decides by its age.
             log.warning("the identity provider's keys were not read: %s: %s", type(error).__name__, error)
             return
@@ -189,7 +189,7 @@ def _usable(document: bytes) -> dict[str, jwt.PyJWK]:
             continue
         try:
             key = jwt.PyJWK(entry)
-        except Exception as error:  # what a library raises for what was never meant to be read has no bounds
+        except Exception as error:  # noqa: BLE001 - what a provider sends has no bounds: it is told, the rest is used
             log.warning("key %d of the identity provider is left out: %s", number, type(error).__name__)
             continue
         if key.algorithm_name not in ALGORITHMS:

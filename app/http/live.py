@@ -87,13 +87,14 @@ class Live:
         self._leaving = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI: one WebSocket, from its opening to its end."""
         socket = WebSocket(scope, receive, send)
         request = Request(scope, receive, 0)
         try:
             with deadlines.deadline(HANDSHAKE_SECONDS):
                 async with asyncio.timeout(HANDSHAKE_SECONDS):
                     visit = await self._admitted(request)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the user is answered
             await _refuse(socket, request, self._explain(error, request))
             return
         self._of_user[visit.user] += 1
@@ -121,7 +122,7 @@ class Live:
             conversation.end(RESTART)
         with contextlib.suppress(TimeoutError):  # who does not take the close is cut with the process
             async with asyncio.timeout(CLOSE_SECONDS):
-                while self._open:
+                while self._open:  # noqa: ASYNC110 - at a clock's pace
                     await asyncio.sleep(0.01)
         if self._watching is not None:
             await self._watching.close()
@@ -163,7 +164,7 @@ class Live:
         except Problem as problem:
             if problem.status == 401:
                 conversation.end(SESSION_ENDED)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the user is answered
             self._explain(error, request)
 
 

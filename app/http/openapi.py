@@ -48,7 +48,8 @@ def document(routes: Iterable[Route], cookie: str) -> dict[str, Any]:
         "info": {
             "title": "HAL9",
             "version": VERSION,
-            "description": "Each answer carries X-Request-Id; each error is a problem document (RFC 9457) that names it.",
+            "description": "Each answer carries X-Request-Id; each error is a problem document (RFC "
+            "9457) that names it.",
         },
         "paths": paths,
         "components": {

@@ -16,8 +16,10 @@ from app.http.visit import Visit
 T = TypeVar("T")
 
 MAX_HEADER_BYTES = 16 * 1024
-"""Values of all headers together (how many there are, the server bounds); a request above it is refused with 431. It is half of what nginx passes
-on by default (`large_client_header_buffers 4 8k`), and four of the longest cookies a browser keeps."""
+"""Values of all headers together (how many there are, the server bounds); a request
+above it is refused with 431. It is half of what nginx passes on by default
+(`large_client_header_buffers 4 8k`), and four of the longest cookies a browser keeps.
+"""
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{8,64}")
 _new_bits = random.Random().getrandbits
@@ -27,8 +29,8 @@ class Request:
     """What a handler sees of a request.
 
     `id` is the edge's `X-Request-Id` where it is well formed, else a new one. `parameter` is the path's last
-    segment, percent-decoded, of a route that has one. `visit` is there on routes that need a session. Header names are lower case; a header that came twice is
-    joined as RFC 9110 (5.3) and RFC 9113 (8.2.3, Cookie) say.
+    segment, percent-decoded, of a route that has one. `visit` is there on routes that need a session. Header names are
+    lower case; a header that came twice is joined as RFC 9110 (5.3) and RFC 9113 (8.2.3, Cookie) say.
     """
 
     __slots__ = ("_max_body_bytes", "_receive", "headers", "method", "parameter", "raw_id", "scope", "visit")

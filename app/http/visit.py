@@ -30,7 +30,9 @@ class Visit:
 
     @property
     def last(self) -> Footprint | None:
-        """The session's last write, None before the first. One of another version that cannot be read counts as lost."""
+        """The session's last write, None before the first. One
+        of another version that cannot be read counts as lost.
+        """
         text = self.session.data.get(LAST)
         if text is None:
             return None

@@ -42,7 +42,9 @@ class Leases:
         return self._leases.get(name)
 
     def new(self, name: str) -> Lease:
-        """A lease for a name that has none. In a full table it takes the place of one that is idle, or of the oldest."""
+        """A lease for a name that has none. In a full table it
+        takes the place of one that is idle, or of the oldest.
+        """
         leases = self._leases
         if len(leases) >= self._most:
             self._make_room()

@@ -129,7 +129,8 @@ class RateLimiter:
                 return 0.0
             if now < lease.denied_until:
                 return lease.denied_until - now
-            # One that is done and whose tokens others took first is over: waiting for it would never let go of the loop.
+            # One that is done and whose tokens others took first is
+            # over: waiting for it would never let go of the loop.
             if lease.waiting is None or lease.waiting.done():
                 lease.waiting = asyncio.create_task(make(), name="lease")
             await asyncio.shield(lease.waiting)

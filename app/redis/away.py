@@ -1,8 +1,9 @@
 """What says that a server of Redis could not be asked, as against an answer that is an error.
 
-One list for everybody: who meets one of `AWAY` does without the server (a load instead of a hit, a local limit, a region
-that is told later). Any other error of Redis is an answer: a script that is wrong, a command that is not allowed, a
-value of another type. It is a mistake of ours or of the operator's, so it is raised, and the breaker logs and counts it.
+One list for everybody: who meets one of `AWAY` does without the server (a load instead of
+a hit, a local limit, a region that is told later). Any other error of Redis is an answer:
+a script that is wrong, a command that is not allowed, a value of another type. It is a
+mistake of ours or of the operator's, so it is raised, and the breaker logs and counts it.
 """
 
 from __future__ import annotations

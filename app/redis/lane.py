@@ -300,7 +300,7 @@ class _Wire(asyncio.Protocol):
         self.progressed = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's are of a class of their own
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's are of a class of their own
         self._transport.set_write_buffer_limits(high=MAX_UNSENT)
 
     def pause_writing(self) -> None:

@@ -1,4 +1,6 @@
-"""`python -m app.reshard plan|run|status|abort|reverse|repair|finish --document FILE`: move slots between shards online."""
+"""`python -m app.reshard plan|run|status|abort|reverse|repair|finish
+--document FILE`: move slots between shards online.
+"""
 
 from __future__ import annotations
 

@@ -128,7 +128,8 @@ async def _sequences(source: Side) -> AsyncIterator[str]:
 async def _capacity(source: Side, target: Side) -> AsyncIterator[str]:
     for side, needed in ((source, 1 + len(TABLES) + 1), (target, 1)):
         row = await side.connection.fetchrow(
-            "SELECT current_setting('max_replication_slots')::int - (SELECT count(*) FROM pg_replication_slots) AS slots,"
+            "SELECT current_setting('max_replication_slots')::int - (SELECT count(*) FROM "
+            "pg_replication_slots) AS slots,"
             " current_setting('max_wal_senders')::int - (SELECT count(*) FROM pg_stat_replication) AS senders,"
             " current_setting('max_logical_replication_workers')::int - (SELECT count(*) FROM pg_stat_activity"
             " WHERE backend_type LIKE 'logical replication %worker') AS workers,"
@@ -136,7 +137,10 @@ async def _capacity(source: Side, target: Side) -> AsyncIterator[str]:
             " OR pg_has_role('pg_create_subscription', 'member') AS may_subscribe"
         )
         if row["slots"] < needed or row["senders"] < needed:
-            yield f"shard {side.shard.id} has {row['slots']} replication slots and {row['senders']} senders free of {needed}"
+            yield (
+                f"shard {side.shard.id} has {row['slots']} replication slots and {row['senders']} "
+                f"senders free of {needed}"
+            )
         if row["workers"] < 2:
             yield f"shard {side.shard.id} has {row['workers']} logical replication workers free of 2"
         if not row["may_subscribe"]:

@@ -1,4 +1,6 @@
-"""What a finished move leaves to be written into the stack file: the slots of both shards, and the receipt that says so."""
+"""What a finished move leaves to be written into the stack file: the
+slots of both shards, and the receipt that says so.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ def receipt(record: Record) -> str:
 
 
 def edit(record: Record, owned: dict[int, list[int]]) -> str:
-    """The stack file's edit after a finished move, as YAML. `owned`: the slots of both shards by their ids, of Postgres' word."""
+    """The stack file's edit after a finished move, as YAML. `owned`:
+    the slots of both shards by their ids, of Postgres' word.
+    """
     lines = [
         "# Into the stack file (docs/runbooks/move-slots.md); each shard keeps its other settings.",
         "hal9:shards:",

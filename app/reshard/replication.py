@@ -97,7 +97,8 @@ class Stream:
         reach = conninfo(deployment, self.sender.shard, role)
         receiver = self.receiver.connection
         if await self._subscribed():
-            # As the role has a new password, and the sender's primary may be another one than when the stream was opened.
+            # As the role has a new password, and the sender's primary
+            # may be another one than when the stream was opened.
             await receiver.execute("SELECT point_stream($1, $2)", self.name, reach)
         else:
             await receiver.execute("SELECT open_stream($1, $2, $3)", self.name, reach, copy)

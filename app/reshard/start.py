@@ -54,7 +54,8 @@ async def begin(
     problems = await preflight.check(deployment, source, target, slots, free_bytes)
     if problems:
         raise preflight.PreflightError("nothing was changed:\n" + "\n".join(f"  {problem}" for problem in problems))
-    # Beyond the map's too, which other slots' moves have raised: the receipt must be newer than the map in the stack file.
+    # Beyond the map's too, which other slots' moves have raised: the
+    # receipt must be newer than the map in the stack file.
     known = max(await ownership.epoch_of(source.connection, slots), deployment.sharding.epoch)
     epoch = known + ownership.EPOCHS
     record = await journal.begin(source.connection, source.shard.id, target.shard.id, slots, epoch)

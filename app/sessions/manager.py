@@ -2,8 +2,8 @@
 
 A session lives in one region: `session:<region>:<digest of its id>` in that region's store (stores.py). It is read from
 the local store first and then from the other regions' copies here, all at once; found, it moves here (moves.py), by one
-atomic step on the server that owns it (records.py). Its end is fixed when it begins, `ttl_seconds` later, and moves with
-it; a log-out (log_out.py) ends it before, everywhere.
+atomic step on the server that owns it (records.py). Its end is fixed when it begins,
+`ttl_seconds` later, and moves with it; a log-out (log_out.py) ends it before, everywhere.
 
 What can be said of an id is: here it is; there is none (nobody has it, or it was revoked); or that not everybody
 could be asked, which is `SessionsUnreachable` and never "none".

@@ -126,7 +126,8 @@ end
 PUT = Script(
     _LUA
     + """
--- A session begins or arrives. KEYS session, revoked, index; ARGV record, version, expires at ms, created ms, id, index ms
+-- A session begins or arrives.
+-- KEYS session, revoked, index; ARGV record, version, expires at ms, created ms, id, index ms
 -- -> {'ok'} | {'gone'} | {'other', the record that is at least as new}
 local there = redis.call('GET', KEYS[1])
 if there and string.sub(there, 1, 1) == 'G' then return {'gone'} end
@@ -162,7 +163,8 @@ return {'ok'}
 MOVE = Script(
     _LUA
     + """
--- KEYS session; ARGV region it moves to, region of this server -> {'took', the L record} | {'moved', the M record} | {'gone'} | {'absent'}
+-- KEYS session; ARGV region it moves to, region of this server
+-- -> {'took', the L record} | {'moved', the M record} | {'gone'} | {'absent'}
 local there = redis.call('GET', KEYS[1])
 if not there then return {'absent'} end
 local kind = string.sub(there, 1, 1)

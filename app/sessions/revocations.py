@@ -67,7 +67,8 @@ class Pending:
 class Revocations:
     """What was revoked anywhere, as far as this process has heard. Kept for `keep_seconds`, a session's lifetime.
 
-    `sessions` has the digests of their ids. Both tables are public so that a reader sees at once that both are empty, as they mostly are.
+    `sessions` has the digests of their ids. Both tables are public so
+    that a reader sees at once that both are empty, as they mostly are.
     """
 
     def __init__(self, clients: RedisClients, breakers: Breakers, keep_seconds: float) -> None:
@@ -106,7 +107,9 @@ class Revocations:
             await self.catch_up()
 
     async def catch_up(self) -> None:
-        """Read the lists once, so far as their stores answer. Before the first time this process knows of no log-out."""
+        """Read the lists once, so far as their stores answer.
+        Before the first time this process knows of no log-out.
+        """
         await asyncio.gather(*(self._read(region) for region in self._regions()))
         self._drop_old()
 

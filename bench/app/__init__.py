@@ -1,8 +1,8 @@
 """What the app's parts cost next to their peers, measured side by side: `make bench-app`, `python -m bench.app`.
 
-A module of this package lists its measurements in `MEASUREMENTS`. Each is a ratio of two things done in turn, round after
-round in one run, so that whatever else the machine does falls on both; its median is judged against the goal, and
-the spread is printed with it.
+A module of this package lists its measurements in `MEASUREMENTS`. Each is a ratio of two
+things done in turn, round after round in one run, so that whatever else the machine does
+falls on both; its median is judged against the goal, and the spread is printed with it.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ class _Client(asyncio.Protocol):
         self._received = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's are of a class of their own
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's are of a class of their own
 
     def send(self, due: float) -> None:
         """Send the request that was due at this moment."""
@@ -121,7 +121,7 @@ async def open_loop(port: int, requests: Sequence[bytes], rate: float, seconds: 
             free.popleft().send(begun + sent / rate)
             sent += 1
         await asyncio.sleep(0.0005)
-    while len(free) < len(clients) and not failed.done():
+    while len(free) < len(clients) and not failed.done():  # noqa: ASYNC110 - at a clock's pace, and its own doing
         await asyncio.sleep(0.001)
     return _close(clients, seconds, failed)
 

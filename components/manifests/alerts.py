@@ -205,7 +205,8 @@ def losses(topology: Topology) -> list[Rule]:
         alert(
             "OnDemandFloorBroken",
             f'count(kube_node_labels{{label_hal9_ai_capacity="on-demand"}}) < {on_demand} '
-            f'or absent(kube_node_labels{{label_hal9_ai_capacity="on-demand"}}) == 1 and on () count(kube_node_info) > 0',
+            f'or absent(kube_node_labels{{label_hal9_ai_capacity="on-demand"}}) == 1 and on () '
+            "count(kube_node_info) > 0",
             "15m",
             "critical",
             "Fewer on-demand nodes than the floor",

@@ -34,16 +34,20 @@ ALERTMANAGER_ACCOUNT = "alertmanager"
 ALERTMANAGER_GIB = 2
 """Silences, and what was already said: lost with the pod otherwise."""
 ROLL_SECONDS = 1800
-"""For pods that are replaced one by one behind a load balancer: each is registered, watched, and drained for minutes."""
+"""For pods that are replaced one by one behind a load
+balancer: each is registered, watched, and drained for minutes.
+"""
 ROTATION_POLL = "10m"
-"""How soon a changed secret is in the pods. The provider asks for each secret of each pod each time: at 60 s, ten secrets
-and 300 pods are 4.3 million calls a day, some 20 USD."""
+"""How soon a changed secret is in the pods. The provider asks for each secret of each pod each time: at 60 s, ten
+secrets and 300 pods are 4.3 million calls a day, some 20 USD.
+"""
 
 
 @dataclass(frozen=True)
 class Chart:
-    """One release. `after`: the releases whose custom resources, webhooks or APIs it needs; `seconds`: how long helm waits
-    for its pods before it takes the change back."""
+    """One release. `after`: the releases whose custom resources, webhooks or APIs it
+    needs; `seconds`: how long helm waits for its pods before it takes the change back.
+    """
 
     name: str
     chart: str

@@ -19,7 +19,9 @@ are made for a pod down to -10 (cluster-autoscaler, `expendable-pods-priority-cu
 
 
 def storage(key: Value) -> Manifest:
-    """`DISK`: gp3, encrypted under the cluster's key, made in the zone of the pod that first claims it, and may grow."""
+    """`DISK`: gp3, encrypted under the cluster's key, made in
+    the zone of the pod that first claims it, and may grow.
+    """
     return {
         "apiVersion": "storage.k8s.io/v1",
         "kind": "StorageClass",
@@ -33,7 +35,9 @@ def storage(key: Value) -> Manifest:
 
 
 def priorities() -> list[Manifest]:
-    """The classes of importance. None is the default: a pod that names none is less than any that does, but headroom."""
+    """The classes of importance. None is the default: a pod
+    that names none is less than any that does, but headroom.
+    """
     return [
         {
             "apiVersion": "scheduling.k8s.io/v1",

@@ -74,7 +74,8 @@ def _shards(_: Topology) -> list[Panel]:
             "Pool use",
             "percentunit",
             {
-                "shard {{shard}} {{region}} {{role}}": f"max by ({by}) (hal9_db_connections_active / hal9_db_connections_max)"
+                "shard {{shard}} {{region}} {{role}}": f"max by ({by}) (hal9_db_connections_active / "
+                "hal9_db_connections_max)"
             },
             0.9,
         ),
@@ -93,7 +94,8 @@ def _shards(_: Topology) -> list[Panel]:
             "Reads that passed over an instance",
             "reqps",
             {
-                "shard {{shard}} {{region}} {{reason}}": "sum by (shard, region, reason) (rate(hal9_db_fallbacks_total[5m]))"
+                "shard {{shard}} {{region}} {{reason}}": "sum by (shard, region, reason) "
+                "(rate(hal9_db_fallbacks_total[5m]))"
             },
         ),
         Panel(

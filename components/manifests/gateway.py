@@ -149,7 +149,8 @@ def _counter(image: Value, topology: Topology) -> dict[str, Any]:
             "limits": {"cpu": "200m", "memory": "128Mi", **pods.DISK["limits"]},
         },
         "readinessProbe": {"tcpSocket": {"port": "counts"}, "periodSeconds": 10, "timeoutSeconds": 2},
-        # The kernel takes connections for a process that hangs. Slow to judge: its restart takes nginx out for a moment.
+        # The kernel takes connections for a process that hangs. Slow
+        # to judge: its restart takes nginx out for a moment.
         "livenessProbe": {
             "httpGet": {"path": "/metrics", "port": "counts"},
             "periodSeconds": 30,

@@ -73,9 +73,11 @@ def _serving() -> list[Rule]:
     server, server_wanted = _available(NAMESPACE, SERVER)
     gateway, gateway_wanted = _available(GATEWAY_NAMESPACE, GATEWAY)
     sent = f"sum(rate(istio_requests_total{{{_FROM_NGINX}}}[5m]))"
-    # UF connecting failed, UH no healthy endpoint, NR no route, NC no cluster, UPE the protocol; 403: the authorization.
+    # UF connecting failed, UH no healthy endpoint, NR no route, NC no
+    # cluster, UPE the protocol; 403: the authorization.
     refused = (
-        f'(sum(rate(istio_requests_total{{{_FROM_NGINX},response_flags=~".*(UF|UH|NR|NC|UPE).*"}}[5m])) or vector(0)) + '
+        f'(sum(rate(istio_requests_total{{{_FROM_NGINX},response_flags=~".*(UF|UH|NR|NC|UPE).*"}}[5m])) '
+        "or vector(0)) + "
         f'(sum(rate(istio_requests_total{{{_FROM_NGINX},response_code="403",response_flags="-"}}[5m])) or vector(0))'
     )
     sign_in = 'hal9_http_requests_total{route="/v1/sessions",method="POST"'
@@ -102,7 +104,8 @@ def _serving() -> list[Rule]:
             "2m",
             "critical",
             "The mesh refuses requests between nginx and hal9-server",
-            "{{ $value | humanizePercentage }} of nginx's requests never reached a pod: no healthy endpoint, a certificate, "
+            "{{ $value | humanizePercentage }} of nginx's requests never reached a pod: no healthy "
+            "endpoint, a certificate, "
             "or an authorization",
         ),
         alert(
@@ -111,7 +114,8 @@ def _serving() -> list[Rule]:
             "2m",
             "critical",
             "nginx does not take the edge's secret",
-            "{{ $value | humanizePercentage }} of the requests are answered 403: what CloudFront shows is not what nginx "
+            "{{ $value | humanizePercentage }} of the requests are answered 403: what CloudFront shows "
+            "is not what nginx "
             "knows",
         ),
         alert(
@@ -191,7 +195,8 @@ def _dependencies(topology: Topology) -> list[Rule]:
                 "3m",
                 "critical",
                 "A region cannot be reached from here",
-                "{{ $labels.source }} has no answer from {{ $labels.destination }}: a region is lost, or the peering is cut",
+                "{{ $labels.source }} has no answer from {{ $labels.destination }}: a region is lost, or "
+                "the peering is cut",
             )
         )
     return found

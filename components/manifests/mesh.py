@@ -25,19 +25,22 @@ from topology.topology import Topology
 NETWORKING, SECURITY = "networking.istio.io/v1", "security.istio.io/v1"
 REGION_HEADER = "x-user-region"
 CONNECT_SECONDS = 1
-"""To open a connection. The longest round trip between the specification's regions is 0.22 s; Istio's own 10 s is how long
-each user of a region that swallows packets would wait, again and again."""
+"""To open a connection. The longest round trip between the specification's regions is 0.22 s; Istio's own 10 s is how
+long each user of a region that swallows packets would wait, again and again.
+"""
 ROUTE_SECONDS = round(ServerConfig().request_timeout_seconds) + 1
-"""For the whole answer, every try included: just above the app's own deadline, so that the app says first why it took so
-long. Without it a request on a connection that was open when a region vanished hangs for minutes, and its endpoint stays
-healthy. It does not end a WebSocket: it runs only from a request's end."""
+"""For the whole answer, every try included: just above the app's own deadline, so that the app says first why it took
+so long. Without it a request on a connection that was open when a region vanished hangs for minutes, and its endpoint
+stays healthy. It does not end a WebSocket: it runs only from a request's end.
+"""
 SAFE_RETRIES = {
     "attempts": 2,
     "retryOn": "connect-failure,refused-stream,reset-before-request",
     "retryRemoteLocalities": True,
 }
-"""Only where nothing was sent, so for POST as well. Two tries in the first priority, each at another endpoint, then one in
-the next: a request to a region that is gone is answered by another before outlier detection has noticed."""
+"""Only where nothing was sent, so for POST as well. Two tries in the first priority, each at another endpoint, then one
+in the next: a request to a region that is gone is answered by another before outlier detection has noticed.
+"""
 
 
 def _object(api: str, kind: str, name: str, namespace: str, spec: Mapping[str, Any]) -> Manifest:
@@ -102,8 +105,8 @@ def destination_rule(topology: Topology) -> Manifest:
     hold that region's alone, and answer 503 for as long as the region is dead: neither Envoy's retries nor its locality
     failover leave the subset. So the region decides the priority instead.
 
-    `maxEjectionPercent` is 100, not the specification's 50, as it counts over all endpoints of the subset, whatever their
-    priority: docs/decisions/0009-mesh-failover.md has the figures.
+    `maxEjectionPercent` is 100, not the specification's 50, as it counts over all endpoints of the subset, whatever
+    their priority: docs/decisions/0009-mesh-failover.md has the figures.
     """
     policy = {
         "connectionPool": {
@@ -137,9 +140,9 @@ def _subset(region: Region) -> dict[str, Any]:
 def remote_endpoints(region: Region, topology: Topology) -> list[Manifest]:
     """`hal9-server` of every other region: an endpoint on that region's network, behind its east-west gateway.
 
-    It has no address, only its network, whose gateway istiod knows and resolves (`networks`). A load balancer is known by
-    name alone, and istiod passes over a WorkloadEntry with a name where a Service selects it. The Service's own selector
-    picks these up.
+    It has no address, only its network, whose gateway istiod knows and resolves (`networks`).
+    A load balancer is known by name alone, and istiod passes over a WorkloadEntry with a name
+    where a Service selects it. The Service's own selector picks these up.
     """
     return [
         _object(

@@ -1,8 +1,8 @@
 """nginx's configuration, of a region's cluster and of the lab: one template, typed inputs, no Pulumi.
 
 The specification's section 5 with its numbers, corrected where it would not work: rate zones in `http`, 429, the real
-address from trusted hops only, keep-alive to the upstream that WebSocket does not break, TLS 1.3. The local servers come
-first; the other regions are backup, by mutual TLS to their nginx, which answers from its own region alone.
+address from trusted hops only, keep-alive to the upstream that WebSocket does not break, TLS 1.3. The local servers
+come first; the other regions are backup, by mutual TLS to their nginx, which answers from its own region alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ import jinja2
 from topology import ports
 
 COUNTED_FORMAT = "$status $request_time $passed"
-"""What app/gateway reads; its FORMAT is the same (that module needs the app's own packages, which the program has not)."""
+"""What app/gateway reads; its FORMAT is the same (that module
+needs the app's own packages, which the program has not).
+"""
 TEMPLATES = Path(__file__).parent / "templates" / "nginx"
 
 
@@ -41,11 +43,12 @@ class Peer:
 
 @dataclass(frozen=True)
 class Gateway:
-    """One nginx. Rates in requests a second for one address and one user; `listen*` as nginx writes them (port or address:port).
+    """One nginx. Rates in requests a second for one address and one
+    user; `listen*` as nginx writes them (port or address:port).
 
     `directory` holds its pid, sockets and temporary files. `origin_map` is the file, written by the start script, that
-    knows the edge's secret; empty: everybody is let in (the lab has no edge). `resolver` empty: peers are looked up once,
-    at start. `counted_log`: the Unix socket on which each answer is counted (app/gateway); empty: none is.
+    knows the edge's secret; empty: everybody is let in (the lab has no edge). `resolver` empty: peers are looked up
+    once, at start. `counted_log`: the Unix socket on which each answer is counted (app/gateway); empty: none is.
     """
 
     region: str
@@ -85,7 +88,7 @@ def _environment() -> jinja2.Environment:
         loader=jinja2.FileSystemLoader(TEMPLATES),
         undefined=jinja2.StrictUndefined,
         keep_trailing_newline=True,
-        autoescape=False,  # nginx's language, not HTML; every input is the program's own
+        autoescape=False,  # noqa: S701 - nginx's configuration is no HTML
     )
 
 

@@ -10,14 +10,18 @@ from topology.settings import Region
 from topology.topology import Topology
 
 HEARTBEAT = "Watchdog"
-"""The prometheus stack's own alert, which always fires: while it arrives, Prometheus, its rules and Alertmanager run."""
+"""The prometheus stack's own alert, which always fires:
+while it arrives, Prometheus, its rules and Alertmanager run.
+"""
 HEARTBEAT_SECONDS = 60
 """How often it is sent on."""
 
 
 def alertmanager(region: Region, topology: Topology, topic: Value, heartbeat: Value) -> dict[str, Any]:
     """Our alerts go where the alarms go: the region's topic; of the stack's own some 130, those that are critical. The
-    heartbeat goes to a topic of its own, which CloudWatch counts: when it stops, somebody outside the cluster notices."""
+    heartbeat goes to a topic of its own, which CloudWatch
+    counts: when it stops, somebody outside the cluster notices.
+    """
 
     def sns(arn: Value, *, resolved: bool) -> dict[str, Any]:
         return {"topic_arn": arn, "sigv4": {"region": region.aws_region}, "send_resolved": resolved}

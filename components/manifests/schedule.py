@@ -33,7 +33,9 @@ _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
 @dataclass(frozen=True)
 class Change:
-    """A change of the clocks: the `week`-th (5: the last) `weekday` (0: Sunday) of `month`, `seconds` after local midnight."""
+    """A change of the clocks: the `week`-th (5: the last) `weekday`
+    (0: Sunday) of `month`, `seconds` after local midnight.
+    """
 
     month: int
     week: int
@@ -52,7 +54,9 @@ class Zone:
 
 
 def zone(name: str) -> Zone:
-    """The rule of an IANA time zone, from the last line of its tz database file. ValueError where it is no yearly rule."""
+    """The rule of an IANA time zone, from the last line of its
+    tz database file. ValueError where it is no yearly rule.
+    """
     footer = _tzfile(name).rsplit(b"\n", 2)[1].decode("ascii")
     found = re.fullmatch(
         r"(?:[A-Za-z]+|<[^>]+>)(-?[\d:]+)(?:(?:[A-Za-z]+|<[^>]+>)(-?[\d:]+)?,M([\d.]+)(?:/(-?[\d:]+))?,M([\d.]+)(?:/(-?[\d:]+))?)?",
@@ -147,7 +151,9 @@ def _week_seconds() -> str:
 
 
 def rules(region: Region, topology: Topology) -> list[dict[str, object]]:
-    """The recording rules, in order: daylight saving, local time, each window, and the floor that the autoscaler reads."""
+    """The recording rules, in order: daylight saving, local
+    time, each window, and the floor that the autoscaler reads.
+    """
     rule, minimum = zone(region.timezone), topology.autoscaling.min_replicas
     found: list[dict[str, object]] = [
         {"record": DAYLIGHT, "expr": daylight_saving(rule)},

@@ -16,7 +16,9 @@ USER = 10001
 """The numbered user of the image (app/Dockerfile)."""
 DOCUMENT = "hal9-deployment"
 DOCUMENT_DIRECTORY = "/etc/hal9/document"
-"""A folder of its own: a whole mounted folder follows the ConfigMap's changes, and /etc/hal9 has the image's CA bundle."""
+"""A folder of its own: a whole mounted folder follows the
+ConfigMap's changes, and /etc/hal9 has the image's CA bundle.
+"""
 DOCUMENT_PATH = f"{DOCUMENT_DIRECTORY}/deployment.json"
 PRE_STOP_SECONDS = 5
 """Before SIGTERM: time for the endpoints that still name this pod to be taken back."""
@@ -33,8 +35,9 @@ def namespace(
     gated: bool = False,
     labels: Mapping[str, str] | None = None,
 ) -> Manifest:
-    """A namespace that admits pods of this Pod Security Standard alone; `mesh`: its pods get a sidecar; `gated`: a pod is
-    ready when the load balancer sends to it, so that its rollout waits for that and not for a probe."""
+    """A namespace that admits pods of this Pod Security Standard alone; `mesh`: its pods get a sidecar; `gated`: a pod
+    is ready when the load balancer sends to it, so that its rollout waits for that and not for a probe.
+    """
     modes = {f"pod-security.kubernetes.io/{mode}": standard for mode in ("enforce", "audit", "warn")}
     sidecar = {"istio-injection": "enabled"} if mesh else {}
     gate = {"elbv2.k8s.aws/pod-readiness-gate-inject": "enabled"} if gated else {}
@@ -139,7 +142,9 @@ def memory(gib: float) -> str:
 
 
 def grace_seconds() -> int:
-    """preStop, then the app's own delay and drain, then some time to spare; above the load balancer's deregistration."""
+    """preStop, then the app's own delay and drain, then some
+    time to spare; above the load balancer's deregistration.
+    """
     server = ServerConfig()
     return round(PRE_STOP_SECONDS + server.drain_delay_seconds + server.drain_timeout_seconds + 10)
 
@@ -203,8 +208,8 @@ def deployment(region: Region, topology: Topology, image: Value, sha256: Value) 
 def headroom(topology: Topology, image: Value) -> Manifest:
     """Room for the next pods: pods that do nothing, ask for what a server asks for, and are the first to go.
 
-    A server that needs the room takes it at once; what went waits, and a node is made for it. Of the server's own image, so
-    that the node has it already.
+    A server that needs the room takes it at once; what went waits, and a node
+    is made for it. Of the server's own image, so that the node has it already.
     """
     container, resources = _container(topology, image), topology.server.resources
     cpu = cores(resources.cpu_request + resources.sidecar_cpu_request)

@@ -1,4 +1,6 @@
-"""CloudWatch's metrics with the dimensions under which they exist, from the metrics that aws-cdk-lib generates of AWS's list."""
+"""CloudWatch's metrics with the dimensions under which they exist,
+from the metrics that aws-cdk-lib generates of AWS's list.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ import tarfile
 import tempfile
 from collections import defaultdict
 from pathlib import Path
+from typing import Self
 
 SOURCE = "aws-cdk-lib (npm), *-canned-metrics.generated"
 PACKAGE = "aws-cdk-lib@2.276.0"
@@ -29,13 +32,13 @@ _TYPED = re.compile(r"static (?P<method>\w+)\(this: void, dimensions: \{(?P<dime
 _NAMED = re.compile(
     r'static (?P<method>\w+)\(dimensions\)\{return\{namespace:"(?P<namespace>[^"]+)",metricName:"(?P<metric>[^"]+)"'
 )
-RETENTION = re.compile(r"enum RetentionDays \{(?P<days>.*?)\n\}", re.S)
+RETENTION = re.compile(r"enum RetentionDays \{(?P<days>.*?)\n\}", re.DOTALL)
 
 
 class Library:
     """The unpacked package; a context manager that fetches it with `npm pack` and throws it away."""
 
-    def __enter__(self) -> Library:
+    def __enter__(self) -> Self:
         self._folder = tempfile.TemporaryDirectory()
         root = Path(self._folder.name)
         packed = subprocess.run(
@@ -55,7 +58,9 @@ class Library:
         self._folder.cleanup()
 
     def metrics(self) -> dict[str, dict[str, list[str]]]:
-        """By namespace and metric, the sets of dimensions, each as `CacheClusterId,CacheNodeId`; empty is the account's sum."""
+        """By namespace and metric, the sets of dimensions, each as
+        `CacheClusterId,CacheNodeId`; empty is the account's sum.
+        """
         found: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
         for code in sorted(self._root.glob("*/lib/*-canned-metrics.generated.js")):
             typed: dict[str, set[str]] = defaultdict(set)

@@ -1,4 +1,5 @@
-"""Which inputs replace a resource, asked of AWS's own Terraform provider: each is changed alone in a plan without a cloud.
+"""Which inputs replace a resource, asked of AWS's own Terraform
+provider: each is changed alone in a plan without a cloud.
 
 pulumi-aws wraps that provider. `PROBES` gives, for each type, a resource as it stands and another value for each input;
 what the provider then plans, `replace` or `update`, is the fact. No request leaves the machine.
@@ -46,12 +47,13 @@ def _plugin() -> Path:
     found = [path for root in roots for path in root.glob("*/hashicorp/aws/*/*/terraform-provider-aws_*")]
     if not found or not shutil.which("terraform"):
         raise ProviderAbsent("terraform and AWS's provider (TF_PLUGIN_MIRROR) are not installed")
-    return sorted(found)[-1]
+    return max(found)
 
 
 def _plan(folder: Path, plugin: Path, changes: list[tuple[Probe, str]]) -> dict[int, set[str]]:
-    """The inputs that each change, by its place, is replaced for; one that the provider refuses is left out, the rest asked
-    again. What the standing resource lacks may replace it too: only the changed input's own say counts."""
+    """The inputs that each change, by its place, is replaced for; one that the provider refuses is left out, the rest
+    asked again. What the standing resource lacks may replace it too: only the changed input's own say counts.
+    """
     rc = folder / "terraform.rc"
     rc.write_text(f'provider_installation {{\n dev_overrides {{ "hashicorp/aws" = "{plugin}" }}\n direct {{}}\n}}\n')
     keep = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "TF_"))}

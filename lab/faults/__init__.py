@@ -1,4 +1,5 @@
-"""Faults: what can go wrong in the lab, injected by name and healed again, on the running lab's own processes and links.
+"""Faults: what can go wrong in the lab, injected by name and healed
+again, on the running lab's own processes and links.
 
 `python -m lab fault NAME` injects one under load and judges what came of it (lab/command.py).
 """
@@ -27,7 +28,8 @@ FAULTS = {
         asynchronous=True,
     ),
     "region-isolated": Fault(
-        "never two primaries of a shard; its users read on and write again when it is joined, the others notice nothing",
+        "never two primaries of a shard; its users read on and write again when it is joined, the others "
+        "notice nothing",
         regions.isolate,
         regions.rejoin,
         judge.region_isolated,
@@ -40,7 +42,8 @@ FAULTS = {
         judge.only_in_flight,
     ),
     "primary-killed": Fault(
-        "the standby takes over; no acknowledged write is lost, as the standby is synchronous, and none is applied twice",
+        "the standby takes over; no acknowledged write is lost, as the standby is synchronous, and none "
+        "is applied twice",
         shards.fail_over,
         shards.rebuild_standby,
         judge.primary_lost,

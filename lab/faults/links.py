@@ -24,6 +24,7 @@ def cut(lab: Lab, say: Say) -> None:
 
 
 def join(lab: Lab, say: Say) -> None:
+    """The link carries again."""
     lab.link(_ends(lab), cut=False)
     say("the link is whole again")
 
@@ -51,6 +52,7 @@ def slow(lab: Lab, say: Say) -> None:
 
 
 def fast(lab: Lab, say: Say) -> None:
+    """The link takes its own time again."""
     seconds = lab.topology.round_trip_seconds(*_ends(lab)[0])
     lab.link(_ends(lab), one_way=seconds / 2)
     say(f"the link takes {seconds * 1000:.0f} ms again")

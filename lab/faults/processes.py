@@ -19,6 +19,7 @@ def kill_app(lab: Lab, say: Say) -> None:
 
 
 def revive_app(lab: Lab, say: Say) -> None:
+    """The process that was killed starts again."""
     lab.rack.apps(victim(lab))[0].start()
     say("it is back")
 
@@ -31,12 +32,15 @@ def kill_sessions(lab: Lab, say: Say) -> None:
 
 
 def revive_sessions(lab: Lab, say: Say) -> None:
+    """The session store starts from its disk."""
     lab.rack.sessions(victim(lab)).start()
     say("it is back, with what it had written to disk")
 
 
 def roll(lab: Lab, say: Say) -> None:
-    """Every app process in turn is told to end, drained, started anew. nginx's other servers carry its users meanwhile."""
+    """Every app process in turn is told to end, drained, started
+    anew. nginx's other servers carry its users meanwhile.
+    """
     for part in lab.rack.apps():
         part.stop()
         part.start()
@@ -44,7 +48,9 @@ def roll(lab: Lab, say: Say) -> None:
 
 
 def rotate(lab: Lab, say: Say) -> None:
-    """A new session key decrypts everywhere, then encrypts. The old one decrypts; each of the runbook's steps is a roll."""
+    """A new session key decrypts everywhere, then encrypts. The old
+    one decrypts; each of the runbook's steps is a roll.
+    """
     new = f"k{len(lab.documents[lab.layout.regions[0]].sessions.keyring) + 1}"
     lab.add_session_key(new)
 

@@ -17,7 +17,9 @@ def kill_region(lab: Lab, say: Say) -> None:
 
 
 def revive_region(lab: Lab, say: Say) -> None:
-    """Start its servers. Shards that were promoted elsewhere meanwhile are rebuilt at home, and switched back at last."""
+    """Start its servers. Shards that were promoted elsewhere
+    meanwhile are rebuilt at home, and switched back at last.
+    """
     with lab.supervisor.paused():
         _bring_home(lab, say)
 
@@ -29,6 +31,7 @@ def isolate(lab: Lab, say: Say) -> None:
 
 
 def rejoin(lab: Lab, say: Say) -> None:
+    """The region is reached again, and its databases come home."""
     with lab.supervisor.paused():
         lab.link(_around(lab), cut=False)
         _bring_home(lab, say)

@@ -41,6 +41,7 @@ def fail_over(lab: Lab, say: Say) -> None:
 
 
 def rebuild_standby(lab: Lab, say: Say) -> None:
+    """The old primary is rebuilt as the new one's standby."""
     shard, primary, standby = lab.rack.at_home(victim(lab))
     postgres_of(standby).rejoin(postgres_of(primary))
     standby.start()
@@ -49,7 +50,9 @@ def rebuild_standby(lab: Lab, say: Say) -> None:
 
 
 def move_slots(lab: Lab, say: Say) -> None:
-    """Slots move from the first region's shard, and back later. It is the runbook's move (docs/runbooks/move-slots.md)."""
+    """Slots move from the first region's shard, and back later.
+    It is the runbook's move (docs/runbooks/move-slots.md).
+    """
     source = next(shard for shard in lab.topology.shards if shard.home == lab.layout.regions[0])
     target = next(shard for shard in lab.topology.shards if shard.home == victim(lab))
     first = source.key_ranges[0].start
@@ -58,6 +61,7 @@ def move_slots(lab: Lab, say: Say) -> None:
 
 
 def move_back(lab: Lab, say: Say) -> None:
+    """The slots go back to their first shard."""
     _reshard(lab, say, "reverse")
 
 
@@ -111,5 +115,6 @@ def exhaust(lab: Lab, say: Say) -> None:
 
 
 def give_back(_lab: Lab, say: Say) -> None:
+    """The connections that were taken are closed."""
     _crowd().leave()
     say("they are given back")

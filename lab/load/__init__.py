@@ -1,0 +1,1 @@
+"""Users that ask, what they saw, and what is made of it."""

@@ -1,4 +1,6 @@
-"""One user at a keyboard: signs up, logs in, reads, writes, keeps a WebSocket open; every answer goes into the history."""
+"""One user at a keyboard: signs up, logs in, reads, writes,
+keeps a WebSocket open; every answer goes into the history.
+"""
 
 from __future__ import annotations
 

@@ -20,7 +20,9 @@ TIMEOUT_SECONDS = 10.0
 @dataclass(frozen=True, slots=True)
 class Sample:
     """One request. `at` is its intended start and `seconds` its latency from then; `away`: not the user's own region's
-    gateway; `returned`: the first at home after such a one, for which the session is fetched back from where it went."""
+    gateway; `returned`: the first at home after such a one,
+    for which the session is fetched back from where it went.
+    """
 
     at: float
     seconds: float
@@ -53,8 +55,9 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Stale:
-    """A read, through `gateway` at `at`, that showed less than the user's own last acknowledged write; and when and where
-    the first write that it should have shown was acknowledged."""
+    """A read, through `gateway` at `at`, that showed less than the user's own last acknowledged write; and when and
+    where the first write that it should have shown was acknowledged.
+    """
 
     at: float
     gateway: str

@@ -1,4 +1,5 @@
-"""Whether a fault's invariant held: checks over a run's history and the moments at which the fault struck and was healed.
+"""Whether a fault's invariant held: checks over a run's history and
+the moments at which the fault struck and was healed.
 
 A request counts as in flight when it was under way while the fault struck. Those may fail, and are counted; what else
 may fail is what a fault's invariant names (`FAULTS` in lab/faults/ says which judge each fault has).
@@ -39,10 +40,10 @@ class Evidence:
     """What a judge sees. Moments in the samples' clock: the fault was ordered at `broke`, had struck by `struck` (its
     first effect), was done at `broken`; the heal was ordered at `mending` and done at `mended`.
 
-    `victim` is the region that it befell. `fenced` is when a former primary was fenced, for a promotion elsewhere (None:
-    nothing was promoted), `lag` by how many seconds the slowest replica was behind at the most before, `lost` and `stale`
-    what of the acknowledged writes was missing at the end and meanwhile (as in History), `writable` the most primaries
-    of one shard that took writes at the same time.
+    `victim` is the region that it befell. `fenced` is when a former primary was fenced, for a promotion elsewhere
+    (None: nothing was promoted), `lag` by how many seconds the slowest replica was behind at the most before, `lost`
+    and `stale` what of the acknowledged writes was missing at the end and meanwhile (as in History), `writable` the
+    most primaries of one shard that took writes at the same time.
     """
 
     samples: Sequence[Sample]
@@ -160,8 +161,9 @@ def region_lost(evidence: Evidence) -> Iterator[Check]:
 
 
 def told_elsewhere(evidence: Evidence, read: Stale) -> bool:
-    """Whether the read was answered in the region that was cut off, of a write that was taken outside: its user went out
-    and came back, and nobody in there can know."""
+    """Whether the read was answered in the region that was cut off, of a write that
+    was taken outside: its user went out and came back, and nobody in there can know.
+    """
     e = evidence
     cut = e.broke <= read.at <= e.mended + SETTLING_SECONDS
     return cut and read.gateway == e.victim != read.written and read.acknowledged >= e.broke

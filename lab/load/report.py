@@ -29,7 +29,9 @@ _TOLD = 5
 
 
 class Row(msgspec.Struct, frozen=True):
-    """Latency of one group of requests, in seconds from the intended start; a failure counts as the time-out at least."""
+    """Latency of one group of requests, in seconds from the
+    intended start; a failure counts as the time-out at least.
+    """
 
     group: str
     requests: int
@@ -81,8 +83,8 @@ def make(
 ) -> Report:
     """The report of a run, from its history and from what the app counted meanwhile.
 
-    A run with a fault is held against the fault's invariant (`judged`), one without against the specification's targets.
-    `asynchronous`: the fault may cost writes that no other region had received; its judge says how many.
+    A run with a fault is held against the fault's invariant (`judged`), one without against the specification's
+    targets. `asynchronous`: the fault may cost writes that no other region had received; its judge says how many.
     """
     samples = result.history.samples
     answered = [sample for sample in samples if sample.outcome == "ok"]
@@ -156,7 +158,10 @@ def machine() -> str:
         (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine()
     )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3
-    return f"{os.cpu_count()} x {model}, {memory:.0f} GiB, {platform.system()} {platform.release()}, Python {platform.python_version()}"
+    return (
+        f"{os.cpu_count()} x {model}, {memory:.0f} GiB, {platform.system()} {platform.release()}, "
+        f"Python {platform.python_version()}"
+    )
 
 
 def _row(name: str, samples: Iterable[Sample]) -> Row:
@@ -192,10 +197,13 @@ def text(report: Report) -> str:
         lines.append(f"{row.group:26}{row.requests:9}{times}")
     lines += [
         "",
-        f"{report.requests} requests, {report.requests_per_second:.0f} a second, {report.availability:.3f}% answered; errors: "
+        f"{report.requests} requests, {report.requests_per_second:.0f} a second, "
+        f"{report.availability:.3f}% answered; errors: "
         + (", ".join(f"{count} {kind}" for kind, count in report.errors.items()) or "none"),
-        f"cache: {report.cache_hit_rate:.1f}% hits, {report.l1_hit_rate:.1f}% in L1; "
-        f"{report.cross_region_share:.1f}% of requests through another region",
+        (
+            f"cache: {report.cache_hit_rate:.1f}% hits, {report.l1_hit_rate:.1f}% in L1; "
+            f"{report.cross_region_share:.1f}% of requests through another region"
+        ),
         f"{report.final_reads} items read back at the end",
         *report.notes,
         "",

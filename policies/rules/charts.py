@@ -1,4 +1,6 @@
-"""Policies of what charts and objects bring into the clusters that no pod of ours shows: Helm values, Secrets, arguments."""
+"""Policies of what charts and objects bring into the clusters that no
+pod of ours shows: Helm values, Secrets, arguments.
+"""
 
 from __future__ import annotations
 
@@ -36,9 +38,11 @@ _NEVER = {
 }
 """Values that a pod's specification must not have, by key in small letters."""
 _WAYS_IN = ("LoadBalancer", "NodePort")
-_SECRET_KEY = re.compile(r"(password|passwd|token|api_?key|private_?key|credential|secret_?key|access_?key)s?$", re.I)
+_SECRET_KEY = re.compile(
+    r"(password|passwd|token|api_?key|private_?key|credential|secret_?key|access_?key)s?$", re.IGNORECASE
+)
 _SECRET_ARGUMENT = re.compile(
-    r"-{0,2}[\w.-]*(password|passwd|token|api[_-]?key|private[_-]?key|credential|secret)[\w.-]*[= ]\S+", re.I
+    r"-{0,2}[\w.-]*(password|passwd|token|api[_-]?key|private[_-]?key|credential|secret)[\w.-]*[= ]\S+", re.IGNORECASE
 )
 _IMAGES = frozenset(("repository", "registry", "hub", "image"))
 _SECRET_VALUE = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|://[^/\s:@]+:[^/\s:@]+@")
@@ -48,8 +52,8 @@ _SECRET_VALUE = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{1
     RELEASE, repositories=Setting(REPOSITORIES, "where charts may come from: the projects' own repositories")
 )
 def charts_harmless(release: Resource, repositories: tuple[str, ...]) -> Iterator[Finding]:
-    """A chart's values reach the node, open a load balancer or carry a password as much as a pod of ours would, and no other policy
-    reads them. (Pod Security Standards; CIS Software Supply Chain 3.1)
+    """A chart's values reach the node, open a load balancer or carry a password as much as a pod of ours would, and no
+    other policy reads them. (Pod Security Standards; CIS Software Supply Chain 3.1)
 
     Fix: components/manifests/charts.py; a chart of another project is named in `repositories`.
     """
@@ -110,8 +114,8 @@ def _deeper(value: Any, path: str, key: str) -> Iterator[tuple[str, str, Any]]:
 
 @resource_policy(SECRET_OBJECT)
 def kubernetes_secrets_marked(secret: Resource) -> Iterator[Finding]:
-    """A Secret whose content the program does not mark stands in clear in the state file, in previews and in logs. (Pulumi,
-    secrets)
+    """A Secret whose content the program does not mark stands in clear
+    in the state file, in previews and in logs. (Pulumi, secrets)
 
     Fix: wrap the value in pulumi.Output.secret where it is made (components/secrets.py).
     """
@@ -124,7 +128,8 @@ def kubernetes_secrets_marked(secret: Resource) -> Iterator[Finding]:
 
 @resource_policy(*tokens.WORKLOADS)
 def no_secret_argument(workload: Resource) -> Iterator[Finding]:
-    """A password among a process' arguments is read by whoever lists processes, and by every log of them. (CIS-EKS 5.4.1)
+    """A password among a process' arguments is read by whoever lists
+    processes, and by every log of them. (CIS-EKS 5.4.1)
 
     Fix: components/manifests, a file from Secrets Manager.
     """

@@ -15,7 +15,7 @@ from policies.rules import pods
 from policies.stack import Stack
 
 DIGEST = re.compile(r"@sha256:[0-9a-f]{64}$")
-_SECRET_NAME = re.compile(r"(password|passwd|secret|token|api_?key|private_?key|credential)", re.I)
+_SECRET_NAME = re.compile(r"(password|passwd|secret|token|api_?key|private_?key|credential)", re.IGNORECASE)
 _SECRET_VALUE = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----|\bAKIA[0-9A-Z]{16}\b|://[^/\s:@]+:[^/\s:@]+@")
 _LONG_RUNNING = (tokens.DEPLOYMENT, tokens.STATEFUL_SET, tokens.DAEMON_SET)
 _STANDARD = "pod-security.kubernetes.io/enforce"
@@ -32,8 +32,8 @@ RELEASE = "kubernetes:helm.sh/v3:Release"
 def namespace_pss_restricted(
     namespace: Resource, baseline: tuple[str, ...], privileged: tuple[str, ...]
 ) -> Iterator[Finding]:
-    """A namespace that admits privileged pods gives its node, and the node's role, to whoever may make a pod there. (Pod
-    Security Standards; CIS-EKS 4.2)
+    """A namespace that admits privileged pods gives its node, and the node's
+    role, to whoever may make a pod there. (Pod Security Standards; CIS-EKS 4.2)
 
     Fix: components/manifests/server.py, the namespace's label pod-security.kubernetes.io/enforce.
     """
@@ -50,8 +50,8 @@ def namespace_pss_restricted(
     lowestUser=Setting(10_000, "lowest numeric user of a container: none of the host's own", 1),
 )
 def pods_restricted(workload: Resource, lowestUser: int) -> Iterator[Finding]:
-    """A container with privileges, root's id, a writable root or the host's own namespaces turns a hole in the app into the
-    node. (Pod Security Standards; CKV_K8S_16, 17-20, 22, 23, 26-31, 37, 38, 40)
+    """A container with privileges, root's id, a writable root or the host's own namespaces turns a hole in the app into
+    the node. (Pod Security Standards; CKV_K8S_16, 17-20, 22, 23, 26-31, 37, 38, 40)
 
     Fix: components/manifests/pods.py, pod_security and RESTRICTED.
     """
@@ -109,8 +109,8 @@ def no_host_mounts(workload: Resource) -> Iterator[Finding]:
 
 @resource_policy(*tokens.WORKLOADS, required=Setting(True, "whether an image must be named by digest"))
 def image_digest(workload: Resource, required: bool) -> Iterator[Finding]:
-    """A tag that is moved changes what runs at the next restart, in one pod after the other, and no rollback brings the old
-    image back. (CKV_K8S_14, CKV_K8S_43)
+    """A tag that is moved changes what runs at the next restart, in one pod after
+    the other, and no rollback brings the old image back. (CKV_K8S_14, CKV_K8S_43)
 
     Fix: hal9:server.image, which `make image` writes with its digest; hal9:gateway.image.
     """
@@ -125,8 +125,8 @@ def image_digest(workload: Resource, required: bool) -> Iterator[Finding]:
 
 @resource_policy(*tokens.WORKLOADS)
 def containers_request_resources(workload: Resource) -> Iterator[Finding]:
-    """Without requests the scheduler overfills nodes and the autoscaler's CPU utilisation is undefined; without a memory limit
-    one leak takes the node's other pods along. (CKV_K8S_10, CKV_K8S_12, CKV_K8S_13)
+    """Without requests the scheduler overfills nodes and the autoscaler's CPU utilisation is undefined; without a
+    memory limit one leak takes the node's other pods along. (CKV_K8S_10, CKV_K8S_12, CKV_K8S_13)
 
     Fix: hal9:server.resources; components/manifests for the others.
     """
@@ -139,8 +139,8 @@ def containers_request_resources(workload: Resource) -> Iterator[Finding]:
 
 @resource_policy(tokens.DEPLOYMENT, tokens.STATEFUL_SET)
 def probes_apart(workload: Resource) -> Iterator[Finding]:
-    """Without readiness traffic reaches pods that cannot answer; where liveness asks what readiness asks, a slow database
-    restarts every pod at once. (CKV_K8S_8, CKV_K8S_9; EKS Best Practices)
+    """Without readiness traffic reaches pods that cannot answer; where liveness asks what readiness asks, a slow
+    database restarts every pod at once. (CKV_K8S_8, CKV_K8S_9; EKS Best Practices)
 
     Fix: components/manifests, livenessProbe and readinessProbe.
     """
@@ -161,8 +161,8 @@ def probes_apart(workload: Resource) -> Iterator[Finding]:
 
 @resource_policy(tokens.DEPLOYMENT, tokens.STATEFUL_SET)
 def drains_before_it_ends(workload: Resource) -> Iterator[Finding]:
-    """A pod that is killed before the load balancer has forgotten it, or before its requests end, fails them in every rolling
-    deploy. (EKS Best Practices)
+    """A pod that is killed before the load balancer has forgotten it, or before
+    its requests end, fails them in every rolling deploy. (EKS Best Practices)
 
     Fix: components/manifests, preStop below terminationGracePeriodSeconds.
     """
@@ -182,8 +182,8 @@ def drains_before_it_ends(workload: Resource) -> Iterator[Finding]:
 
 @stack_policy(tokens.DEPLOYMENT, tokens.DISRUPTION_BUDGET)
 def disruption_by_max_unavailable(stack: Stack) -> Iterator[Finding]:
-    """A drain without a budget takes every pod of a node group at once; minAvailable at the minimum blocks every drain, and so
-    every upgrade. (Polaris; kube-score)
+    """A drain without a budget takes every pod of a node group at once; minAvailable
+    at the minimum blocks every drain, and so every upgrade. (Polaris; kube-score)
 
     Fix: components/manifests/pods.py, disruption_budget with maxUnavailable.
     """
@@ -208,8 +208,8 @@ def disruption_by_max_unavailable(stack: Stack) -> Iterator[Finding]:
 
 @resource_policy(tokens.DEPLOYMENT)
 def spread_over_zones_and_hosts(workload: Resource) -> Iterator[Finding]:
-    """Pods that the scheduler may pack together die together, with their host or their zone. (kube-score; Well-Architected
-    REL10-BP01)
+    """Pods that the scheduler may pack together die together, with
+    their host or their zone. (kube-score; Well-Architected REL10-BP01)
 
     Fix: components/manifests/pods.py, spread.
     """
@@ -223,8 +223,8 @@ def spread_over_zones_and_hosts(workload: Resource) -> Iterator[Finding]:
 
 @resource_policy(tokens.CONFIG_MAP, *tokens.WORKLOADS)
 def no_plaintext_secret(resource: Resource) -> Iterator[Finding]:
-    """A password in a ConfigMap or in an environment variable is in every backup, log and `kubectl describe`. (CKV_K8S_35;
-    CIS-EKS 4.4.1)
+    """A password in a ConfigMap or in an environment variable is in
+    every backup, log and `kubectl describe`. (CKV_K8S_35; CIS-EKS 4.4.1)
 
     Fix: components/manifests/pods.py, secret_files: a file from Secrets Manager.
     """
@@ -252,8 +252,8 @@ def no_plaintext_secret(resource: Resource) -> Iterator[Finding]:
     tokens.CLUSTER_ROLE_BINDING,
 )
 def cluster_access_named(resource: Resource) -> Iterator[Finding]:
-    """Whoever has a user's key, or takes over a pod that may do anything, has the cluster. (CIS-EKS 4.1.1, 4.1.3, 5.5.1;
-    CKV_K8S_49)
+    """Whoever has a user's key, or takes over a pod that may do
+    anything, has the cluster. (CIS-EKS 4.1.1, 4.1.3, 5.5.1; CKV_K8S_49)
 
     Fix: hal9:cluster.adminRoleArns, roles that people assume; components/manifests, named verbs and resources.
     """
@@ -276,8 +276,8 @@ def cluster_access_named(resource: Resource) -> Iterator[Finding]:
 
 @resource_policy(tokens.SERVICE, tokens.INGRESS_OBJECT)
 def no_way_in_beside_the_edge(resource: Resource) -> Iterator[Finding]:
-    """A Service of type LoadBalancer, or a node port, is a way in past the edge, its firewall and its limits, and a load balancer
-    that Pulumi does not know. (CloudFront Developer Guide, restrict access to load balancers)
+    """A Service of type LoadBalancer, or a node port, is a way in past the edge, its firewall and its limits, and a
+    load balancer that Pulumi does not know. (CloudFront Developer Guide, restrict access to load balancers)
 
     Fix: components/manifests, type ClusterIP behind the region's own load balancers.
     """
@@ -291,8 +291,8 @@ def no_way_in_beside_the_edge(resource: Resource) -> Iterator[Finding]:
 
 @resource_policy(RELEASE)
 def charts_pinned(release: Resource) -> Iterator[Finding]:
-    """A chart without an exact version brings another one at the next deployment, to one cluster and not to the others. (CIS
-    Software Supply Chain 3.1)
+    """A chart without an exact version brings another one at the next deployment,
+    to one cluster and not to the others. (CIS Software Supply Chain 3.1)
 
     Fix: hal9:charts.*, exact versions.
     """

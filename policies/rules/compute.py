@@ -23,8 +23,8 @@ EKS_LOGS = ("api", "audit", "authenticator", "controllerManager", "scheduler")
     families=Setting(("m5", "m5a", "m5n", "m6i", "m6a", "m7i", "m7a"), "instance families that nodes may be of"),
 )
 def spot_pools_diversified(group: Resource, pools: int, families: tuple[str, ...]) -> Iterator[Finding]:
-    """Spot capacity of one type is reclaimed all at once; types of several sizes make the autoscaler count wrongly. (EKS Best
-    Practices, cost optimization)
+    """Spot capacity of one type is reclaimed all at once; types of several sizes
+    make the autoscaler count wrongly. (EKS Best Practices, cost optimization)
 
     Fix: hal9:cluster.spot.instanceTypes, five or more of one size; hal9:cluster.onDemand.instanceType.
     """
@@ -45,8 +45,8 @@ def spot_pools_diversified(group: Resource, pools: int, families: tuple[str, ...
 
 @stack_policy(tokens.NODE_GROUP, zones=Setting(3, "fewest zones that a region's nodes of a kind are in", 1))
 def nodes_in_every_zone(stack: Stack, zones: int) -> Iterator[Finding]:
-    """A region whose nodes are all in one zone is lost with it; a group over several zones strands the disks of a zone in
-    which it has no node. (EKS Best Practices, cluster autoscaling)
+    """A region whose nodes are all in one zone is lost with it; a group over several zones strands the disks of a zone
+    in which it has no node. (EKS Best Practices, cluster autoscaling)
 
     Fix: hal9:regions.*.zones; the groups are components/nodes.py's.
     """
@@ -68,8 +68,8 @@ def nodes_in_every_zone(stack: Stack, zones: int) -> Iterator[Finding]:
 
 @stack_policy(tokens.NODE_GROUP, tokens.AUTOSCALER)
 def on_demand_floor(stack: Stack) -> Iterator[Finding]:
-    """A reclaim of every spot node at once must leave the pods that the minimum promises a place to run. (EKS Best Practices,
-    spot)
+    """A reclaim of every spot node at once must leave the pods that
+    the minimum promises a place to run. (EKS Best Practices, spot)
 
     Fix: hal9:cluster.onDemand.minNodes, or hal9:autoscaling.minReplicas.
     """
@@ -98,8 +98,8 @@ def on_demand_floor(stack: Stack) -> Iterator[Finding]:
     usersPerPod=Setting(50, "users that a pod carries; cautious where a stack's file has no measured figure", 1),
 )
 def region_capacity_n_minus_1(stack: Stack, users: int, usersPerPod: int) -> Iterator[Finding]:
-    """When a region is lost, new pods come too late: the others must carry everybody from what already runs, at what a pod was
-    measured to carry and not at the autoscaler's target. (Well-Architected REL11-BP05)
+    """When a region is lost, new pods come too late: the others must carry everybody from what already runs, at what a
+    pod was measured to carry and not at the autoscaler's target. (Well-Architected REL11-BP05)
 
     Fix: hal9:autoscaling.minReplicas, or another of hal9:regions.
     """
@@ -117,8 +117,8 @@ def region_capacity_n_minus_1(stack: Stack, users: int, usersPerPod: int) -> Ite
 
 @stack_policy(tokens.RDS_PARAMETERS, tokens.AUTOSCALER)
 def connection_budget(stack: Stack) -> Iterator[Finding]:
-    """Pods that may open more connections than Postgres takes are refused when there are most of them: at the peak. (RDS User
-    Guide, max_connections)
+    """Pods that may open more connections than Postgres takes are refused when
+    there are most of them: at the peak. (RDS User Guide, max_connections)
 
     Fix: hal9:pools.size, hal9:autoscaling.maxReplicas or hal9:database.maxConnections.
     """
@@ -147,8 +147,8 @@ def connection_budget(stack: Stack) -> Iterator[Finding]:
     tokens.EKS, versions=Setting(("1.33", "1.34", "1.35"), "Kubernetes versions that EKS supports without extra charge")
 )
 def eks_private_logged_encrypted(cluster: Resource, versions: tuple[str, ...]) -> Iterator[Finding]:
-    """A control plane that anybody can reach, without an audit log, is taken over unseen; secrets in clear in etcd go with
-    every backup of it. (CIS-EKS 5.1, 5.3, 5.4; CKV_AWS_37, CKV_AWS_38, CKV_AWS_39, CKV_AWS_58, CKV_AWS_339)
+    """A control plane that anybody can reach, without an audit log, is taken over unseen; secrets in clear in etcd go
+    with every backup of it. (CIS-EKS 5.1, 5.3, 5.4; CKV_AWS_37, CKV_AWS_38, CKV_AWS_39, CKV_AWS_58, CKV_AWS_339)
 
     Fix: hal9:cluster.publicAccessCidrs and hal9:cluster.version; the rest is components/cluster.py's.
     """
@@ -169,8 +169,8 @@ def eks_private_logged_encrypted(cluster: Resource, versions: tuple[str, ...]) -
 
 @stack_policy(tokens.NODE_GROUP)
 def nodes_hardened(stack: Stack) -> Iterator[Finding]:
-    """From a pod, metadata of version 1 or two hops away gives the node's role to any request forgery; disks in clear give
-    their content to whoever gets a snapshot. (CKV_AWS_79, CKV_AWS_341; CIS-EKS 5.2.1)
+    """From a pod, metadata of version 1 or two hops away gives the node's role to any request forgery; disks in clear
+    give their content to whoever gets a snapshot. (CKV_AWS_79, CKV_AWS_341; CIS-EKS 5.2.1)
 
     Fix: components/nodes.py, the launch template.
     """
@@ -188,8 +188,8 @@ def nodes_hardened(stack: Stack) -> Iterator[Finding]:
 
 @stack_policy(tokens.AUTOSCALER, tokens.DEPLOYMENT)
 def single_autoscaler_per_workload(stack: Stack) -> Iterator[Finding]:
-    """Two autoscalers of one workload, or an autoscaler beside a fixed number, undo each other's work for ever. (Kubernetes,
-    HorizontalPodAutoscaler)
+    """Two autoscalers of one workload, or an autoscaler beside a fixed number,
+    undo each other's work for ever. (Kubernetes, HorizontalPodAutoscaler)
 
     Fix: one HorizontalPodAutoscaler with several metrics, and no spec.replicas (components/manifests).
     """

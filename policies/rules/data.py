@@ -39,8 +39,8 @@ _KEY_INPUTS = (
 
 @stack_policy(tokens.RDS)
 def shard_primary_per_region(stack: Stack) -> Iterator[Finding]:
-    """A region that holds more primaries than its share takes more writes with it when it is lost, and makes more users'
-    writes far. (Well-Architected REL10-BP01)
+    """A region that holds more primaries than its share takes more writes with it
+    when it is lost, and makes more users' writes far. (Well-Architected REL10-BP01)
 
     Fix: hal9:shards[].home, another region for each.
     """
@@ -93,8 +93,8 @@ def replica_source_is_primary(stack: Stack) -> Iterator[Finding]:
 
 @stack_policy(tokens.RDS)
 def replica_promotable(stack: Stack) -> Iterator[Finding]:
-    """A replica that is smaller than its primary, in one zone, or without backups cannot take its place on the day that it
-    must. (RDS User Guide, promoting a read replica; CKV_AWS_157)
+    """A replica that is smaller than its primary, in one zone, or without backups cannot take its place on the day that
+    it must. (RDS User Guide, promoting a read replica; CKV_AWS_157)
 
     Fix: components/database.py, what a primary and its replicas share.
     """
@@ -112,7 +112,9 @@ def replica_promotable(stack: Stack) -> Iterator[Finding]:
 
 
 def _of_own_region(stack: Stack, resource: Resource, name: str, kind: str) -> Iterator[Finding]:
-    """A violation unless an input comes from a resource of the same region. (A key of another region is another policy's.)"""
+    """A violation unless an input comes from a resource of the same
+    region. (A key of another region is another policy's.)
+    """
     if not stack.sources(resource, name, kind):
         yield Violation(resource, f"{name} is none of this stack's", f"{name} of {resource.region}")
     for source in stack.sources(resource, name, kind):
@@ -122,8 +124,8 @@ def _of_own_region(stack: Stack, resource: Resource, name: str, kind: str) -> It
 
 @resource_policy(tokens.RDS, protection=Setting(True, "whether deletion must be prevented"))
 def rds_private_encrypted_protected(db: Resource, protection: bool) -> Iterator[Finding]:
-    """A public or unencrypted database is a breach; one that a mistaken command deletes is every user's data. (CKV_AWS_16,
-    CKV_AWS_17, CKV_AWS_293)
+    """A public or unencrypted database is a breach; one that a mistaken
+    command deletes is every user's data. (CKV_AWS_16, CKV_AWS_17, CKV_AWS_293)
 
     Fix: hal9:protect; the rest is components/database.py's.
     """
@@ -159,8 +161,8 @@ def rds_watched(db: Resource) -> Iterator[Finding]:
 
 @resource_policy(tokens.RDS, days=Setting(7, "fewest days that backups are kept", 1))
 def rds_retention_explicit(db: Resource, days: int) -> Iterator[Finding]:
-    """With backups off or short, a bad migration found after the weekend cannot be undone, and a replica that is promoted
-    has none. (Well-Architected REL09-BP04; CKV_AWS_133)
+    """With backups off or short, a bad migration found after the weekend cannot be undone, and a replica that is
+    promoted has none. (Well-Architected REL09-BP04; CKV_AWS_133)
 
     Fix: hal9:database.backupRetentionDays.
     """
@@ -169,8 +171,8 @@ def rds_retention_explicit(db: Resource, days: int) -> Iterator[Finding]:
 
 @stack_policy(tokens.RDS)
 def rds_multi_az(stack: Stack) -> Iterator[Finding]:
-    """A primary without a standby is down for as long as a zone is, and its last writes may be lost with it. (CKV_AWS_157;
-    Well-Architected REL10-BP01)
+    """A primary without a standby is down for as long as a zone is, and its
+    last writes may be lost with it. (CKV_AWS_157; Well-Architected REL10-BP01)
 
     Fix: hal9:database.multiAz.
     """
@@ -180,8 +182,8 @@ def rds_multi_az(stack: Stack) -> Iterator[Finding]:
 
 @stack_policy(tokens.RDS_PARAMETERS, tokens.RDS)
 def rds_tls_and_statement_log(stack: Stack) -> Iterator[Finding]:
-    """A database that takes plaintext connections, or old TLS, gives credentials and rows to whoever listens; without a log
-    nobody knows who changed a table. (CKV2_AWS_69, CKV2_AWS_30)
+    """A database that takes plaintext connections, or old TLS, gives credentials and rows to whoever listens; without a
+    log nobody knows who changed a table. (CKV2_AWS_69, CKV2_AWS_30)
 
     Fix: components/database.py, the parameters of the group.
     """
@@ -241,8 +243,8 @@ def redis_tls_auth_multiaz(group: Resource, snapshotDays: int) -> Iterator[Findi
 
 @resource_policy(tokens.REDIS)
 def datastore_secondary_inherits(group: Resource) -> Iterator[Finding]:
-    """A secondary of a Global Datastore that states what it inherits is refused, or replaced at the next change, and its
-    copy of every session with it. (ElastiCache User Guide, global datastores)
+    """A secondary of a Global Datastore that states what it inherits is refused, or replaced at the next change, and
+    its copy of every session with it. (ElastiCache User Guide, global datastores)
 
     Fix: components/redis.py, leave it out of the secondary.
     """
@@ -275,8 +277,9 @@ def global_datastore_parity(stack: Stack) -> Iterator[Finding]:
 
 
 def primaries(stack: Stack) -> list[Resource]:
-    """The shards' primaries: instances that replicate nothing. One that was promoted has no user name, as it was born with
-    the data; of one that the engine shows by its outputs alone, what it replicates is unknown, and the name tells."""
+    """The shards' primaries: instances that replicate nothing. One that was promoted has no user name, as it was born
+    with the data; of one that the engine shows by its outputs alone, what it replicates is unknown, and the name tells.
+    """
     return [
         db
         for db in stack.of(tokens.RDS)

@@ -47,8 +47,8 @@ def listener_tls13(resource: Resource, listeners: tuple[str, ...], viewers: tupl
 
 @stack_policy(tokens.DISTRIBUTION, tokens.WEB_ACL)
 def edge_firewalled(stack: Stack) -> Iterator[Finding]:
-    """Without a firewall one address can take the whole capacity, and known attacks reach the app; without its log nobody sees
-    them. (CKV_AWS_68, CKV_AWS_192, CKV2_AWS_31, CKV2_AWS_47)
+    """Without a firewall one address can take the whole capacity, and known attacks reach the app; without its log
+    nobody sees them. (CKV_AWS_68, CKV_AWS_192, CKV2_AWS_31, CKV2_AWS_47)
 
     Fix: components/firewall.py; hal9:edge.addressLimitPerFiveMinutes.
     """
@@ -102,8 +102,8 @@ def edge_sets_security_headers(distribution: Resource) -> Iterator[Finding]:
 
 @stack_policy(tokens.RECORD, tokens.LOAD_BALANCER)
 def edge_covers_all_regions(stack: Stack) -> Iterator[Finding]:
-    """A region without a latency record gets no user; a record without a health check keeps sending users to a region that is
-    dead. (Route 53 Developer Guide, latency routing)
+    """A region without a latency record gets no user; a record without a health check keeps sending users to a region
+    that is dead. (Route 53 Developer Guide, latency routing)
 
     Fix: components/edge.py makes a record for each of hal9:regions.
     """

@@ -25,7 +25,8 @@ _KEY_INPUTS = (
 
 @stack_policy("aws:*")
 def kms_key_region_matches_resource(stack: Stack) -> Iterator[Finding]:
-    """Data under another region's key cannot be read on the day that region is gone. (RDS User Guide, encrypted replicas)
+    """Data under another region's key cannot be read on the day that
+    region is gone. (RDS User Guide, encrypted replicas)
 
     Fix: the component's cell.keys, which are its own region's.
     """
@@ -38,8 +39,8 @@ def kms_key_region_matches_resource(stack: Stack) -> Iterator[Finding]:
 
 @resource_policy(tokens.KEY, days=Setting(7, "fewest days between a key's deletion and its end", 7))
 def kms_keys_rotate(key: Resource, days: int) -> Iterator[Finding]:
-    """A key that never rotates is worth stealing for ever; one that is gone at once takes all under it along. (CKV_AWS_7,
-    CKV_AWS_33, CKV2_AWS_64)
+    """A key that never rotates is worth stealing for ever; one that is gone
+    at once takes all under it along. (CKV_AWS_7, CKV_AWS_33, CKV2_AWS_64)
 
     Fix: components/keys.py.
     """
@@ -50,8 +51,8 @@ def kms_keys_rotate(key: Resource, days: int) -> Iterator[Finding]:
 
 @resource_policy(tokens.LOG_GROUP, days=Setting(30, "fewest days that logs are kept", 1))
 def logs_kept_encrypted(group: Resource, days: int) -> Iterator[Finding]:
-    """A breach is found weeks later: logs that are gone, or open to read, tell the wrong people or nobody. (CKV_AWS_158,
-    CKV_AWS_66, CKV_AWS_338)
+    """A breach is found weeks later: logs that are gone, or open to read,
+    tell the wrong people or nobody. (CKV_AWS_158, CKV_AWS_66, CKV_AWS_338)
 
     Fix: hal9:network.flowLogRetentionDays, hal9:cluster.logRetentionDays and hal9:edge.logRetentionDays.
     """
@@ -81,8 +82,8 @@ def secrets_under_customer_key(secret: Resource, days: int) -> Iterator[Finding]
 
 @stack_policy(tokens.SECRET)
 def secrets_in_every_region(stack: Stack) -> Iterator[Finding]:
-    """A region that lacks a session key or password cannot take over another's users, and does not start when the one that
-    has it is gone. (Well-Architected REL13-BP02)
+    """A region that lacks a session key or password cannot take over another's users,
+    and does not start when the one that has it is gone. (Well-Architected REL13-BP02)
 
     Fix: components/secrets.py makes a copy in each of hal9:regions.
     """

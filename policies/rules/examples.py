@@ -1,4 +1,6 @@
-"""The policy of what a stack file was shipped with, or copied from a document: accounts, domains, addresses and digests of nobody."""
+"""The policy of what a stack file was shipped with, or copied from a
+document: accounts, domains, addresses and digests of nobody.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ ACCOUNTS = frozenset(
 NETWORKS = tuple(map(ip_network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")))
 """Addresses for documents (RFC 5737, RFC 3849)."""
 _ACCOUNT = re.compile(r"(?<!\w)[0-9]{12}(?!\w)")
-_HOST = re.compile(r"(?:[a-z0-9-]+\.)*(?:example(?:\.(?:com|org|net|edu))?|test|invalid|localhost)\.?(?![\w.-])", re.I)
+_HOST = re.compile(
+    r"(?:[a-z0-9-]+\.)*(?:example(?:\.(?:com|org|net|edu))?|test|invalid|localhost)\.?(?![\w.-])", re.IGNORECASE
+)
 _HOSTED = re.compile(r"(?:^|@|//)([^/@:\s]+\.?)(?=[/:]|$)")
 _DIGEST = re.compile(
     r"sha256:([0-9a-f])\1{63}\b|sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -32,7 +36,7 @@ _FILL_IN = re.compile(
     r"|\b(?i:your[-_](?:account|bucket|company|domain|e?-?mail|name|org|organisation|team|zone))\b"
 )
 _ADDRESS = re.compile(
-    r"(?<![\w.:])(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|2001:0?db8:[0-9a-f:]*)(?:/[0-9]{1,3})?(?![\w.:])", re.I
+    r"(?<![\w.:])(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|2001:0?db8:[0-9a-f:]*)(?:/[0-9]{1,3})?(?![\w.:])", re.IGNORECASE
 )
 _NOT_DEPLOYED = ("server.image", "gateway.image")
 _KEPT = frozenset(("policyExceptions", "lab"))
@@ -45,8 +49,8 @@ def examples_replaced(stack: Stack) -> Iterator[Finding]:
     providers refuse the first after minutes, and nobody hears an alarm that goes to the second.
     (RFC 2606, RFC 5737; the shipped stack files)
 
-    Fix: the key that is named, in the stack file: hal9:accountId, hal9:domain, hal9:alarmEmail and their neighbours are yours;
-    `make image` writes hal9:server.image.
+    Fix: the key that is named, in the stack file: hal9:accountId, hal9:domain,
+    hal9:alarmEmail and their neighbours are yours; `make image` writes hal9:server.image.
     """
     for path, value in sorted(_texts(stack.config)):
         for found, wanted in islice(_examples(value), 1):

@@ -1,4 +1,6 @@
-"""Policies of single fields: what a value must be, from where in the stack it must come, and which fields have been looked at."""
+"""Policies of single fields: what a value must be, from where in the
+stack it must come, and which fields have been looked at.
+"""
 
 from __future__ import annotations
 
@@ -215,8 +217,8 @@ WIRES: dict[str, dict[str, str]] = {
 
 @resource_policy(*FIELDS, tokens.REPOSITORY, tokens.ZONE)
 def fields_as_decided(resource: Resource) -> Iterator[Finding]:
-    """One field is enough: a certificate by mail, a listener on port 80, an alarm that waits a day. Each is written down
-    with what it must be. (docs/weakest.md, with the reference of each)
+    """One field is enough: a certificate by mail, a listener on port 80, an alarm that waits a day. Each is written
+    down with what it must be. (docs/weakest.md, with the reference of each)
 
     Fix: the component that sets the field; where another value is as good, FIELDS of policies/rules/fields.py.
     """
@@ -253,7 +255,26 @@ def wired_within_stack(stack: Stack) -> Iterator[Finding]:
                     continue  # hal9:edge.hostedZoneId names one that was there before
                 if not stack.sources(resource, name, source):
                     yield Violation(resource, f"{name} is none of this stack's", f"{name} of one of its own")
+    for resource in stack.of(tokens.EKS):
+        for path in ("vpcConfig.securityGroupIds", "vpcConfig.subnetIds"):
+            if any(_typed_in(one) for one in items(resource, path)):
+                yield Violation(resource, f"{path} has an id that was typed in", "the stack's own")
+    yield from _addressed_within(stack)
+    yield from _called_within(stack)
 
+
+def _called_within(stack: Stack) -> Iterator[Finding]:
+    """AWS's services are called inside the network."""
+    for resource in stack.of("aws:ec2/vpcEndpoint:VpcEndpoint"):
+        if at(resource, "vpcEndpointType") == "Interface":
+            if not stack.sources(resource, "securityGroupIds", tokens.SECURITY_GROUP):
+                yield Violation(resource, "securityGroupIds is none of this stack's", "one of its own")
+            if at(resource, "privateDnsEnabled") is not True:
+                yield Violation(resource, "privateDnsEnabled is not true", "true: calls would leave by the NAT gateway")
+
+
+def _addressed_within(stack: Stack) -> Iterator[Finding]:
+    """What goes to an account, an address or a name goes to the stack file's own."""
     account, email, domain = (
         str(stack.config.get(f"{NAMESPACE}:{key}", "")) for key in ("accountId", "alarmEmail", "domain")
     )
@@ -273,16 +294,6 @@ def wired_within_stack(stack: Stack) -> Iterator[Finding]:
                 and not is_unknown(at(origin, "domainName"))
             ):
                 yield Violation(resource, f"an origin is {shown(at(origin, 'domainName'))}", "a name below hal9:domain")
-    for resource in stack.of(tokens.EKS):
-        for path in ("vpcConfig.securityGroupIds", "vpcConfig.subnetIds"):
-            if any(_typed_in(one) for one in items(resource, path)):
-                yield Violation(resource, f"{path} has an id that was typed in", "the stack's own")
-    for resource in stack.of("aws:ec2/vpcEndpoint:VpcEndpoint"):
-        if at(resource, "vpcEndpointType") == "Interface":
-            if not stack.sources(resource, "securityGroupIds", tokens.SECURITY_GROUP):
-                yield Violation(resource, "securityGroupIds is none of this stack's", "one of its own")
-            if at(resource, "privateDnsEnabled") is not True:
-                yield Violation(resource, "privateDnsEnabled is not true", "true: calls would leave by the NAT gateway")
 
 
 @cache
@@ -303,8 +314,8 @@ def pod_fields(resource: Resource) -> Iterator[tuple[str, str, Any]]:
 
 @resource_policy("aws:*", "tls:*", "random:*", RELEASE, *tokens.WORKLOADS)
 def fields_known(resource: Resource) -> Iterator[Finding]:
-    """A field that nobody has looked at is the next way in: user data, a second account's role, IPv6, a host's alias. (Well-
-    Architected SEC01-BP06)
+    """A field that nobody has looked at is the next way in: user data, a
+    second account's role, IPv6, a host's alias. (Well- Architected SEC01-BP06)
 
     Fix: take it out, or `make policies-doc` once the program sets it, and a policy about it in policies/rules/.
     """

@@ -43,8 +43,9 @@ ON_ANY_RESOURCE = (
     "elasticloadbalancing:DescribeTargetGroups",
     "elasticloadbalancing:DescribeTargetHealth",
 )
-"""Actions that take no resource (Service Authorization Reference, the column "Resource types" is empty): `*` is all that can
-be written for them."""
+"""Actions that take no resource (Service Authorization Reference, the
+column "Resource types" is empty): `*` is all that can be written for them.
+"""
 
 _KMS_FAMILIES = {"kms:ReEncrypt*", "kms:GenerateDataKey*"}
 """What AWS's own key policies write: actions of one purpose, on the one key that the policy is of."""
@@ -56,8 +57,8 @@ _KMS_FAMILIES = {"kms:ReEncrypt*", "kms:GenerateDataKey*"}
     anyResource=Setting(ON_ANY_RESOURCE, "actions that take no resource, so that `*` is the only one to write"),
 )
 def no_wildcard_iam(resource: Resource, anyResource: tuple[str, ...]) -> Iterator[Finding]:
-    """A role that may do more than its work gives all of that to whoever takes over its pod. (CIS-EKS 5.2.1; CKV_AWS_62, 63,
-    286-290, 355, 356)
+    """A role that may do more than its work gives all of that to whoever
+    takes over its pod. (CIS-EKS 5.2.1; CKV_AWS_62, 63, 286-290, 355, 356)
 
     Fix: components/pod_roles.py and its neighbours; name the actions and the resources.
     """
@@ -117,8 +118,8 @@ def _listed(value: Any) -> list[str]:
 
 @stack_policy(tokens.POD_IDENTITY, tokens.ROLE)
 def pod_identity_per_workload(stack: Stack) -> Iterator[Finding]:
-    """Workloads that share a role share each other's secrets, and one that uses its node's role has every pod's. (CIS-EKS 5.2.1;
-    EKS Best Practices, identity)
+    """Workloads that share a role share each other's secrets, and one that uses
+    its node's role has every pod's. (CIS-EKS 5.2.1; EKS Best Practices, identity)
 
     Fix: components/pod_roles.py, a PodRole for each workload.
     """
@@ -151,8 +152,8 @@ _PROTECTED: dict[str, tuple[str, ...]] = {
 
 @resource_policy(*_PROTECTED)
 def stateful_protected(resource: Resource) -> Iterator[Finding]:
-    """A rename or a mistaken `destroy` must not take keys, sessions, secrets, names or a whole region's network along. (Pulumi,
-    protect; CKV_AWS_150)
+    """A rename or a mistaken `destroy` must not take keys, sessions, secrets,
+    names or a whole region's network along. (Pulumi, protect; CKV_AWS_150)
 
     Fix: hal9:protect.
     """
@@ -164,7 +165,8 @@ def stateful_protected(resource: Resource) -> Iterator[Finding]:
 
 @stack_policy("aws:*", "kubernetes:*", tokens.AWS_PROVIDER)
 def explicit_provider_region(stack: Stack) -> Iterator[Finding]:
-    """A resource of the default provider lands in whatever region or cluster the deployer's shell points to. (Pulumi, explicit providers)
+    """A resource of the default provider lands in whatever region or
+    cluster the deployer's shell points to. (Pulumi, explicit providers)
 
     Fix: the component's opts; providers are made in components/region.py, one a region.
     """
@@ -184,8 +186,8 @@ def explicit_provider_region(stack: Stack) -> Iterator[Finding]:
     tags=Setting(("owner", "project", "region", "stack"), "tags that every resource has that can have tags"),
 )
 def tags_owner_region(resource: Resource, tags: tuple[str, ...]) -> Iterator[Finding]:
-    """What has no owner is nobody's to mend or to pay for, and what has no region cannot be found when one fails. (AWS tagging
-    best practices)
+    """What has no owner is nobody's to mend or to pay for, and what has
+    no region cannot be found when one fails. (AWS tagging best practices)
 
     Fix: topology/naming.py, Names.tags; hal9:owner.
     """
@@ -212,13 +214,15 @@ _COMPARED: dict[str, tuple[str, tuple[str, ...]]] = {
     tokens.AUTOSCALER: ("metadata.name", ("spec.minReplicas", "spec.maxReplicas", "spec.metrics", "spec.behavior")),
     tokens.DESTINATION_RULE: ("metadata.name", ("spec.trafficPolicy",)),
 }
-"""What must be alike in every region: by type, the input that says which counterpart is meant, and the inputs compared."""
+"""What must be alike in every region: by type, the input that
+says which counterpart is meant, and the inputs compared.
+"""
 
 
 @stack_policy(*_COMPARED, regions=Setting(2, "fewest regions that the stack must have", 1))
 def region_config_parity(stack: Stack, regions: int) -> Iterator[Finding]:
-    """A region that is smaller or older than the others fails on the day that it must carry their users. (Well-Architected
-    REL11-BP05; REL08-BP04)
+    """A region that is smaller or older than the others fails on the day
+    that it must carry their users. (Well-Architected REL11-BP05; REL08-BP04)
 
     Fix: hal9:regions; sizes and versions are set once for all regions, and the floor is `regions` of this policy in
     policies/config.STACK.json.
@@ -241,8 +245,9 @@ def region_config_parity(stack: Stack, regions: int) -> Iterator[Finding]:
 
 
 def _measured(path: str, resources: list[Resource]) -> Any:
-    """What is compared of a region's resources: of node groups, one a zone, how many nodes they have together; of instance
-    types their size, as not every region is sold the same ones."""
+    """What is compared of a region's resources: of node groups, one a zone, how many nodes they have together; of
+    instance types their size, as not every region is sold the same ones.
+    """
     values = [at(resource, path) for resource in resources]
     if path.startswith("scalingConfig.") and all(isinstance(value, int) for value in values):
         return sum(values)

@@ -1,4 +1,6 @@
-"""Policies of what no other policy has looked at: a type, or an argument that decides who may do what, is known or refused."""
+"""Policies of what no other policy has looked at: a type, or an
+argument that decides who may do what, is known or refused.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,8 @@ LET_THROUGH: dict[str, str] = {
     "aws:ec2/route:Route": _ROUTING,
     "aws:ec2/routeTable:RouteTable": _ROUTING,
     "aws:ec2/routeTableAssociation:RouteTableAssociation": _ROUTING,
-    "aws:ec2/vpcEndpoint:VpcEndpoint": "principals-of-this-account reads its policy; its groups are ingress-from-named-sources'",
+    "aws:ec2/vpcEndpoint:VpcEndpoint": "principals-of-this-account reads its policy; its groups are "
+    "ingress-from-named-sources'",
     "aws:ec2/vpcPeeringConnectionAccepter:VpcPeeringConnectionAccepter": _ROUTING,
     "aws:ecr/lifecyclePolicy:LifecyclePolicy": "what is kept of old images",
     "aws:ecr/replicationConfiguration:ReplicationConfiguration": "copies images between this account's own registries",
@@ -82,7 +85,8 @@ LET_THROUGH: dict[str, str] = {
 
 _NETWORK = frozenset(("description", "name", "tags", "vpcId", "region"))
 _RULE = frozenset(
-    "cidrIpv4 description fromPort ipProtocol prefixListId referencedSecurityGroupId securityGroupId tags toPort region cidrIpv6".split()
+    "cidrIpv4 description fromPort ipProtocol prefixListId referencedSecurityGroupId securityGroupId "
+    "tags toPort region cidrIpv6".split()
 )
 ARGUMENTS: dict[str, frozenset[str]] = {
     tokens.ROLE: frozenset(
@@ -117,10 +121,11 @@ _REPLACED = {tokens.SECURITY_GROUP_RULE: "rules of their own, SecurityGroupIngre
 
 @resource_policy("*")
 def types_known(resource: Resource) -> Iterator[Finding]:
-    """What no policy has looked at may be open to the world: a public bucket is a resource like any other. (Well-Architected
-    SEC01-BP06)
+    """What no policy has looked at may be open to the world: a public
+    bucket is a resource like any other. (Well-Architected SEC01-BP06)
 
-    Fix: a policy about the type in policies/rules/, or the type and why none is needed in LET_THROUGH of policies/rules/known.py.
+    Fix: a policy about the type in policies/rules/, or the type and
+    why none is needed in LET_THROUGH of policies/rules/known.py.
     """
     if not resource.custom or resource.is_provider:
         return
@@ -138,10 +143,11 @@ def _judged_by_name(token: str) -> bool:
 
 @resource_policy(*ARGUMENTS)
 def arguments_known(resource: Resource) -> Iterator[Finding]:
-    """An argument that no policy reads gives rights that none has weighed, such as a role's managedPolicyArns. (CIS AWS 1.16)
+    """An argument that no policy reads gives rights that none has
+    weighed, such as a role's managedPolicyArns. (CIS AWS 1.16)
 
-    Fix: a resource of its own, such as RolePolicy; or the argument in ARGUMENTS of policies/rules/known.py, with a policy that
-    reads it.
+    Fix: a resource of its own, such as RolePolicy; or the argument in
+    ARGUMENTS of policies/rules/known.py, with a policy that reads it.
     """
     for name in sorted(resource.inputs.keys() - ARGUMENTS[resource.type]):
         if resource.inputs[name] not in (None, [], {}, ""):

@@ -17,8 +17,8 @@ from policies.stack import Stack
 
 @stack_policy(tokens.NAMESPACE, tokens.NETWORK_POLICY)
 def network_default_deny(stack: Stack) -> Iterator[Finding]:
-    """In a namespace without a default deny, any pod that is taken over reaches every other, and the internet. (CIS-EKS 4.3.2;
-    CKV2_K8S_6)
+    """In a namespace without a default deny, any pod that is taken over
+    reaches every other, and the internet. (CIS-EKS 4.3.2; CKV2_K8S_6)
 
     Fix: components/manifests/network_policies.py.
     """
@@ -58,8 +58,8 @@ def network_policy_names_peers(policy: Resource) -> Iterator[Finding]:
 
 @stack_policy(tokens.PEER_AUTHENTICATION)
 def mesh_mtls_strict(stack: Stack) -> Iterator[Finding]:
-    """Where the mesh takes plaintext, whoever is on the network reads and forges requests as any service. (Istio security,
-    mutual TLS)
+    """Where the mesh takes plaintext, whoever is on the network reads
+    and forges requests as any service. (Istio security, mutual TLS)
 
     Fix: components/manifests/mesh.py, PeerAuthentication STRICT.
     """
@@ -82,8 +82,8 @@ def mesh_mtls_strict(stack: Stack) -> Iterator[Finding]:
 
 @resource_policy(tokens.DESTINATION_RULE)
 def mesh_calls_with_mtls(rule: Resource) -> Iterator[Finding]:
-    """A DestinationRule that turns TLS off sends users' requests in clear, or is refused by every STRICT pod. (Istio security,
-    mutual TLS)
+    """A DestinationRule that turns TLS off sends users' requests in
+    clear, or is refused by every STRICT pod. (Istio security, mutual TLS)
 
     Fix: components/manifests/mesh.py, trafficPolicy.tls ISTIO_MUTUAL.
     """
@@ -133,10 +133,11 @@ _INJECT = "sidecar.istio.io/inject"
 def mesh_leaves_none_out(
     resource: Resource, meshed: tuple[str, ...], around: tuple[str, ...], silent: tuple[str, ...]
 ) -> Iterator[Finding]:
-    """A pod without its sidecar, or a port that goes around it, has no mutual TLS and no authorization, and looks like the others.
-    (Istio security best practices, traffic capture)
+    """A pod without its sidecar, or a port that goes around it, has no mutual TLS and no authorization, and looks like
+    the others. (Istio security best practices, traffic capture)
 
-    Fix: components/manifests/pods.py and components/manifests/server.py, no exclusion; the namespace's label istio-injection.
+    Fix: components/manifests/pods.py and components/manifests/server.py,
+    no exclusion; the namespace's label istio-injection.
     """
     if resource.type == tokens.NAMESPACE:
         labels = at(resource, "metadata.labels")
@@ -171,8 +172,8 @@ def _passes(name: str, value: Any, around: tuple[str, ...]) -> bool:
 
 @stack_policy(tokens.AUTHORIZATION)
 def mesh_default_deny(stack: Stack) -> Iterator[Finding]:
-    """Without a default deny every service of the mesh may call every other: one that is taken over calls all. (Istio security
-    best practices)
+    """Without a default deny every service of the mesh may call every
+    other: one that is taken over calls all. (Istio security best practices)
 
     Fix: components/manifests/mesh.py, an AuthorizationPolicy with an empty spec in istio-system.
     """
@@ -189,7 +190,8 @@ def mesh_default_deny(stack: Stack) -> Iterator[Finding]:
 
 @stack_policy(tokens.AUTHORIZATION)
 def mesh_admits_named_callers(stack: Stack) -> Iterator[Finding]:
-    """An ALLOW without a caller's identity lets strangers in: anybody who reaches the port. (Istio security best practices)
+    """An ALLOW without a caller's identity lets strangers in: anybody
+    who reaches the port. (Istio security best practices)
 
     Fix: components/manifests/mesh.py, from.source.principals.
     """
@@ -208,7 +210,9 @@ def mesh_admits_named_callers(stack: Stack) -> Iterator[Finding]:
 
 
 def _passes_through(stack: Stack, policy: Resource) -> bool:
-    """Whether a policy is for a gateway that only passes TLS on: it cannot know the caller, whom the pod behind it checks."""
+    """Whether a policy is for a gateway that only passes TLS on: it
+    cannot know the caller, whom the pod behind it checks.
+    """
     labels = at(policy, "spec.selector.matchLabels")
     return any(
         (g.provider, pods.namespace(g)) == (policy.provider, pods.namespace(policy))

@@ -1,4 +1,6 @@
-"""Policies of what must be there: the copies, alarms and locks whose absence nobody notices until the day that they are needed."""
+"""Policies of what must be there: the copies, alarms and locks whose
+absence nobody notices until the day that they are needed.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +20,8 @@ VERIFY = "X-Origin-Verify"
 
 @stack_policy(tokens.REDIS, tokens.DATASTORE)
 def sessions_copied(stack: Stack) -> Iterator[Finding]:
-    """A region without a Global Datastore logs all its users out when it is lost, and nothing else says that it has none.
-    (ElastiCache User Guide, global datastores; Well-Architected REL13-BP02)
+    """A region without a Global Datastore logs all its users out when it is lost, and nothing else says that it has
+    none. (ElastiCache User Guide, global datastores; Well-Architected REL13-BP02)
 
     Fix: hal9:regions.*.sessionReplicas.
     """
@@ -64,8 +66,8 @@ def regions_are_watched(stack: Stack, least: int) -> Iterator[Finding]:
 
 @stack_policy(tokens.DISTRIBUTION)
 def origin_verifies_edge(stack: Stack) -> Iterator[Finding]:
-    """Anybody's CloudFront is in CloudFront's prefix list: without the secret header it reaches the origin past the firewall.
-    (CloudFront Developer Guide, restrict access to load balancers)
+    """Anybody's CloudFront is in CloudFront's prefix list: without the secret header it reaches the origin past the
+    firewall. (CloudFront Developer Guide, restrict access to load balancers)
 
     Fix: components/edge.py, the origin's custom header X-Origin-Verify.
     """
@@ -90,7 +92,8 @@ def origin_verifies_edge(stack: Stack) -> Iterator[Finding]:
     ),
 )
 def firewall_bites(acl: Resource, mostRequests: int, groups: tuple[str, ...]) -> Iterator[Finding]:
-    """A rule that only counts, or whose limit nobody reaches, is there and stops nothing. (CKV_AWS_192; AWS WAF Developer Guide)
+    """A rule that only counts, or whose limit nobody reaches, is
+    there and stops nothing. (CKV_AWS_192; AWS WAF Developer Guide)
 
     Fix: hal9:edge.addressLimitPerFiveMinutes; the rules are components/firewall.py's.
     """

@@ -21,8 +21,8 @@ _GROUPS_OF = {tokens.RDS: "vpcSecurityGroupIds", tokens.REDIS: "securityGroupIds
 
 @stack_policy(tokens.VPC)
 def vpc_cidrs_disjoint(stack: Stack) -> Iterator[Finding]:
-    """Two regions that share addresses cannot be peered: a shard's writes from one of them would reach nobody. (VPC Peering
-    Guide, unsupported configurations)
+    """Two regions that share addresses cannot be peered: a shard's writes from one
+    of them would reach nobody. (VPC Peering Guide, unsupported configurations)
 
     Fix: hal9:regions.*.cidr, blocks that do not overlap.
     """
@@ -46,8 +46,8 @@ def vpc_cidrs_disjoint(stack: Stack) -> Iterator[Finding]:
 
 @stack_policy(tokens.PEERING, tokens.VPC)
 def peering_mesh_complete(stack: Stack) -> Iterator[Finding]:
-    """A pair of regions without peering, acceptance and routes both ways cuts a region's users off from the shards, sessions
-    and pods of the other. (VPC Peering Guide)
+    """A pair of regions without peering, acceptance and routes both ways cuts a region's
+    users off from the shards, sessions and pods of the other. (VPC Peering Guide)
 
     Fix: components/peering.py joins every two of hal9:regions.
     """
@@ -130,8 +130,8 @@ def _routes_of(stack: Stack, subnet: Resource) -> Iterator[Resource]:
 
 @stack_policy(tokens.RDS_SUBNETS, tokens.REDIS_SUBNETS)
 def rds_subnets_not_public(stack: Stack) -> Iterator[Finding]:
-    """A database or Redis node in a subnet with a way to the internet is one wrong rule from being reached, or from sending
-    data out. (RDS User Guide, working with a DB instance in a VPC; CKV_AWS_17)
+    """A database or Redis node in a subnet with a way to the internet is one wrong rule from being reached, or from
+    sending data out. (RDS User Guide, working with a DB instance in a VPC; CKV_AWS_17)
 
     Fix: components/database.py and components/redis.py take the data tier's subnets.
     """
@@ -272,8 +272,8 @@ def _ways_in(resource: Resource) -> Iterator[tuple[str, Any]]:
 
 @stack_policy(tokens.VPC)
 def default_security_group_closed(stack: Stack) -> Iterator[Finding]:
-    """What is made without a group of its own falls into the VPC's default one, which lets its members talk. (CKV2_AWS_12;
-    CIS AWS 5.4)
+    """What is made without a group of its own falls into the VPC's
+    default one, which lets its members talk. (CKV2_AWS_12; CIS AWS 5.4)
 
     Fix: components/network.py takes it over with no rules.
     """

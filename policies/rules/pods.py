@@ -101,7 +101,9 @@ def selects(selector: Any, labels: Any) -> bool:
 
 
 def pool_size(stack: Stack) -> int | None:
-    """Connections that one pod opens to one Postgres instance, from the deployment document; None where there is none."""
+    """Connections that one pod opens to one Postgres instance,
+    from the deployment document; None where there is none.
+    """
     for document in stack.of(tokens.DOCUMENT):
         sizes = [at(document, f"document.pools.{name}") for name in ("primarySize", "replicaSize")]
         known = [size for size in sizes if isinstance(size, int)]

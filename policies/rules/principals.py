@@ -42,8 +42,8 @@ def _accounts(stack: Stack) -> set[str]:
 
 @stack_policy(*DOCUMENTS, tokens.ACCESS_ENTRY, tokens.ACCESS_POLICY)
 def principals_of_this_account(stack: Stack) -> Iterator[Finding]:
-    """A stranger's account that a role trusts, or that a key lets in, has what the role may and the key opens; so has anybody who
-    can be a principal of `*`. (CIS AWS 1.16, 1.20; CKV_AWS_33, 60, 61)
+    """A stranger's account that a role trusts, or that a key lets in, has what the role may and the key opens; so has
+    anybody who can be a principal of `*`. (CIS AWS 1.16, 1.20; CKV_AWS_33, 60, 61)
 
     Fix: hal9:accountId and hal9:cluster.adminRoleArns; the statement's Principal, an ARN of this account or a service.
     """
@@ -68,8 +68,8 @@ def principals_of_this_account(stack: Stack) -> Iterator[Finding]:
 
 @stack_policy(tokens.ROLE_POLICY, tokens.IAM_POLICY)
 def resources_named(stack: Stack) -> Iterator[Finding]:
-    """`secret:*` is every secret of the account and `role/*` with iam:PassRole is an administrator; a name before the star says
-    whose they are. (CKV_AWS_109, 111, 356)
+    """`secret:*` is every secret of the account and `role/*` with iam:PassRole is an
+    administrator; a name before the star says whose they are. (CKV_AWS_109, 111, 356)
 
     Fix: components/pod_roles.py; the resource's own name, or this stack's names before the star.
     """

@@ -1,4 +1,6 @@
-"""Policies of where packets may come from and go to, whatever the rule they are written as: groups, blocks, lists, routes."""
+"""Policies of where packets may come from and go to, whatever the
+rule they are written as: groups, blocks, lists, routes.
+"""
 
 from __future__ import annotations
 
@@ -53,10 +55,11 @@ def _operators(stack: Stack) -> list[Any]:
 
 @stack_policy(tokens.INGRESS, tokens.SECURITY_GROUP)
 def ingress_from_named_sources(stack: Stack) -> Iterator[Finding]:
-    """A port that takes anybody, half of the internet, a list of somebody else's or a foreign group is found within minutes.
-    (CIS AWS 5.2, 5.3; CKV_AWS_24, 25, 260)
+    """A port that takes anybody, half of the internet, a list of somebody else's or
+    a foreign group is found within minutes. (CIS AWS 5.2, 5.3; CKV_AWS_24, 25, 260)
 
-    Fix: components/load_balancers.py and its neighbours; a group of this stack, a block of its VPCs, or CloudFront's prefix list.
+    Fix: components/load_balancers.py and its neighbours; a group of
+    this stack, a block of its VPCs, or CloudFront's prefix list.
     """
     blocks = _blocks(stack)
     public = {
@@ -101,11 +104,11 @@ def _to_databases(rule: Resource, blocks: list[Any]) -> bool:
 
 @stack_policy(tokens.RDS, tokens.REDIS)
 def datastores_closed(stack: Stack) -> Iterator[Finding]:
-    """A database that may call out sends its rows to whoever runs code in it; a second group lets in what the first does not.
-    (CKV_AWS_382; Well-Architected SEC05-BP02)
+    """A database that may call out sends its rows to whoever runs code in it; a second
+    group lets in what the first does not. (CKV_AWS_382; Well-Architected SEC05-BP02)
 
-    Fix: components/database.py and components/redis.py, one group of the stack's own, and no way out but from databases to
-    databases, as moves of slots need.
+    Fix: components/database.py and components/redis.py, one group of the stack's
+    own, and no way out but from databases to databases, as moves of slots need.
     """
     closed: dict[str, Resource] = {}
     for store in stack.of(tokens.RDS, tokens.REDIS):
@@ -134,8 +137,8 @@ def datastores_closed(stack: Stack) -> Iterator[Finding]:
 
 @stack_policy(tokens.ROUTE, tokens.RDS_SUBNETS)
 def data_routes_stay_inside(stack: Stack) -> Iterator[Finding]:
-    """A data subnet with a way to anywhere but the stack's own VPCs can be emptied through it: half of the internet is two
-    routes. (Well-Architected SEC05-BP01; CKV_AWS_17)
+    """A data subnet with a way to anywhere but the stack's own VPCs can be emptied through
+    it: half of the internet is two routes. (Well-Architected SEC05-BP01; CKV_AWS_17)
 
     Fix: components/network.py and components/peering.py, routes of the data tier through the peering alone.
     """

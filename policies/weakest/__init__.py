@@ -1,7 +1,7 @@
 """The weakest value of each field that a reference names, for the types of prod's plan: what the policies must catch.
 
-`python -m policies.document` puts each into prod's plan and writes docs/weakest.md: which policies fire, and why nothing
-does where nothing need.
+`python -m policies.document` puts each into prod's plan and writes
+docs/weakest.md: which policies fire, and why nothing does where nothing need.
 """
 
 from __future__ import annotations

@@ -18,7 +18,9 @@ Rows = tuple[tuple[str, tuple[tuple[Any, ...], ...]], ...]
 
 @dataclass(frozen=True)
 class Weakening:
-    """`value` at `path` of one resource of `type` (the first whose name has `name`). `harmless` says why it may pass."""
+    """`value` at `path` of one resource of `type` (the first
+    whose name has `name`). `harmless` says why it may pass.
+    """
 
     type: str
     path: str

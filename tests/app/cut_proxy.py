@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from types import TracebackType
+from typing import Self
 
 
 class CutProxy:
@@ -29,12 +29,12 @@ class CutProxy:
         """Cut the next `times` connections that send `marker`."""
         self._marker, self._heard, self._left = marker, heard, times
 
-    async def __aenter__(self) -> CutProxy:
+    async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
-    async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
         for task in self._tasks:

@@ -120,7 +120,6 @@ class PostgresShards:
 
     def sharding(self) -> ShardingConfig:
         """The sharding section of a document over these servers."""
-
         return ShardingConfig(
             shards=tuple(
                 ShardConfig(

@@ -1,4 +1,5 @@
-"""Random requests made from the app's own OpenAPI document find no 5xx, and no answer that it does not describe: `make fuzz`.
+"""Random requests made from the app's own OpenAPI document find no
+5xx, and no answer that it does not describe: `make fuzz`.
 
 schemathesis makes them, valid ones and broken ones, NULs included. HAL9_FUZZ_EXAMPLES is how many of them for each
 operation and kind of input.

@@ -283,7 +283,8 @@ async def test_a_migration_does_not_begin_while_a_move_is_under_way(
         (tmp_path / file.name).write_text(file.read_text())
     await migrate(connection, tmp_path)
     await connection.execute(
-        "INSERT INTO moves (id, source, target, slots, step, epoch) VALUES (gen_random_uuid(), 1, 2, '{1}', 'switched', 1)"
+        "INSERT INTO moves (id, source, target, slots, step, epoch) VALUES (gen_random_uuid(), 1, 2, "
+        "'{1}', 'switched', 1)"
     )
     assert await migrate(connection, tmp_path) == []  # nothing to do is no harm
     (tmp_path / f"{len(migrations(tmp_path)) + 1:04}_more.sql").write_text("ALTER TABLE items ADD COLUMN more int;")

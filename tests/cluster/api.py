@@ -71,7 +71,9 @@ class Api:
         return f"{base}{place}/{plural}" + (f"/{metadata['name']}" if name else "")
 
     def apply(self, manifest: Mapping[str, Any], *, dry_run: bool = True) -> tuple[Object, list[str]]:
-        """Server-side apply; the object as the server would keep it, and its warnings. Refused with the server's words."""
+        """Server-side apply; the object as the server would keep
+        it, and its warnings. Refused with the server's words.
+        """
         answer = self._http.patch(
             self.path(manifest),
             params={"fieldManager": "test", "force": "true", "fieldValidation": "Strict"}

@@ -1,4 +1,6 @@
-"""The judges that every test of the clusters shares: one API server, and each cluster's objects as the plan renders them."""
+"""The judges that every test of the clusters shares: one API server,
+and each cluster's objects as the plan renders them.
+"""
 
 from __future__ import annotations
 

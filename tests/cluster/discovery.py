@@ -1,4 +1,6 @@
-"""Istio's own control plane on one cluster's objects: what its Envoys would be told, as JSON (tools/istio/discovery)."""
+"""Istio's own control plane on one cluster's objects: what
+its Envoys would be told, as JSON (tools/istio/discovery).
+"""
 
 from __future__ import annotations
 
@@ -79,7 +81,9 @@ def running(cluster: Cluster) -> list[Object]:
 
 
 def proxies(cluster: Cluster, view: list[str]) -> dict[str, Object]:
-    """The proxies to ask about: nginx's sidecar, a server's sidecar, and the east-west gateway with its network view."""
+    """The proxies to ask about: nginx's sidecar, a server's
+    sidecar, and the east-west gateway with its network view.
+    """
     region = cluster.topology.regions[cluster.region]
     server = cluster.of("Deployment", "hal9-server")[0]["spec"]["template"]["metadata"]["labels"]
     place = {"network": region.name, "region": region.aws_region, "zone": region.zones[0]}

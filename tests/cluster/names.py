@@ -16,7 +16,9 @@ _A, _IN, _NO_SUCH_NAME = 1, 1, 3
 
 @contextlib.contextmanager
 def name_server(names: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    """Answers `names` with their IPv4 addresses and every other name with NXDOMAIN; yields `address:port` of its UDP socket."""
+    """Answers `names` with their IPv4 addresses and every other name
+    with NXDOMAIN; yields `address:port` of its UDP socket.
+    """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
         host, port = server.getsockname()

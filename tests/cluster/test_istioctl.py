@@ -19,7 +19,9 @@ from tests.cluster.test_api_server import ALL, pod_of
 from tests.cluster.test_charts import judged_releases
 
 MEANT = "Schema validation warning: address is unset with network"
-"""Of another region's WorkloadEntry: with an address, which could only be a load balancer's name, istiod passes over it."""
+"""Of another region's WorkloadEntry: with an address, which could
+only be a load balancer's name, istiod passes over it.
+"""
 Tool = Callable[[str], Path]
 every_cluster = pytest.mark.parametrize(("stack", "region"), ALL)
 
@@ -93,7 +95,9 @@ def test_the_pod_with_its_sidecar_is_admitted_and_the_sidecar_is_native(
 def test_every_pod_of_every_chart_that_a_module_carries_is_admitted_in_its_namespace(
     api: Api, clusters: Clusters, tool: Tool, tmp_path: Path, stack: str, region: str
 ) -> None:
-    """A pod that its namespace's standard forbids is never made: helm waits, gives up, and takes the whole release back."""
+    """A pod that its namespace's standard forbids is never made: helm
+    waits, gives up, and takes the whole release back.
+    """
     cluster, admitted = clusters(stack)[region], set()
     for manifest in [*cluster.of("Namespace"), *cluster.of("PriorityClass")]:
         api.apply(manifest, dry_run=False)

@@ -98,7 +98,8 @@ def test_a_dead_region_is_noticed_so_that_the_next_priority_is_used(told: Told, 
             "30s",
             "30s",
         )
-        # Over all endpoints of the subset, whatever their priority: with less, a region whose pods all fail stays first.
+        # Over all endpoints of the subset, whatever their priority:
+        # with less, a region whose pods all fail stays first.
         assert cluster["outlierDetection"]["maxEjectionPercent"] == 100
         assert cluster["commonLbConfig"]["healthyPanicThreshold"] == {"value": 50}
 

@@ -1,4 +1,6 @@
-"""promtool's unit tests, written in Python: series in, firing alerts and values out. Go builds it (`make test-rules`)."""
+"""promtool's unit tests, written in Python: series in, firing
+alerts and values out. Go builds it (`make test-rules`).
+"""
 
 from __future__ import annotations
 
@@ -43,7 +45,9 @@ def alerts(
 
 
 def values(groups: Groups, folder: Path, expected: Mapping[str, Mapping[str, float]]) -> str:
-    """What does not hold of: at a time (promtool's duration from the epoch) an expression without labels has a value."""
+    """What does not hold of: at a time (promtool's duration
+    from the epoch) an expression without labels has a value.
+    """
     tests = {
         "interval": str(groups[0].get("interval", "1m")) if groups else "1h",
         "input_series": [],

@@ -113,7 +113,9 @@ def test_fewer_nodes_than_zones_are_fewer_groups() -> None:
 
 
 def test_nodes_that_must_be_replaced_come_before_the_old_ones_go() -> None:
-    """B1: a group with a name of ours is deleted first, as no second may have the name: every region was emptied at once."""
+    """B1: a group with a name of ours is deleted first, as no second
+    may have the name: every region was emptied at once.
+    """
     for found in cluster().of("NodeGroup"):
         assert not {"nodeGroupName", "nodeGroupNamePrefix"} & found.inputs.keys()
 

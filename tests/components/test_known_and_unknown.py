@@ -1,4 +1,6 @@
-"""Every component before and after its outputs are known: it registers the same, in the same place, with the same options."""
+"""Every component before and after its outputs are known: it
+registers the same, in the same place, with the same options.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A region's load balancers: CloudFront's addresses alone, TLS 1.3, drain below the grace period (controls 11, 19, 21)."""
+"""A region's load balancers: CloudFront's addresses alone,
+TLS 1.3, drain below the grace period (controls 11, 19, 21).
+"""
 
 from __future__ import annotations
 

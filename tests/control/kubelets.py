@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -40,7 +40,7 @@ class Kubelets:
         self._addresses = itertools.count()
         self.failures: list[str] = []
 
-    def __enter__(self) -> Kubelets:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 

@@ -12,7 +12,7 @@ import threading
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -36,7 +36,9 @@ class Numbers:
 
 
 def adapter_names(release: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The metrics that prometheus-adapter would serve with our values, by API: a name that a rule changes is not there."""
+    """The metrics that prometheus-adapter would serve with our
+    values, by API: a name that a rule changes is not there.
+    """
     rules = release["values"]["rules"]
     return {
         CUSTOM: [one["name"]["as"] for one in rules["custom"]],
@@ -80,7 +82,7 @@ class MetricsApis:
 
         self._server = _Quiet(("127.0.0.1", self.port), Handler)
 
-    def __enter__(self) -> MetricsApis:
+    def __enter__(self) -> Self:
         folder = self._api.folder
         subprocess.run(
             [

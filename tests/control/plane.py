@@ -16,7 +16,9 @@ from tools import build
 SYNC_SECONDS = 15
 """How often the autoscaling controller looks, where nothing else is said (kube-controller-manager)."""
 CPU_INITIALIZATION_SECONDS, READINESS_SECONDS = 300, 30
-"""For how long the autoscaling controller holds a young pod's CPU and readiness for a start (kube-controller-manager)."""
+"""For how long the autoscaling controller holds a young pod's
+CPU and readiness for a start (kube-controller-manager).
+"""
 
 
 class Plane:
@@ -66,7 +68,9 @@ def plane(folder: Path, speed: float) -> Iterator[Plane]:
 
 
 def wait(until: Callable[[], bool], seconds: float, what: Callable[[], str]) -> float:
-    """Wait for something to be true; how long it took, in seconds. AssertionError with what there is where it does not come."""
+    """Wait for something to be true; how long it took, in seconds.
+    AssertionError with what there is where it does not come.
+    """
     begun = time.monotonic()
     while True:
         with contextlib.suppress(httpx.HTTPError, Refused, KeyError):

@@ -21,8 +21,9 @@ Object = dict[str, Any]
 POD_ADDRESSES = 58
 """Pods that an m6i.2xlarge has addresses for (the AMI's eni-max-pods.txt)."""
 KUBELET_CPU, KUBELET_MEMORY_MIB = 0.09, 11 * POD_ADDRESSES + 255
-"""What the AMI's bootstrap keeps for kubelet and the system of 8 vCPUs: 60, 10, 5, 5 and then 2.5 millicores a vCPU; and of
-memory, with the 100 MiB below which kubelet evicts."""
+"""What the AMI's bootstrap keeps for kubelet and the system of 8 vCPUs: 60, 10, 5, 5 and
+then 2.5 millicores a vCPU; and of memory, with the 100 MiB below which kubelet evicts.
+"""
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,9 @@ class Region:
         return Places(capacities, zones, hosts, len(found) - hosts.total())
 
     def settle(self, pods: int, seconds: float) -> float:
-        """Wait until exactly so many of the server's pods are ready and none is on its way; the seconds that it took."""
+        """Wait until exactly so many of the server's pods are
+        ready and none is on its way; the seconds that it took.
+        """
 
         def there() -> bool:
             return len(self.pods()) == pods and self.ready() == pods
@@ -199,7 +202,8 @@ class Region:
 def with_sidecar(manifest: Mapping[str, Any]) -> Object:
     """A workload with the native sidecar that istiod's webhook would add, with the requests of its annotations.
 
-    Whether the real sidecar is admitted is asked in tests/cluster, with istioctl's own injection; here it takes its room.
+    Whether the real sidecar is admitted is asked in tests/cluster,
+    with istioctl's own injection; here it takes its room.
     """
     found: Object = copy.deepcopy(dict(manifest))
     template = found.get("spec", {}).get("template", {})

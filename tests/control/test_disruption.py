@@ -26,7 +26,8 @@ def test_a_third_of_the_nodes_is_drained_within_the_budget(peak: Region) -> None
     names = peak.nodes()[::3]
     took, fewest, answers = peak.drain(names, 120)
     print(
-        f"\ndrain: {len(names)} of {len(peak.nodes())} nodes in {took:.0f} s, {answers[201]} evicted, {answers[429]} told to "
+        f"\ndrain: {len(names)} of {len(peak.nodes())} nodes in {took:.0f} s, {answers[201]} evicted, "
+        f"{answers[429]} told to "
         f"wait; fewest ready {fewest}, allowed {allowed}"
     )
     assert fewest >= allowed
@@ -45,7 +46,8 @@ def test_with_every_spot_node_gone_what_the_plan_promises_is_left(peak: Region) 
     places = peak.places()
     most = max(places.by_host.values())
     print(
-        f"\nspot gone: {len(gone)} nodes; {peak.ready()} pods ready, the plan promises {promised}; {places}; at most {most} a "
+        f"\nspot gone: {len(gone)} nodes; {peak.ready()} pods ready, the plan promises {promised}; "
+        f"{places}; at most {most} a "
         f"host, the plan counts {budget.pods_per_node(topology)}"
     )
     assert places.by_capacity["on-demand"] >= promised

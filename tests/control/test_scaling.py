@@ -15,8 +15,9 @@ from tests.stackfiles import DATA
 from topology.load import parse
 
 LOOSE_SECONDS = 900
-"""Bound for 10 to 100 pods on prod's clock: on a busy machine what the control plane itself takes is ten times as long on it.
-What the policies decide is judged by their steps, and the runs print how long they took."""
+"""Bound for 10 to 100 pods on prod's clock: on a busy machine what the control plane itself takes is ten times as long
+on it. What the policies decide is judged by their steps, and the runs print how long they took.
+"""
 QUICK = {
     "stabilizationWindowSeconds": 0,
     "policies": [

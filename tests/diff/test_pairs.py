@@ -1,4 +1,6 @@
-"""What is said of prod changed into each of some hundred others: refused with its reason, or a step and what it does."""
+"""What is said of prod changed into each of some hundred
+others: refused with its reason, or a step and what it does.
+"""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def cli() -> None:
 
 
 @pytest.fixture
-def providers(cli: None, tmp_path: Path) -> Iterator[Providers]:  # noqa: ARG001 - asked for its skip
+def providers(cli: None, tmp_path: Path) -> Iterator[Providers]:
     """Stand-in providers over an empty cloud."""
     with Providers(tmp_path) as started:
         yield started

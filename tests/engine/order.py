@@ -1,4 +1,6 @@
-"""Judges the order of operations by what depends on what: in Pulumi's state, and in the values that clouds were given."""
+"""Judges the order of operations by what depends on what:
+in Pulumi's state, and in the values that clouds were given.
+"""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Rescue:
 
 
 @pytest.fixture(scope="module", params=sorted(CREATES_BEFORE))
-def rescue(request: pytest.FixtureRequest, cli: None, say: Say) -> Iterator[Rescue]:  # noqa: ARG001 - asked for its skip
+def rescue(request: pytest.FixtureRequest, cli: None, say: Say) -> Iterator[Rescue]:
     """A stack whose first `up` was killed in the midst of creates, brought back as the runbook says."""
     stack = request.param
     with TemporaryDirectory() as name, Providers(Path(name)) as providers:

@@ -97,7 +97,7 @@ def step(play: Callable[[Story], Played]) -> Callable[[Story], Played]:
         outcome = story.played[play.__name__]
         if isinstance(outcome, Exception):
             raise outcome
-        return cast(Played, outcome)
+        return cast("Played", outcome)
 
     return once
 
@@ -174,7 +174,7 @@ class Story:
 
 
 @pytest.fixture(scope="module", params=STACKS)
-def story(request: pytest.FixtureRequest, cli: None, say: Say) -> Iterator[Story]:  # noqa: ARG001
+def story(request: pytest.FixtureRequest, cli: None, say: Say) -> Iterator[Story]:
     """The stack's story so far."""
     with tempfile.TemporaryDirectory() as name, Providers(Path(name)) as providers:
         yield Story(request.param, providers, Path(name), say)

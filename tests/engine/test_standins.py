@@ -102,7 +102,8 @@ def check(given):
     assert len(word) == 24 and sum(c.isdigit() for c in word) >= 4, "not the password that was asked for"
     return leaf.issuer.rfc4514_string()
 
-pulumi.export("issuer", pulumi.Output.unsecret(pulumi.Output.all(word.result, root.cert_pem, leaf.cert_pem).apply(check)))
+made = pulumi.Output.all(word.result, root.cert_pem, leaf.cert_pem)
+pulumi.export("issuer", pulumi.Output.unsecret(made.apply(check)))
 """
     engine = engine_on(project_of(tmp_path, HEAD + made))
     engine.run("up", "--yes", "--skip-preview")

@@ -1,4 +1,6 @@
-"""The README's order of a first deployment, in the real engine: AWS one region at a time, then what runs in the clusters."""
+"""The README's order of a first deployment, in the real engine: AWS
+one region at a time, then what runs in the clusters.
+"""
 
 from __future__ import annotations
 

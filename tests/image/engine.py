@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from lab.servers.process import ProcessError
 from tools import build
@@ -73,7 +73,7 @@ class Engine:
         self.folder = folder
         self._stack = contextlib.ExitStack()
 
-    def __enter__(self) -> Engine:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -99,7 +99,9 @@ class Engine:
         self._buildah("bud", "--tag", BASE, "--file", context / "Containerfile", context)
 
     def image(self) -> None:
-        """The app's image from its own Dockerfile. pip inside asks this machine's registry, by a file mounted for the build."""
+        """The app's image from its own Dockerfile. pip inside asks
+        this machine's registry, by a file mounted for the build.
+        """
         settings = self.folder / "pip.conf"
         settings.write_text("[global]\n" + "".join(f"{key} = {value}\n" for key, value in _pip_settings().items()))
         mounted = ["--volume", f"{settings}:/etc/pip.conf:ro"]

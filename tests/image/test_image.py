@@ -185,7 +185,8 @@ def test_asked_to_end_it_answers_what_is_open_and_then_ends_in_order(image: Imag
         user.join(10)
         assert not user.is_alive()
         print(
-            f"\ndrain: {len(statuses)} requests, {len(broken) + sum(one != 200 for one in statuses)} failed, 0 allowed, ended after {took:.1f} s"
+            f"\ndrain: {len(statuses)} requests, {len(broken) + sum(one != 200 for one in statuses)} "
+            f"failed, 0 allowed, ended after {took:.1f} s"
         )
         assert status == 0, found.container.log.read_text()[-2000:]
         assert len(statuses) > 50

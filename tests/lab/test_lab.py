@@ -65,7 +65,7 @@ def running() -> Iterator[Foreground]:
 
 
 @pytest.fixture(scope="module")
-def loaded(running: Foreground, tmp_path_factory: pytest.TempPathFactory) -> Path:  # noqa: ARG001 - it must run
+def loaded(running: Foreground, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a small load's report."""
     out = tmp_path_factory.mktemp("load")
     done = lab("load", *SMALL, "--out", out)

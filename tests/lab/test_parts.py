@@ -16,7 +16,8 @@ postgres/shard-0/primary postgres/shard-0/eu-central postgres/shard-0/ap-south p
 postgres/shard-1/primary postgres/shard-1/us-west postgres/shard-1/ap-south postgres/shard-1/eu-central
 postgres/shard-2/primary postgres/shard-2/us-west postgres/shard-2/eu-central postgres/shard-2/ap-south
 redis/us-west/cache redis/us-west/sessions redis/eu-central/sessions-of-us-west redis/ap-south/sessions-of-us-west
-redis/eu-central/cache redis/eu-central/sessions redis/us-west/sessions-of-eu-central redis/ap-south/sessions-of-eu-central
+redis/eu-central/cache redis/eu-central/sessions redis/us-west/sessions-of-eu-central
+redis/ap-south/sessions-of-eu-central
 redis/ap-south/cache redis/ap-south/sessions redis/us-west/sessions-of-ap-south redis/eu-central/sessions-of-ap-south
 app/us-west/0 app/eu-central/0 app/ap-south/0
 nginx/us-west nginx/eu-central nginx/ap-south

@@ -1,5 +1,6 @@
-"""A small HTTP server in the place of the app: `backend.py NAME REGION FLAG`. It says who it is; where the file FLAG is, it
-answers 500. SIGTERM ends it."""
+"""A small HTTP server in the place of the app: `backend.py NAME REGION FLAG`.
+It says who it is; where the file FLAG is, it answers 500. SIGTERM ends it.
+"""
 
 import http.server
 import json

@@ -1,4 +1,6 @@
-"""Pods as network namespaces on a bridge, in a network and a mount namespace that `make test-mesh` makes for the run."""
+"""Pods as network namespaces on a bridge, in a network and
+a mount namespace that `make test-mesh` makes for the run.
+"""
 
 from __future__ import annotations
 

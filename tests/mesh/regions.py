@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
@@ -106,7 +106,9 @@ class Pod:
 
 
 class Mesh:
-    """Three regions; use within `with`. `pods` are the server's by name (`us-west-0`), `gateways` the east-west ones."""
+    """Three regions; use within `with`. `pods` are the server's
+    by name (`us-west-0`), `gateways` the east-west ones.
+    """
 
     def __init__(self, clusters: Mapping[str, Cluster], discovery_tool: Path, envoy: Path, folder: Path) -> None:
         self.clusters, self.folder = clusters, folder
@@ -121,7 +123,7 @@ class Mesh:
         self._authorities = {name: certificates.authority(f"hal9 {name}", self._root) for name in clusters}
         (folder / "root.crt").write_bytes(self._root.pem())
 
-    def __enter__(self) -> Mesh:
+    def __enter__(self) -> Self:
         try:
             self._start()
         except BaseException:

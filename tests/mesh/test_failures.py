@@ -1,4 +1,6 @@
-"""What users of a region meet while something of it fails, POST included: requests, failed, slow, and what is allowed."""
+"""What users of a region meet while something of it fails,
+POST included: requests, failed, slow, and what is allowed.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ USERS = 10
 AWAY = "ap-south"
 """The region that fails, seen from us-west."""
 CONSECUTIVE = 5
-"""Failures of one endpoint in a row until outlier detection takes it out (the DestinationRule's consecutive5xxErrors)."""
+"""Failures of one endpoint in a row until outlier detection
+takes it out (the DestinationRule's consecutive5xxErrors).
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +59,9 @@ def test_a_region_that_refuses_connections_costs_nobody_anything(mesh: Mesh) -> 
 
 
 def test_a_region_that_vanishes_costs_each_user_a_connections_time_and_one_answer(mesh: Mesh) -> None:
-    """Packets are dropped. What was sent on open connections fails at the route's time-out; what opens one goes elsewhere."""
+    """Packets are dropped. What was sent on open connections fails at
+    the route's time-out; what opens one goes elsewhere.
+    """
     gateway = mesh.gateways[AWAY]
     with mesh.asking(AWAY, USERS, 35) as seen:
         time.sleep(3)
@@ -81,7 +87,9 @@ def test_users_go_home_once_their_region_is_back(mesh: Mesh) -> None:
 
 
 def test_a_region_whose_pods_all_fail_sends_its_users_to_the_others(mesh: Mesh) -> None:
-    """nginx's own region: with the specification's maxEjectionPercent of 50 a half of its requests would go on failing."""
+    """nginx's own region: with the specification's maxEjectionPercent
+    of 50 a half of its requests would go on failing.
+    """
     home = [mesh.pods[f"us-west-{number}"] for number in range(discovery.PODS)]
     for pod in home:
         pod.flag.touch()
@@ -108,7 +116,9 @@ def test_a_pod_that_vanishes_costs_a_connections_time(mesh: Mesh) -> None:
 
 
 def test_a_roll_of_the_server_loses_no_request(mesh: Mesh) -> None:
-    """Pod by pod, as the Deployment does it: a new one is told of, the old one taken back, and only then told to end."""
+    """Pod by pod, as the Deployment does it: a new one is told
+    of, the old one taken back, and only then told to end.
+    """
     numbers = list(range(discovery.PODS))
     with mesh.asking("us-west", USERS, 30) as seen:
         time.sleep(2)

@@ -1,4 +1,6 @@
-"""Requests of nginx's pod through real Envoys: the header's region, the split, who may ask, and nothing in the clear."""
+"""Requests of nginx's pod through real Envoys: the header's
+region, the split, who may ask, and nothing in the clear.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +87,10 @@ def test_the_right_certificate_over_tls_1_3_is_answered(mesh: Mesh) -> None:
     address, certificate = discovery.pod_address(mesh.clusters["us-west"], 0), mesh.folder / "us-west-hal9-gateway"
     command = ["openssl", "s_client", "-connect", f"{address}:9000", "-alpn", "istio", "-quiet", "-tls1_3"]
     command += ["-cert", f"{certificate}.crt", "-key", f"{certificate}.key"]
-    script = f"(printf 'GET / HTTP/1.1\\r\\nHost: {discovery.HOST}\\r\\nConnection: close\\r\\n\\r\\n'; sleep 2) | {' '.join(command)}"
+    script = (
+        f"(printf 'GET / HTTP/1.1\\r\\nHost: {discovery.HOST}\\r\\nConnection: close\\r\\n\\r\\n'; "
+        f"sleep 2) | {' '.join(command)}"
+    )
     done = subprocess.run(
         command_in(NGINX, ["sh", "-c", script], user=1337), capture_output=True, text=True, check=False, timeout=20
     )

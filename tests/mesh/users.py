@@ -1,8 +1,8 @@
 """Users as nginx's workers stand for them: `users.py ADDRESS HOST REGION COUNT SECONDS PAUSE` in nginx's pod.
 
 Each user asks, waits for the answer, pauses; every third request is a POST. One line of JSON for each request: when it
-began, its method, the status (0: none), the region and pod that answered, and how long it took, in seconds. With SECONDS 0
-each asks once. REGION `-`: no header.
+began, its method, the status (0: none), the region and pod that answered, and how
+long it took, in seconds. With SECONDS 0 each asks once. REGION `-`: no header.
 """
 
 import http.client

@@ -35,7 +35,8 @@ def test_a_member_that_the_cloud_adds_to_an_input_is_unknown(planned: Planned) -
 def test_a_kubernetes_objects_name_is_known(planned: Planned) -> None:
     plan = planned("""
         cluster = kubernetes.Provider("k", kubeconfig="{}")
-        name = kubernetes.core.v1.Namespace("n", metadata={"name": "hal9"}, opts=pulumi.ResourceOptions(provider=cluster))
+        there = pulumi.ResourceOptions(provider=cluster)
+        name = kubernetes.core.v1.Namespace("n", metadata={"name": "hal9"}, opts=there)
         pulumi.export("name", name.metadata.name)
         pulumi.export("uid", name.metadata.apply(lambda metadata: metadata.name))
     """)

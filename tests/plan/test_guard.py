@@ -10,7 +10,8 @@ from tests.plan.conftest import LINES, Planned, failure
 def test_an_output_as_text_fails_where_it_is_made(planned: Planned) -> None:
     text = failure(
         planned,
-        "vpc = aws.ec2.Vpc('a', cidr_block='10.0.0.0/16', opts=opts)\naws.ec2.Subnet('s', vpc_id=f'{vpc.id}', opts=opts)",
+        "vpc = aws.ec2.Vpc('a', cidr_block='10.0.0.0/16', opts=opts)\naws.ec2.Subnet('s', "
+        "vpc_id=f'{vpc.id}', opts=opts)",
     )
     assert f"__main__.py:{LINES + 2} in <module>" in text
     assert "Calling __str__ on an Output[T] is not supported" in text

@@ -51,8 +51,10 @@ def refusal(project: Path, text: str) -> str:
         ("config:\n  owner: a\n", "Pulumi.dev.yaml: config.owner is no full key such as hal9:owner"),
         (
             "config:\n  hal9:accountId: 012345678901\n",
-            "Pulumi.dev.yaml:2:19 cannot be used: hal9:accountId: 012345678901 is read as another number; quote it "
-            '("012345678901"), or write it without 0 and _',
+            (
+                "Pulumi.dev.yaml:2:19 cannot be used: hal9:accountId: 012345678901 is read as another number; quote it "
+                '("012345678901"), or write it without 0 and _'
+            ),
         ),
         (
             "config:\n  hal9:limits: {userRate: .nan}\n",

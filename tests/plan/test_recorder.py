@@ -7,7 +7,8 @@ from tests.plan.conftest import NET, URN, Planned
 
 def test_a_urn_has_the_whole_chain_of_parents(planned: Planned) -> None:
     plan = planned(
-        f"{NET}\nouter = Net('outer', opts=pulumi.ResourceOptions(providers=[west]))\nNet('inner', opts=pulumi.ResourceOptions(parent=outer))"
+        f"{NET}\nouter = Net('outer', opts=pulumi.ResourceOptions(providers=[west]))\nNet('inner', "
+        f"opts=pulumi.ResourceOptions(parent=outer))"
     )
     assert f"{URN}hal9:network:Net$hal9:network:Net$aws:ec2/vpc:Vpc::inner" in plan.urns
 
@@ -49,7 +50,8 @@ def test_names_and_dependencies_are_in_order(planned: Planned) -> None:
     plan = planned("""
         pets = [random.RandomPet(f"pet-{name}") for name in "qwertyuiop"]
         together = pulumi.Output.all(*[pet.id for pet in pets]).apply("".join)
-        aws.ec2.Vpc("a", tags={name: together for name in "zyxwvutsrqponmlkjihgfedcba"}, cidr_block="10.0.0.0/16", opts=opts)
+        tags = {name: together for name in "zyxwvutsrqponmlkjihgfedcba"}
+        aws.ec2.Vpc("a", tags=tags, cidr_block="10.0.0.0/16", opts=opts)
     """)
     (vpc,) = plan.of_type("Vpc")
     assert len(vpc.dependencies) == 10

@@ -287,17 +287,21 @@ def _what_must_exist() -> list[Escape]:
     ]
 
 
-NOT_USED = """aws:s3/bucketV2:BucketV2 aws:s3/bucketPolicy:BucketPolicy aws:s3/bucketAclV2:BucketAclV2 aws:ecr/repositoryPolicy:RepositoryPolicy
-aws:sqs/queuePolicy:QueuePolicy aws:secretsmanager/secretPolicy:SecretPolicy aws:ecrpublic/repository:Repository aws:iam/user:User
-aws:iam/accessKey:AccessKey aws:iam/userPolicyAttachment:UserPolicyAttachment aws:ec2/instance:Instance aws:elb/loadBalancer:LoadBalancer
+NOT_USED = """
+aws:s3/bucketV2:BucketV2 aws:s3/bucketPolicy:BucketPolicy aws:s3/bucketAclV2:BucketAclV2
+aws:ecr/repositoryPolicy:RepositoryPolicy aws:sqs/queuePolicy:QueuePolicy aws:secretsmanager/secretPolicy:SecretPolicy
+aws:ecrpublic/repository:Repository aws:iam/user:User aws:iam/accessKey:AccessKey
+aws:iam/userPolicyAttachment:UserPolicyAttachment aws:ec2/instance:Instance aws:elb/loadBalancer:LoadBalancer
 aws:lambda/functionUrl:FunctionUrl aws:lambda/permission:Permission aws:rds/cluster:Cluster aws:rds/snapshot:Snapshot
-aws:efs/fileSystem:FileSystem aws:ebs/volume:Volume aws:ssm/parameter:Parameter aws:iam/rolePoliciesExclusive:RolePoliciesExclusive
-aws:iam/policyAttachment:PolicyAttachment aws:iam/openIdConnectProvider:OpenIdConnectProvider aws:dynamodb/table:Table
-aws:elasticache/cluster:Cluster aws:ec2/networkAcl:NetworkAcl aws:apigatewayv2/api:Api aws:kms/grant:Grant
-aws:rds/proxy:Proxy aws:lightsail/instance:Instance gcp:storage/bucket:Bucket kubernetes:core/v1:PersistentVolume
+aws:efs/fileSystem:FileSystem aws:ebs/volume:Volume aws:ssm/parameter:Parameter
+aws:iam/rolePoliciesExclusive:RolePoliciesExclusive aws:iam/policyAttachment:PolicyAttachment
+aws:iam/openIdConnectProvider:OpenIdConnectProvider aws:dynamodb/table:Table aws:elasticache/cluster:Cluster
+aws:ec2/networkAcl:NetworkAcl aws:apigatewayv2/api:Api aws:kms/grant:Grant aws:rds/proxy:Proxy
+aws:lightsail/instance:Instance gcp:storage/bucket:Bucket kubernetes:core/v1:PersistentVolume
 kubernetes:networking.istio.io/v1alpha3:EnvoyFilter kubernetes:security.istio.io/v1:RequestAuthentication
 kubernetes:admissionregistration.k8s.io/v1:MutatingWebhookConfiguration kubernetes:helm.sh/v4:Chart
-kubernetes:yaml/v2:ConfigFile command:local:Command""".split()
+kubernetes:yaml/v2:ConfigFile command:local:Command
+""".split()
 """Types that the program does not use, each unsafe in some form."""
 
 ESCAPES: tuple[Escape, ...] = (

@@ -51,8 +51,11 @@ def test_an_exception_that_has_ended_fails_though_nothing_needs_it(prod: Stack, 
     judgement = judged(prod, (entry(TODAY - timedelta(days=1)),))
     assert judgement.stopped
     assert judgement.mistakes == (
-        "hal9:policyExceptions[0].until: 2030-01-14 is past; mend shard-0-us-west (restored from a snapshot, HAL-12) "
-        "and take the entry out",
+        (
+            "hal9:policyExceptions[0].until: 2030-01-14 is past; mend shard-0-us-west (restored from a "
+            "snapshot, HAL-12) "
+            "and take the entry out"
+        ),
     )
 
 

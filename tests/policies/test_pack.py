@@ -95,6 +95,8 @@ def test_a_violation_is_reported_with_the_operators_words() -> None:
     given.get_config = lambda: {"days": 7.0}
     policy.validate(given, lambda message, _urn=None: told.append(message))  # type: ignore[attr-defined]
     assert told == [
-        "db (aws:rds/instance:Instance): backupRetentionPeriod is 1; wanted backupRetentionPeriod at least 7 days. "
-        "Fix: hal9:database.backupRetentionDays"
+        (
+            "db (aws:rds/instance:Instance): backupRetentionPeriod is 1; wanted backupRetentionPeriod at least 7 days. "
+            "Fix: hal9:database.backupRetentionDays"
+        )
     ]

@@ -1,4 +1,6 @@
-"""The weakest value of each field that a reference names is caught, or let through for a reason that is written down."""
+"""The weakest value of each field that a reference names is
+caught, or let through for a reason that is written down.
+"""
 
 from __future__ import annotations
 

@@ -37,8 +37,12 @@ MISTAKES: dict[str, tuple[list[Edit], list[str]]] = {
     "a key of the program's own": (
         [put("regions.us-west.$name", "eu-central")],
         [
-            "hal9:regions.us-west.$name is no known key; known are awsRegion, backupRegion, cidr, countries, leaving, natGateways, nodeRelease, "
-            "onDemandInstanceTypes, schedule, sessionGenerations, sessionReplicas, spotInstanceTypes, timezone or zones"
+            (
+                "hal9:regions.us-west.$name is no known key; known are awsRegion, backupRegion, cidr, "
+                "countries, leaving, natGateways, nodeRelease, "
+                "onDemandInstanceTypes, schedule, sessionGenerations, sessionReplicas, "
+                "spotInstanceTypes, timezone or zones"
+            )
         ],
     ),
     "text for a whole number": (
@@ -68,8 +72,10 @@ MISTAKES: dict[str, tuple[list[Edit], list[str]]] = {
     "a country that YAML took for false": (
         [put("regions.eu-central.countries[17]", False)],
         [
-            "hal9:regions.eu-central.countries[17] false is not text; quote it, as YAML reads some words (NO, on) "
-            "and digits as something else"
+            (
+                "hal9:regions.eu-central.countries[17] false is not text; quote it, as YAML reads some words (NO, on) "
+                "and digits as something else"
+            )
         ],
     ),
     "a list for a map": (
@@ -183,8 +189,10 @@ MISTAKES: dict[str, tuple[list[Edit], list[str]]] = {
     "a digest that is none": (
         [put("server.image", "hal9-server@sha256:123")],
         [
-            "hal9:server.image 'hal9-server@sha256:123' is not a repository with a tag or digest, such as "
-            "hal9-server@sha256: and 64 hexadecimal digits"
+            (
+                "hal9:server.image 'hal9-server@sha256:123' is not a repository with a tag or digest, such as "
+                "hal9-server@sha256: and 64 hexadecimal digits"
+            )
         ],
     ),
     "a state of a key that is none": (
@@ -198,7 +206,10 @@ MISTAKES: dict[str, tuple[list[Edit], list[str]]] = {
     "a Kubernetes version that YAML took for a number": (
         [put("cluster.version", 1.3)],
         [
-            "hal9:cluster.version 1.3 is not text; quote it, as YAML reads some words (NO, on) and digits as something else"
+            (
+                "hal9:cluster.version 1.3 is not text; quote it, as YAML reads some words (NO, on) and "
+                "digits as something else"
+            )
         ],
     ),
 }
@@ -241,7 +252,10 @@ def test_mistakes_in_settings_and_between_them_are_shown_together() -> None:
     ) == [
         "hal9:autoscaling.cpuUtilization 'high' is not a whole number",
         "hal9:domian is no known key; did you mean domain?",
-        "hal9:regions.ap-south.zones[2] 'ap-south-1z' is no zone of ap-south-1; it has ap-south-1a, ap-south-1b or ap-south-1c",
+        (
+            "hal9:regions.ap-south.zones[2] 'ap-south-1z' is no zone of ap-south-1; it has ap-south-1a, "
+            "ap-south-1b or ap-south-1c"
+        ),
         "hal9:regions.eu-central.cidr 10.0.0.0/16 overlaps us-west (10.0.0.0/16); free from 10.3.0.0/16 on",
         "hal9:server.image 'hal9-server:1.0' has no digest; `make image STACK=prod` builds, pushes and writes it",
         "hal9:sessions.keyring has no active key; exactly one must be active",
@@ -254,7 +268,10 @@ def test_a_refused_entry_of_a_list_leaves_the_paths_of_the_others_true() -> None
     assert refusal(
         "prod", put("regions.eu-central.countries[0]", False), put("regions.eu-central.countries[3]", "XX")
     ) == [
-        "hal9:regions.eu-central.countries[0] false is not text; quote it, as YAML reads some words (NO, on) and digits as something else",
+        (
+            "hal9:regions.eu-central.countries[0] false is not text; quote it, as YAML reads some words (NO, "
+            "on) and digits as something else"
+        ),
         "hal9:regions.eu-central.countries[3] 'XX' is no country; an ISO 3166-1 code of two capital letters such as DE",
     ]
 

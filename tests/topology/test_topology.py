@@ -148,7 +148,7 @@ def test_requests_without_a_region_are_split_34_33_33() -> None:
     assert topology("prod").weights == {"us-west": 34, "eu-central": 33, "ap-south": 33}
 
 
-@pytest.mark.parametrize("more", range(0, 4))
+@pytest.mark.parametrize("more", range(4))
 def test_even_weights_add_up_to_100(more: int) -> None:
     names = ["sa-east-1", "eu-west-1", "ca-central-1"][:more]
     added = [

@@ -1,4 +1,5 @@
-"""`python -m tools.house`: everything in which the tree does not keep to its plan, a line each; `--write` draws the map.
+"""`python -m tools.house`: everything in which the tree does not keep
+to its plan, a line each; `--write` draws the map.
 
 Exit status 1 where something is wrong. `--figures` counts files and lines of code by room instead.
 """
@@ -59,8 +60,10 @@ def figures(tree: Tree) -> str:
             *table,
             total,
             f"{len(between)} arrows between rooms, {len(rooms.circles_of(tree))} circles of modules",
-            f"{sum(sources)} private names of ours reached from outside in the sources, {sum(tests)} in tests; "
-            f"{len(sources) - sum(sources)} and {len(tests) - sum(tests)} of others'",
+            (
+                f"{sum(sources)} private names of ours reached from outside in the sources, {sum(tests)} in tests; "
+                f"{len(sources) - sum(sources)} and {len(tests) - sum(tests)} of others'"
+            ),
             f"{sum(1 for _ in habits.skipped(tree))} times {habits.SKIP[2:]}",
         ]
     )

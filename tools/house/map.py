@@ -12,7 +12,7 @@ from tools.house.tree import Module, Tree
 
 DOCUMENT = Path("docs/architecture.md")
 _BEGIN, _END = "<!-- drawn by `make map` -->", "<!-- end of what `make map` draws -->"
-_BETWEEN = re.compile(re.escape(_BEGIN) + ".*?" + re.escape(_END), re.S)
+_BETWEEN = re.compile(re.escape(_BEGIN) + ".*?" + re.escape(_END), re.DOTALL)
 
 
 class NoPlace(Exception):

@@ -32,7 +32,9 @@ class Definition:
 
 
 def unused(tree: Tree) -> Iterator[Definition]:
-    """Public names without a use outside their own definition, tests apart, and apart from those that the plan excuses."""
+    """Public names without a use outside their own definition,
+    tests apart, and apart from those that the plan excuses.
+    """
     excused = set(tomllib.loads(tree.text(tree.root / PLAN)).get("found_by", {}))
     uses = _uses(tree)
     for module in tree.modules.values():

@@ -9,8 +9,8 @@ from pathlib import Path
 from tools.house.tree import Tree
 
 REASONS = Path("docs/decisions/dependencies.md")
-_REQUIREMENT = re.compile(r"^([A-Za-z0-9][\w.-]*)", re.M)
-_ROW = re.compile(r"^\| ([\w.-]+) \|", re.M)
+_REQUIREMENT = re.compile(r"^([A-Za-z0-9][\w.-]*)", re.MULTILINE)
+_ROW = re.compile(r"^\| ([\w.-]+) \|", re.MULTILINE)
 
 
 def mistakes(tree: Tree) -> Iterator[str]:

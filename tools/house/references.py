@@ -1,4 +1,6 @@
-"""What documents and docstrings speak of and what is not there: paths, `make` targets, modules to run, backticked names."""
+"""What documents and docstrings speak of and what is not there:
+paths, `make` targets, modules to run, backticked names.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from tools.house.rooms import PLAN
 from tools.house.tree import Tree
 
 _BACKTICKED = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
-_FENCED = re.compile(r"^```.*?^```", re.M | re.S)
+_FENCED = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 _PATH = re.compile(r"(?<![\w/.*<-])(?:\.\./)*((?:[\w.-]+/)*[\w.-]+\.(?:py|md|toml|yaml|sql|j2|go|sh))(?![\w/(])")
 _MAKE = re.compile(r"(?<![\w/])make ([a-z][a-z0-9-]*)")
 _MODULE = re.compile(r"python3? -m ([a-z_][\w.]*)")
@@ -113,7 +115,7 @@ class References:
 
     @cached_property
     def _targets(self) -> frozenset[str]:
-        return frozenset(re.findall(r"^([a-z][a-z0-9-]*):", self._tree.text(Path("Makefile")), re.M))
+        return frozenset(re.findall(r"^([a-z][a-z0-9-]*):", self._tree.text(Path("Makefile")), re.MULTILINE))
 
     @cached_property
     def _words(self) -> frozenset[str]:

@@ -90,13 +90,7 @@ def _imported(node: ast.AST, tree: Tree) -> list[str]:
 def mistakes(tree: Tree) -> Iterator[str]:
     """Every module without a room, every import that the plan does not have, every circle: a sentence each."""
     rooms = plan(tree)
-    for room in rooms.values():
-        for other in room.imports:
-            if other not in rooms:
-                yield f"{PLAN}: {room.name} may import {other}, which is no room"
-    for module in tree.modules.values():
-        if room_of(module, rooms) is None:
-            yield f"{module.path}: in no room of {PLAN}"
+    yield from _strangers(tree, rooms)
     used: dict[str, set[str]] = {name: set() for name in rooms}
     for arrow in arrows(tree):
         source, target = room_of(arrow.source, rooms), room_of(arrow.target, rooms)
@@ -116,6 +110,17 @@ def mistakes(tree: Tree) -> Iterator[str]:
         yield f"modules import each other in a circle: {', '.join(circle)}"
     for circle in circles({name: set(room.imports) for name, room in rooms.items()}):
         yield f"{PLAN}: rooms may import each other in a circle: {', '.join(circle)}"
+
+
+def _strangers(tree: Tree, rooms: dict[str, Room]) -> Iterator[str]:
+    """What is named and is no room, and modules that are in none."""
+    for room in rooms.values():
+        for other in room.imports:
+            if other not in rooms:
+                yield f"{PLAN}: {room.name} may import {other}, which is no room"
+    for module in tree.modules.values():
+        if room_of(module, rooms) is None:
+            yield f"{module.path}: in no room of {PLAN}"
 
 
 def circles_of(tree: Tree) -> list[list[str]]:

@@ -1,7 +1,8 @@
 """`python -m tools.provider [--stack prod]`: AWS's own Terraform provider, which pulumi-aws wraps, judges the plan.
 
-No account, no cloud, no Terraform: the provider alone, by its own protocol. Exit status 0 where it has nothing against the
-plan, 1 where it has or the stack cannot be planned, 77 where no provider is installed (`HAL9_AWS_PLUGIN` names one).
+No account, no cloud, no Terraform: the provider alone, by its own protocol. Exit
+status 0 where it has nothing against the plan, 1 where it has or the stack cannot
+be planned, 77 where no provider is installed (`HAL9_AWS_PLUGIN` names one).
 """
 
 from __future__ import annotations
@@ -47,8 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def told(stack: str, report: Report) -> str:
     """What a person reads: the count, then what was not asked, then what is wrong."""
     lines = [
-        f"{stack}: aws provider {report.version} was asked about {report.asked} resources: "
-        f"{len(report.errors) or 'no'} error{'' if len(report.errors) == 1 else 's'}"
+        (
+            f"{stack}: aws provider {report.version} was asked about {report.asked} resources: "
+            f"{len(report.errors) or 'no'} error{'' if len(report.errors) == 1 else 's'}"
+        )
     ]
     lines += [f"  not asked, newer than it: {token}" for token in sorted(report.types_not_asked)]
     for token, names in sorted(report.not_asked.items()):

@@ -1,4 +1,6 @@
-"""What AWS's own provider says of a plan: wrong enum values, missing or conflicting arguments, bad CIDRs, ARNs and policies."""
+"""What AWS's own provider says of a plan: wrong enum values, missing
+or conflicting arguments, bad CIDRs, ARNs and policies.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +28,9 @@ class Finding:
 
 @dataclass
 class Report:
-    """What came of a plan. `not_asked` is by type the properties that this provider does not have, `types_not_asked` the
-    types; `warnings` are the provider's own."""
+    """What came of a plan. `not_asked` is by type the properties that this provider
+    does not have, `types_not_asked` the types; `warnings` are the provider's own.
+    """
 
     version: str = ""
     asked: int = 0

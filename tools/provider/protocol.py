@@ -1,7 +1,7 @@
 """Terraform's plugin protocol 5, as far as AWS's provider is asked by it: a gRPC server with its schema and its plans.
 
-Nothing else of Terraform is needed, neither its program nor a cloud: values travel as msgpack, and what is not known as an
-extension of type 0, which the provider takes in any place.
+Nothing else of Terraform is needed, neither its program nor a cloud: values travel as msgpack, and what is not known as
+an extension of type 0, which the provider takes in any place.
 """
 
 from __future__ import annotations
@@ -71,8 +71,9 @@ _MESSAGES: dict[str, list[tuple[str, int, int, bool, str]]] = {
         ("diagnostics", 4, _MESSAGE, True, "Diagnostic"),
     ],
 }
-"""What is read of the protocol's messages (terraform's docs/plugin-protocol/tfplugin5.proto): by name, each field's name,
-number, kind, whether it is a list, and of what."""
+"""What is read of the protocol's messages (terraform's docs/plugin-protocol/tfplugin5.proto):
+by name, each field's name, number, kind, whether it is a list, and of what.
+"""
 UNKNOWN = msgspec.msgpack.Ext(0, b"\0")
 """A value that only the cloud can give."""
 

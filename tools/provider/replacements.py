@@ -2,8 +2,8 @@
 
     python -m tools.provider.replacements --plugin PATH/terraform-provider-aws_v5.100.0_x5
 
-It writes facts/data/properties.json. For each resource type of both stacks' plans the provider is shown a resource before
-and after a change of one settable property; its plan tells whether only a new resource can have it.
+It writes facts/data/properties.json. For each resource type of both stacks' plans the provider is shown a resource
+before and after a change of one settable property; its plan tells whether only a new resource can have it.
 """
 
 from __future__ import annotations

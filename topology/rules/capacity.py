@@ -49,7 +49,8 @@ def schedules(topology: Topology) -> Iterator[Mistake]:
             if end <= start:
                 yield Mistake(
                     path,
-                    f"ends at {window.end}, not after its start at {window.start}; cut a window that passes midnight in two",
+                    f"ends at {window.end}, not after its start at {window.start}; cut a window that "
+                    "passes midnight in two",
                 )
                 continue
             mine = [(DAYS.index(day) * 1440 + start, DAYS.index(day) * 1440 + end, index) for day in set(window.days)]
@@ -148,7 +149,8 @@ def image(topology: Topology) -> Iterator[Mistake]:
     if topology.production and topology.server.deployed and "@sha256:" not in topology.server.image:
         yield Mistake(
             "server.image",
-            f"{topology.server.image!r} has no digest; `make image STACK={topology.stack}` builds, pushes and writes it",
+            f"{topology.server.image!r} has no digest; `make image STACK={topology.stack}` builds, "
+            "pushes and writes it",
             rests_on=("protect",),
         )
     if topology.production and topology.server.deployed and "@sha256:" not in topology.gateway.image:
@@ -160,13 +162,16 @@ def image(topology: Topology) -> Iterator[Mistake]:
 
 
 def node_autoscaler(topology: Topology) -> Iterator[Mistake]:
-    """cluster-autoscaler is of the cluster's own minor, and its chart of the same: with the rights of an older one it hangs."""
+    """cluster-autoscaler is of the cluster's own minor, and its chart
+    of the same: with the rights of an older one it hangs.
+    """
     chart, told = topology.charts.cluster_autoscaler, topology.charts.cluster_autoscaler_app
     known, wanted = catalog.CLUSTER_AUTOSCALERS.get(chart), topology.cluster.version
     if known is None and told is None:
         yield Mistake(
             "charts.clusterAutoscaler",
-            f"chart {chart} is not known here; say in charts.clusterAutoscalerApp which version of cluster-autoscaler it "
+            f"chart {chart} is not known here; say in charts.clusterAutoscalerApp which version of "
+            "cluster-autoscaler it "
             f"brings (appVersion of `helm show chart --repo {catalog.CLUSTER_AUTOSCALER_CHARTS} cluster-autoscaler "
             f"--version {chart}`)",
         )
@@ -216,7 +221,8 @@ def public_access(topology: Topology) -> Iterator[Mistake]:
         if block.prefixlen < WIDEST_ACCESS:
             yield Mistake(
                 path,
-                f"{block} is the world, or a large part of it; the addresses of those who deploy, such as 203.0.113.7/32",
+                f"{block} is the world, or a large part of it; the addresses of those who deploy, such "
+                "as 203.0.113.7/32",
             )
         elif block.is_private and not any(block.subnet_of(known) for known in DOCUMENTATION):
             yield Mistake(
@@ -231,7 +237,9 @@ DOCUMENTATION = tuple(map(IPv4Network, ("192.0.2.0/24", "198.51.100.0/24", "203.
 
 
 def add_ons_of_version(topology: Topology) -> Iterator[Mistake]:
-    """kube-proxy is of the cluster's own minor version (EKS User Guide, "Working with the Kubernetes kube-proxy add-on")."""
+    """kube-proxy is of the cluster's own minor version (EKS User
+    Guide, "Working with the Kubernetes kube-proxy add-on").
+    """
     version, proxy = topology.cluster.version, topology.cluster.kube_proxy
     if not proxy.startswith(f"v{version}."):
         known = kubernetes.add_on_versions(version, "kube-proxy")

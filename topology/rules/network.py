@@ -139,7 +139,8 @@ def room_for_pods(topology: Topology) -> Iterator[Mistake]:
             yield Mistake(
                 path,
                 f"{region.cidr} leaves {have} addresses for pods with a zone lost; maxReplicas "
-                f"{topology.autoscaling.max_replicas}, its surge and the nodes need {need}: a larger block, or fewer pods",
+                f"{topology.autoscaling.max_replicas}, its surge and the nodes need {need}: a larger "
+                "block, or fewer pods",
                 rests_on=(
                     f"regions.{region.name}.zones",
                     "autoscaling.maxReplicas",

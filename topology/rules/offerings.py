@@ -14,7 +14,9 @@ from topology.topology import Topology
 
 
 def types_sold(topology: Topology) -> Iterator[Mistake]:
-    """Each node type is sold in every zone of a region: EKS refuses a group with one that is not, and its region is empty."""
+    """Each node type is sold in every zone of a region: EKS refuses a
+    group with one that is not, and its region is empty.
+    """
     for region in topology.ordered_regions:
         known = instances.zones(region.aws_region) or []
         zones = [zone for zone in region.zones if zone in known]  # others are refused by the rule of zones
@@ -51,7 +53,8 @@ def types_of_a_region(topology: Topology) -> Iterator[Mistake]:
                 ):
                     yield Mistake(
                         path,
-                        f"{name} has {size.vcpus} vCPUs, {size.memory_gib:g} GiB, {size.architecture}; all on-demand nodes "
+                        f"{name} has {size.vcpus} vCPUs, {size.memory_gib:g} GiB, {size.architecture}; "
+                        "all on-demand nodes "
                         f"are counted as {topology.cluster.on_demand.instance_type}: {wanted.vcpus} vCPUs, "
                         f"{wanted.memory_gib:g} GiB, {wanted.architecture}",
                         rests_on=("cluster.onDemand.instanceType",),
@@ -59,7 +62,8 @@ def types_of_a_region(topology: Topology) -> Iterator[Mistake]:
                 elif wanted and size.architecture != wanted.architecture:
                     yield Mistake(
                         path,
-                        f"{name} is {size.architecture}, the on-demand nodes {wanted.architecture}; the image is built for one",
+                        f"{name} is {size.architecture}, the on-demand nodes {wanted.architecture}; the "
+                        "image is built for one",
                         rests_on=("cluster.onDemand.instanceType",),
                     )
 
@@ -94,7 +98,8 @@ def backups_paired(topology: Topology) -> Iterator[Mistake]:
             right = f"; {listed(near)} can" if near else f"; {listed(sorted(allowed))} could"
             yield Mistake(
                 path,
-                f"RDS does not replicate backups from {region.aws_region} to {where} ({databases.backup_source()}){right}",
+                f"RDS does not replicate backups from {region.aws_region} to {where} "
+                f"({databases.backup_source()}){right}",
                 rests_on=(f"regions.{region.name}.awsRegion", f"regions.{target}.awsRegion"),
             )
 

@@ -16,7 +16,8 @@ def session_replicas(topology: Topology) -> Iterator[Mistake]:
         if len(named) > catalog.MAX_DATASTORE_SECONDARIES:
             yield Mistake(
                 path,
-                f"names {len(named)} regions; a Global Datastore has at most {catalog.MAX_DATASTORE_SECONDARIES} secondaries",
+                f"names {len(named)} regions; a Global Datastore has at most "
+                f"{catalog.MAX_DATASTORE_SECONDARIES} secondaries",
             )
         for index, name in enumerate(named):
             if name == region.name:
@@ -79,14 +80,16 @@ def cache_fits(topology: Topology) -> Iterator[Mistake]:
         most = catalog.MOST_CACHE_NODES // (1 + nodes.replicas_per_shard)
         yield Mistake(
             "redis.cache.shards",
-            f"{nodes.shards} with {nodes.replicas_per_shard} replicas each are {count} nodes; a Redis cluster has at most "
+            f"{nodes.shards} with {nodes.replicas_per_shard} replicas each are {count} nodes; a Redis "
+            "cluster has at most "
             f"{catalog.MOST_CACHE_NODES}: {most} shards",
             rests_on=("redis.cache.replicasPerShard",),
         )
     if cache.l2_ttl_seconds < cache.ttl_seconds:
         yield Mistake(
             "cache.l2TtlSeconds",
-            f"{cache.l2_ttl_seconds:g} is below ttlSeconds {cache.ttl_seconds:g}: the second level would be empty first",
+            f"{cache.l2_ttl_seconds:g} is below ttlSeconds {cache.ttl_seconds:g}: the second level would "
+            "be empty first",
             rests_on=("cache.ttlSeconds",),
         )
 

@@ -63,7 +63,8 @@ def shards_placed(topology: Topology) -> Iterator[Mistake]:
             elif topology.regions[region].leaving and (path == "home" or region != shard.home):
                 yield Mistake(
                     f"shards[{number}].{path}",
-                    f"{region} is leaving, and a shard lives there; its slots move first, or its primary and then its home",
+                    f"{region} is leaving, and a shard lives there; its slots move first, or its primary "
+                    "and then its home",
                     rests_on=(f"regions.{region}.leaving",),
                 )
         for place in shard.generations:
@@ -95,7 +96,8 @@ def replication(topology: Topology) -> Iterator[Mistake]:
     if factor > regions:
         yield Mistake(
             "database.replicationFactor",
-            f"{factor} replicas are one in each region, and {regions} {'stays' if regions == 1 else 'stay'}: at most {regions}",
+            f"{factor} replicas are one in each region, and {regions} "
+            f"{'stays' if regions == 1 else 'stay'}: at most {regions}",
             rests_on=("regions",),
         )
     elif factor < regions - 1:
@@ -117,7 +119,8 @@ def connections(topology: Topology) -> Iterator[Mistake]:
     elif database.instance_class in catalog.NO_INSIGHTS:
         yield Mistake(
             "database.instanceClass",
-            f"{database.instance_class} is too small for Performance Insights, which every database has; db.t4g.medium or larger",
+            f"{database.instance_class} is too small for Performance Insights, which every database has; "
+            "db.t4g.medium or larger",
         )
     if most is not None and database.max_connections > most:
         yield Mistake(

@@ -22,7 +22,9 @@ class ScalePolicy(Settings):
 
 
 class ScaleRules(Settings):
-    """Steps in one direction and how they combine. `stabilization_window_seconds`: how long the recommendation must hold."""
+    """Steps in one direction and how they combine.
+    `stabilization_window_seconds`: how long the recommendation must hold.
+    """
 
     stabilization_window_seconds: Annotated[int, Field(ge=0, le=MOST), AS_NUMBER]
     policies: tuple[ScalePolicy, ...] = Field(min_length=1, examples=[[{"type": "Pods", "value": 1}]])
@@ -32,7 +34,8 @@ class ScaleRules(Settings):
 class Autoscaling(Settings):
     """The horizontal pod autoscaler of each region; defaults are the specification's section 1.
 
-    `headroom_pods`: as many pods' room is kept free on nodes, so that the next pods need not wait 2 to 3 minutes for one.
+    `headroom_pods`: as many pods' room is kept free on nodes, so that
+    the next pods need not wait 2 to 3 minutes for one.
     """
 
     min_replicas: Pods = 10

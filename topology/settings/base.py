@@ -14,7 +14,9 @@ from topology import forms
 MOST = 2**31 - 1
 """What APIs take as a whole number."""
 AS_NUMBER = BeforeValidator(forms.number)
-"""Takes a number as `pulumi config set --path` may write it. Last of its annotations, so that the bounds reach the schema."""
+"""Takes a number as `pulumi config set --path` may write it. Last of
+its annotations, so that the bounds reach the schema.
+"""
 Positive = Annotated[int, Field(ge=1, le=MOST), AS_NUMBER]
 Percent = Annotated[int, Field(ge=1, le=100), AS_NUMBER]
 Quantity = Annotated[float, Field(gt=0, le=MOST, allow_inf_nan=False), AS_NUMBER]

@@ -40,8 +40,9 @@ class OnDemandNodes(Settings):
 
     instance_type: str = "m6i.2xlarge"
     other_instance_types: tuple[str, ...] | None = None
-    """Types of the same size that are taken, in this order, where the first cannot be had. Default: the two that are most
-    alike and sold in every region's zones."""
+    """Types of the same size that are taken, in this order, where the first cannot
+    be had. Default: the two that are most alike and sold in every region's zones.
+    """
     min_nodes: Nodes = 3
     max_nodes: Nodes = 6
 
@@ -78,9 +79,13 @@ class Cluster(Settings):
     admin_role_arns: tuple[RoleArn, ...] = Field(min_length=1, examples=[["arn:aws:iam::123456789012:role/deployer"]])
     public_access_cidrs: tuple[Block, ...] = Field((), examples=[["172.16.0.0/16"]])
     operator_cidrs: tuple[Block, ...] = Field((), examples=[["172.16.0.0/16"]])
-    """Private addresses that reach the endpoints beside the regions' own: a VPN's, a runner's in a VPC that is peered."""
+    """Private addresses that reach the endpoints beside the
+    regions' own: a VPN's, a runner's in a VPC that is peered.
+    """
     node_release: str | None = None
-    """The nodes' image, such as 1.35.0-20260120: EKS moves no node by itself. Default: the newest when a group is made."""
+    """The nodes' image, such as 1.35.0-20260120: EKS moves no
+    node by itself. Default: the newest when a group is made.
+    """
     disk_gib: Annotated[int, Field(ge=20, le=16_384), AS_NUMBER] = 100
     """Amazon Linux 2023 for EKS asks for 20 GiB at the least, EBS gives 16 TiB at the most."""
     log_retention_days: LogDays = 90
@@ -90,8 +95,9 @@ class Cluster(Settings):
 
     @property
     def kube_proxy(self) -> str:
-        """kube-proxy of the cluster's own minor version: the one that is set, a known one, or the first patch's, which EKS has
-        of each."""
+        """kube-proxy of the cluster's own minor version: the one that is
+        set, a known one, or the first patch's, which EKS has of each.
+        """
         known = kubernetes.add_on_versions(self.version, "kube-proxy")
         return self.add_ons.kube_proxy or (known[-1] if known else f"v{self.version}.0-eksbuild.2")
 
@@ -99,8 +105,8 @@ class Cluster(Settings):
 class Charts(Settings):
     """Pinned versions of the Helm charts that every cluster gets.
 
-    `cluster_autoscaler_app`: the version of cluster-autoscaler itself that its chart brings (`helm show chart` says it as
-    `appVersion`); to be given for a chart that topology/catalog.py does not know.
+    `cluster_autoscaler_app`: the version of cluster-autoscaler itself that its chart brings (`helm show chart` says it
+    as `appVersion`); to be given for a chart that topology/catalog.py does not know.
     """
 
     istio: ChartVersion = "1.31.4"

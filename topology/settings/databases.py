@@ -86,8 +86,9 @@ class Database(Settings):
     """Default: one replica in each region."""
     read_preference: Annotated[ReadPreference, Field(strict=False)] = ReadPreference.NEAREST
     slot_wal_limit_mib: Positive | None = None
-    """WAL that an unread replication slot may keep on disk before Postgres gives the slot up, and with it the replica of
-    another region: that one has nothing else to catch up from. Default: half of storageGib."""
+    """WAL that an unread replication slot may keep on disk before Postgres gives the slot up, and with it the replica
+    of another region: that one has nothing else to catch up from. Default: half of storageGib.
+    """
     apply_immediately: Switch = False
     """Changes of class, storage or version now, at the price of an interruption, or in the next maintenance window."""
     allow_major_upgrade: Switch = False
@@ -105,7 +106,9 @@ class Database(Settings):
 
 
 class Pools(Settings):
-    """Connection pools. `size` is derived from the budget where it is absent; the specification's values are the caps."""
+    """Connection pools. `size` is derived from the budget where
+    it is absent; the specification's values are the caps.
+    """
 
     size: Positive | None = None
     max_connections: Positive = _POOLS.max_connections

@@ -11,7 +11,9 @@ from topology.settings.base import AS_NUMBER, MOST, Distance, HttpsUrl, Positive
 
 
 class Gateway(Settings):
-    """nginx in each region. `image` is a whole reference; in production with its digest. Rates are the specification's."""
+    """nginx in each region. `image` is a whole reference; in
+    production with its digest. Rates are the specification's.
+    """
 
     image: Annotated[
         str,
@@ -28,15 +30,18 @@ class Gateway(Settings):
 
 
 class Mesh(Settings):
-    """Istio. `weights` split requests that carry no region, in percent; default: evenly, as the specification's 34/33/33."""
+    """Istio. `weights` split requests that carry no region, in
+    percent; default: evenly, as the specification's 34/33/33.
+    """
 
     weights: dict[str, Annotated[int, Field(ge=0, le=100), AS_NUMBER]] | None = None
 
 
 class Monitoring(Settings):
-    """Prometheus in each region. `distance_seconds`: the round trip that distance alone costs, by pair `source destination`;
-    the specification's alert on latency between regions is about what comes on top of it. `runbooks`: where docs/runbooks
-    can be read, so that an alert's link opens in a mail."""
+    """Prometheus in each region. `distance_seconds`: the round trip that distance alone costs, by pair `source
+    destination`; the specification's alert on latency between regions is about what comes on top of it. `runbooks`:
+    where docs/runbooks can be read, so that an alert's link opens in a mail.
+    """
 
     retention_days: Positive = 15
     storage_gib: Annotated[int, Field(ge=1, le=16_384), AS_NUMBER] = 50

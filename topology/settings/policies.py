@@ -13,7 +13,8 @@ from topology.settings.base import Settings
 
 
 class PolicyException(Settings):
-    """A resource that a policy does not judge until a day: `resource` is its logical name, `reason` for whoever reads it.
+    """A resource that a policy does not judge until a day: `resource`
+    is its logical name, `reason` for whoever reads it.
 
     Whether there is such a policy, and whether the day has come, is the policies' own to say (policies/exceptions.py).
     """

@@ -44,7 +44,9 @@ class Redis(Settings):
 
 
 class SessionKey(Settings):
-    """A session key by id. Rotation (docs/runbooks): add it as `decrypt`, make it `active`, wait the TTL, then `retired`."""
+    """A session key by id. Rotation (docs/runbooks): add it as
+    `decrypt`, make it `active`, wait the TTL, then `retired`.
+    """
 
     id: Annotated[
         str,

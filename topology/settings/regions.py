@@ -71,7 +71,9 @@ class Region(Settings):
 
 
 class Network(Settings):
-    """Each region's VPC. `interface_endpoints` are AWS services reached without the internet; each costs by the hour."""
+    """Each region's VPC. `interface_endpoints` are AWS services
+    reached without the internet; each costs by the hour.
+    """
 
     interface_endpoints: tuple[str, ...] = (
         "ecr.api",

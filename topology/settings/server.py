@@ -29,7 +29,9 @@ Memory = Annotated[Quantity, BeforeValidator(forms.gibibytes)]
 
 
 class Resources(Settings):
-    """What one `hal9-server` pod asks for and may use (specification: 1 and 2 CPUs, 2 and 4 GiB). CPUs in cores, memory in GiB."""
+    """What one `hal9-server` pod asks for and may use (specification:
+    1 and 2 CPUs, 2 and 4 GiB). CPUs in cores, memory in GiB.
+    """
 
     cpu_request: Cores = 1
     cpu_limit: Cores = 2
@@ -40,7 +42,9 @@ class Resources(Settings):
 
 
 class Server(Settings):
-    """The `hal9-server` workload. `image` is a repository path below the registry with a digest; `make image` writes it."""
+    """The `hal9-server` workload. `image` is a repository path below
+    the registry with a digest; `make image` writes it.
+    """
 
     image: Annotated[
         str,

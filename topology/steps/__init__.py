@@ -1,8 +1,8 @@
 """Which edits of a stack file are steps that the deployment can take without losing a user's data, and which are not.
 
 A small state machine, pure like the rest of `topology/`: from the topology that stands to the one that is wanted. It is
-asked by `make diff`, by the policy `steps-allowed`, and by CI. An edit that is refused names its way: the procedure that
-gets there in steps that are allowed. `--accept` lets one through with a reason; the report then says so.
+asked by `make diff`, by the policy `steps-allowed`, and by CI. An edit that is refused names its way: the procedure
+that gets there in steps that are allowed. `--accept` lets one through with a reason; the report then says so.
 """
 
 from __future__ import annotations

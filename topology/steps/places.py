@@ -26,7 +26,8 @@ def domain(edit: Edit) -> Iterator[Refusal]:
         if before != after:
             yield Refusal(
                 path,
-                f"{before or 'the zone of the program'} becomes {after or 'a zone of the program'}: zone, certificates and "
+                f"{before or 'the zone of the program'} becomes {after or 'a zone of the program'}: "
+                "zone, certificates and "
                 "records are made anew, and the old name stops answering",
                 "docs/runbooks/change.md, A new domain: the new name beside the old one first",
             )

@@ -19,7 +19,8 @@ def left(edit: Edit) -> Iterator[Refusal]:
             also = f" and shard {fresh[0]} comes, empty" if fresh else ""
             yield Refusal(
                 f"shards[{number}]",
-                f"shard {shard.id} leaves{also}, while it owns slots {', '.join(shard.slots)}: its databases go with their rows",
+                f"shard {shard.id} leaves{also}, while it owns slots {', '.join(shard.slots)}: its "
+                f"databases go with their rows",
                 f"Move its slots first ({MOVE}); a shard without slots may leave",
             )
 
@@ -45,7 +46,8 @@ def slots_moved(edit: Edit) -> Iterator[Refusal]:
         if missing := [slot for slot in slots if slot not in received]:
             yield Refusal(
                 path,
-                f"slots {describe(missing)} go from shard {source} to {target}, and no receipt in database.moves says that "
+                f"slots {describe(missing)} go from shard {source} to {target}, and no receipt in "
+                f"database.moves says that "
                 "their rows have been moved: Postgres and the document would disagree",
                 MOVE,
             )

@@ -81,7 +81,8 @@ def start_reader(redis_document: Document, tmp_path: Path) -> Iterator[Callable[
 async def test_a_writer_returns_when_every_other_process_has_applied_the_invalidation_and_not_before(
     make_cache: MakeCache, start_reader: Callable[[], Reader], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The writer's other way out, the end of the silent ones' trust, is put out of reach: what ends the wait is the answers.
+    # The writer's other way out, the end of the silent ones' trust,
+    # is put out of reach: what ends the wait is the answers.
     monkeypatch.setattr(coherence, "TRUST_SECONDS", 10 * ENOUGH_SECONDS)
     writer = await make_cache()
     await put(writer, KEY, "old")

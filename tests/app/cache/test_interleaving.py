@@ -1,4 +1,6 @@
-"""Invalidations and fills in every order, over real Redis: after a write is acknowledged nobody reads what was before it."""
+"""Invalidations and fills in every order, over real Redis: after a
+write is acknowledged nobody reads what was before it.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A shard's accounts on real PostgreSQL, made by a master as RDS has one: not a superuser, with the right to give roles."""
+"""A shard's accounts on real PostgreSQL, made by a master as RDS has
+one: not a superuser, with the right to give roles.
+"""
 
 from __future__ import annotations
 
@@ -169,8 +171,10 @@ async def test_no_password_is_in_the_servers_log(server: PostgresServer) -> None
         ("{}", "the secret file admin-1 is not JSON with master and accounts"),
         ("not JSON: s3cret", "the secret file admin-1 is not JSON with master and accounts"),
         (
-            '{"master": {"username": "m", "password": "s3cret"}, "accounts": '
-            '[{"username": "hal9_app_1; DROP ROLE x", "password": "s3cret", "role": "hal9_app"}]}',
+            (
+                '{"master": {"username": "m", "password": "s3cret"}, "accounts": '
+                '[{"username": "hal9_app_1; DROP ROLE x", "password": "s3cret", "role": "hal9_app"}]}'
+            ),
             "the secret file admin-1 is not JSON with master and accounts",
         ),
     ],

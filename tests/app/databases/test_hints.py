@@ -1,4 +1,6 @@
-"""A hint is never a fact: floors, documents and messages make a process ask, and only what Postgres says changes its map."""
+"""A hint is never a fact: floors, documents and messages make a
+process ask, and only what Postgres says changes its map.
+"""
 
 from __future__ import annotations
 

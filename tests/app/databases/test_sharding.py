@@ -50,7 +50,10 @@ def test_a_users_slot_never_changes(user_id: str, slot: int) -> None:
 
 
 def test_another_process_computes_the_same_slot() -> None:
-    code = "import sys, uuid; from app.databases.sharding import slot_of; print(*(slot_of(uuid.UUID(u)) for u in sys.argv[1:]))"
+    code = (
+        "import sys, uuid; from app.databases.sharding import slot_of; print(*(slot_of(uuid.UUID(u)) "
+        "for u in sys.argv[1:]))"
+    )
     seen = subprocess.run([sys.executable, "-c", code, *GOLDEN], capture_output=True, text=True, check=True)
     assert [int(slot) for slot in seen.stdout.split()] == list(GOLDEN.values())
 

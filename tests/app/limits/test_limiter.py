@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -87,12 +88,12 @@ async def test_a_user_s_requests_mostly_need_no_redis(make_limiter: MakeLimiter)
     asked = 0
     ask = limiter._ask
 
-    async def counted(*args):  # type: ignore[no-untyped-def]
+    async def counted(*args: Any) -> Any:
         nonlocal asked
         asked += 1
         return await ask(*args)
 
-    limiter._ask = counted  # type: ignore[method-assign]
+    limiter._ask = counted  # type: ignore[method-assign, assignment]
     began = time.monotonic()
     assert await allowed([limiter], 500) == 500
     if time.monotonic() - began < LEASE_SECONDS:

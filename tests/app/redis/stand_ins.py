@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 import hiredis
@@ -36,7 +35,7 @@ class _Listening:
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
-    async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+    async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self._server.close()
         for task in self._tasks:
@@ -68,7 +67,7 @@ class Name(_Listening):
         super().__init__()
         self.points_to = port
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:  # noqa: ARG002
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
         there, out = await asyncio.open_connection("127.0.0.1", self.points_to)
         ways: list[asyncio.Task[None]] = []
         try:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
@@ -20,7 +21,7 @@ class Clock:
         return self.now
 
 
-async def fail() -> None:
+async def fail() -> str:
     raise RedisConnectionError("away")
 
 
@@ -28,7 +29,7 @@ async def answer() -> str:
     return "answer"
 
 
-async def tried(breaker: Breaker, make=answer) -> str:  # type: ignore[no-untyped-def]
+async def tried(breaker: Breaker, make: Callable[[], Awaitable[object]] = answer) -> str:
     """What came of one call."""
     try:
         await breaker.call(make)

@@ -177,7 +177,7 @@ async def test_a_node_that_leaves_still_answers_what_it_was_asked(monkeypatch: p
     monkeypatch.setattr(cluster_module, "REFRESH_SECONDS", 0.0)
 
     class Slow(Node):
-        async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:  # noqa: ARG002
+        async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
             await reader.read(65536)
             await asyncio.sleep(0.15)
             writer.write(b"$4\r\nlate\r\n")

@@ -329,7 +329,7 @@ async def test_a_server_that_does_not_read_is_refused_more_before_memory_fills()
     """redis/lettuce's request queue is bounded for the same reason; here it is the bytes that count."""
 
     class Deaf(Scripted):
-        async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:  # noqa: ARG002
+        async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
             await asyncio.sleep(60)
 
     async with Deaf(lambda _command, _number: b"") as server:

@@ -31,7 +31,9 @@ stream {{
 
 @dataclass
 class TlsFront:
-    """nginx on `host`:`port` in `directory`, which shows a certificate and passes everything on to the server behind."""
+    """nginx on `host`:`port` in `directory`, which shows a
+    certificate and passes everything on to the server behind.
+    """
 
     directory: Path
     certificates: Certificates

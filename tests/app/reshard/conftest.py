@@ -1,4 +1,6 @@
-"""Moves of slots need PostgreSQL 16 (`origin = none`); the system's may be 15, and then their tests are named and left out."""
+"""Moves of slots need PostgreSQL 16 (`origin = none`); the system's
+may be 15, and then their tests are named and left out.
+"""
 
 from __future__ import annotations
 

@@ -1,11 +1,13 @@
-"""What the tests of moves share: statements on a server, writers through what requests use, a move stopped at a point."""
+"""What the tests of moves share: statements on a server,
+writers through what requests use, a move stopped at a point.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import uuid
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 import asyncpg
@@ -72,7 +74,7 @@ class Putters:
         self._stop = False
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def __aenter__(self) -> Putters:
+    async def __aenter__(self) -> Self:
         self._tasks = [asyncio.create_task(self._write(user)) for user in self.users]
         return self
 

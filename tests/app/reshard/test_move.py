@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 import asyncpg
@@ -58,7 +58,7 @@ class Writers:
         self._stop = False
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def __aenter__(self) -> Writers:
+    async def __aenter__(self) -> Self:
         self._tasks = [asyncio.create_task(self._write(self.users[n::WRITERS])) for n in range(WRITERS)]
         return self
 

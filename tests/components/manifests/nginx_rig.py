@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from components.manifests import nginx
 from lab.servers import programs
@@ -125,7 +125,7 @@ class Nginx:
             [programs.nginx(), "-t", "-c", str(self.configuration)], capture_output=True, text=True, check=False
         )
 
-    def __enter__(self) -> Nginx:
+    def __enter__(self) -> Self:
         self.write(self.gateway)
         self._process = subprocess.Popen(
             [programs.nginx(), "-c", str(self.configuration), "-g", "daemon off;"], stderr=subprocess.PIPE

@@ -300,8 +300,9 @@ INCIDENTS: dict[str, dict[str, dict[str, str]]] = {
     "nginx answers 502 by itself": {"ErrorBudgetBurn1H": _answers(s502_yes=1000)},
     "nobody is left whom nginx could ask": {"ErrorBudgetBurn1H": _answers(s503_no=1000)},
 }
-"""What happened, and the alert that has to name it, from the series that it leaves. Two are told from outside: monitoring
-itself (tests/components/test_heartbeat.py) and the edge (tests/components/test_edge_watch.py)."""
+"""What happened, and the alert that has to name it, from the series that it leaves. Two are told from outside:
+monitoring itself (tests/components/test_heartbeat.py) and the edge (tests/components/test_edge_watch.py).
+"""
 
 
 @pytest.mark.parametrize("incident", INCIDENTS)

@@ -1,4 +1,6 @@
-"""What every chart is given, as plain data: what the charts themselves cannot be asked, as no registry here has them."""
+"""What every chart is given, as plain data: what the charts
+themselves cannot be asked, as no registry here has them.
+"""
 
 from __future__ import annotations
 

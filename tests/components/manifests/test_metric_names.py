@@ -43,8 +43,8 @@ def _exported() -> set[str]:
     metrics.session_keys = lambda: [KeySample("k1", 1.0)]
     metrics.requests.series("/v1/items", "GET", 200).observe(0.01)
     text = metrics.render().decode() + generate_latest(registry(Answers())).decode()
-    names = set(re.findall(r"^# TYPE (\S+)", text, re.M))
-    histograms = set(re.findall(r"^# TYPE (\S+) histogram", text, re.M))
+    names = set(re.findall(r"^# TYPE (\S+)", text, re.MULTILINE))
+    histograms = set(re.findall(r"^# TYPE (\S+) histogram", text, re.MULTILINE))
     return names | {f"{name}_{part}" for name in histograms for part in ("bucket", "count", "sum")}
 
 

@@ -1,7 +1,5 @@
 """The stand-in for AWS: ids, ARNs and endpoints as AWS would give them, and names that are taken only once."""
 
-# ruff: noqa: ARG002 - the signatures are the protocol's
-
 from __future__ import annotations
 
 import json

@@ -114,7 +114,9 @@ class Cloud:
             self.live[key] = replace(self.live[key], inputs=inputs, outputs=outputs)
 
     def remove(self, token: str, scope: str, identifier: str, *, name_stays: bool = False) -> None:
-        """A delete; of what is gone already it is none the less done. `name_stays`: nothing else may have its name yet."""
+        """A delete; of what is gone already it is none the less
+        done. `name_stays`: nothing else may have its name yet.
+        """
         with self._lock:
             gone = self.live.pop((token, scope, identifier), None)
             if gone is not None and name_stays:

@@ -1,7 +1,5 @@
 """The stand-in for Kubernetes: one set of objects a cluster, each name taken once."""
 
-# ruff: noqa: ARG002 - the signatures are the protocol's
-
 from __future__ import annotations
 
 import hashlib

@@ -20,7 +20,9 @@ _WHEN = "2026-01-01T00:00:00Z"
 
 @dataclass(frozen=True)
 class Identity:
-    """Who a new resource is: where it lives and what it is called. `serial` tells a replacement from what it replaces."""
+    """Who a new resource is: where it lives and what it is
+    called. `serial` tells a replacement from what it replaces.
+    """
 
     token: str
     account: str

@@ -4,8 +4,6 @@ Inputs are judged by `plan.schema.check_inputs`, the same code as the embedded e
 type or a missing input is refused in Check, before anything is made.
 """
 
-# ruff: noqa: ARG002 - the signatures are the protocol's
-
 from __future__ import annotations
 
 import importlib.metadata

@@ -1,7 +1,5 @@
 """The stand-in for the random provider, which really generates."""
 
-# ruff: noqa: ARG002 - the signatures are the protocol's
-
 from __future__ import annotations
 
 import base64

@@ -61,7 +61,10 @@ def _of_database(before: Values, after: Values, live: Values) -> Iterator[str]:
         if int(new.split(".")[0]) < int(old.split(".")[0]):
             yield f"InvalidParameterCombination: Cannot upgrade postgres from {old} to {new}"
         if not after.get("allowMajorVersionUpgrade"):
-            yield "InvalidParameterCombination: The AllowMajorVersionUpgrade flag must be present when upgrading to a new major version"
+            yield (
+                "InvalidParameterCombination: The AllowMajorVersionUpgrade flag must be present when "
+                "upgrading to a new major version"
+            )
 
 
 def _of_store(token: str, before: Values, after: Values) -> Iterator[str]:

@@ -1,7 +1,5 @@
 """The stand-in for the TLS provider, which really makes keys and certificates."""
 
-# ruff: noqa: ARG002 - the signatures are the protocol's
-
 from __future__ import annotations
 
 import datetime

@@ -7,7 +7,10 @@ from tools.house.__main__ import figures
 from tools.house.habits import SKIP, mistakes, reached, skipped
 
 PLAN = '[rooms."a"]\nwhat = "x"\nimports = []\n'
-OWNER = "class Pool:\n    def __init__(self): self._free = []\n    def other(self, pool): return pool._free\ndef _make(): ...\n"
+OWNER = (
+    "class Pool:\n    def __init__(self): self._free = []\n    def other(self, pool): return "
+    "pool._free\ndef _make(): ...\n"
+)
 USER = "from a.pool import Pool, _make\nfrom json import _default_decoder\nimport b\n_make()\nPool()._free\nb._theirs\n"
 
 

@@ -1,7 +1,7 @@
 """A provider of one resource type, `aws_vpc`, which speaks the protocol as Terraform's AWS provider does.
 
-It refuses a `cidr_block` without a slash, replaces a resource whose `cidr_block` changes, and dies where `name` is `die`.
-`main` serves it as a plugin is served: the handshake's line on its output, then requests until it is killed.
+It refuses a `cidr_block` without a slash, replaces a resource whose `cidr_block` changes, and dies where `name` is
+`die`. `main` serves it as a plugin is served: the handshake's line on its output, then requests until it is killed.
 """
 
 from __future__ import annotations

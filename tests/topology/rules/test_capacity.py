@@ -1,4 +1,6 @@
-"""Rules of capacity: pods, schedules, resources, nodes, the image. Each mistake in production's stack file, and its refusal to the letter."""
+"""Rules of capacity: pods, schedules, resources, nodes, the image.
+Each mistake in production's stack file, and its refusal to the letter.
+"""
 
 from __future__ import annotations
 
@@ -21,31 +23,47 @@ MISTAKES: dict[str, tuple[list[Edit], list[str]]] = {
     "a node autoscaler older than the cluster": (
         [put("charts.clusterAutoscaler", "9.50.1")],
         [
-            "hal9:charts.clusterAutoscaler chart 9.50.1 brings cluster-autoscaler 1.33 and the cluster is 1.35; chart 9.59.0 brings 1.35",
+            (
+                "hal9:charts.clusterAutoscaler chart 9.50.1 brings cluster-autoscaler 1.33 and the cluster "
+                "is 1.35; chart 9.59.0 brings 1.35"
+            ),
         ],
     ),
     "a node autoscaler newer than the cluster": (
         [put("cluster.version", "1.34")],
         [
-            "hal9:charts.clusterAutoscaler chart 9.59.0 brings cluster-autoscaler 1.35 and the cluster is 1.34; chart 9.53.0 brings 1.34",
+            (
+                "hal9:charts.clusterAutoscaler chart 9.59.0 brings cluster-autoscaler 1.35 and the cluster "
+                "is 1.34; chart 9.53.0 brings 1.34"
+            ),
         ],
     ),
     "a cluster newer than any node autoscaler that is known": (
         [put("cluster.version", "1.36")],
         [
-            "hal9:charts.clusterAutoscaler chart 9.59.0 brings cluster-autoscaler 1.35 and the cluster is 1.36; none that is known here brings 1.36",
+            (
+                "hal9:charts.clusterAutoscaler chart 9.59.0 brings cluster-autoscaler 1.35 and the cluster "
+                "is 1.36; none that is known here brings 1.36"
+            ),
         ],
     ),
     "a chart of the node autoscaler that nobody knows": (
         [put("charts.clusterAutoscaler", "9.99.0")],
         [
-            "hal9:charts.clusterAutoscaler chart 9.99.0 is not known here; say in charts.clusterAutoscalerApp which version of cluster-autoscaler it brings (appVersion of `helm show chart --repo https://kubernetes.github.io/autoscaler cluster-autoscaler --version 9.99.0`)",
+            (
+                "hal9:charts.clusterAutoscaler chart 9.99.0 is not known here; say in "
+                "charts.clusterAutoscalerApp which version of cluster-autoscaler it brings (appVersion of "
+                "`helm show chart --repo https://kubernetes.github.io/autoscaler cluster-autoscaler --version 9.99.0`)"
+            ),
         ],
     ),
     "a node autoscaler's version that its chart does not bring": (
         [put("charts.clusterAutoscalerApp", "1.34.2")],
         [
-            "hal9:charts.clusterAutoscalerApp 1.34.2, but chart 9.59.0 brings 1.35; leave it out, as the chart is known here",
+            (
+                "hal9:charts.clusterAutoscalerApp 1.34.2, but chart 9.59.0 brings 1.35; leave it out, as the "
+                "chart is known here"
+            ),
         ],
     ),
     "a time zone that is none": (
@@ -81,7 +99,10 @@ MISTAKES: dict[str, tuple[list[Edit], list[str]]] = {
     "a window that passes midnight": (
         [put("regions.eu-central.schedule[0].start", "22:00"), put("regions.eu-central.schedule[0].end", "06:00")],
         [
-            "hal9:regions.eu-central.schedule[0] ends at 06:00, not after its start at 22:00; cut a window that passes midnight in two",
+            (
+                "hal9:regions.eu-central.schedule[0] ends at 06:00, not after its start at 22:00; cut a "
+                "window that passes midnight in two"
+            ),
         ],
     ),
     "windows that overlap": (
@@ -146,13 +167,19 @@ MISTAKES: dict[str, tuple[list[Edit], list[str]]] = {
     "a spot type of another size": (
         [put("cluster.spot.instanceTypes[3]", "m5a.xlarge")],
         [
-            "hal9:cluster.spot.instanceTypes m5a.xlarge (4 vCPUs, 16 GiB, amd64) is not of m6i.2xlarge's size (8 vCPUs, 32 GiB, amd64); all must be equal",
+            (
+                "hal9:cluster.spot.instanceTypes m5a.xlarge (4 vCPUs, 16 GiB, amd64) is not of m6i.2xlarge's "
+                "size (8 vCPUs, 32 GiB, amd64); all must be equal"
+            ),
         ],
     ),
     "a spot type of another architecture": (
         [put("cluster.spot.instanceTypes[3]", "m7g.2xlarge")],
         [
-            "hal9:cluster.spot.instanceTypes m7g.2xlarge (8 vCPUs, 32 GiB, arm64) is not of m6i.2xlarge's size (8 vCPUs, 32 GiB, amd64); all must be equal",
+            (
+                "hal9:cluster.spot.instanceTypes m7g.2xlarge (8 vCPUs, 32 GiB, arm64) is not of "
+                "m6i.2xlarge's size (8 vCPUs, 32 GiB, amd64); all must be equal"
+            ),
         ],
     ),
     "a spot type that is none": (

@@ -1,4 +1,6 @@
-"""Rules of edge: countries, CloudFront, the mesh's weights. Each mistake in production's stack file, and its refusal to the letter."""
+"""Rules of edge: countries, CloudFront, the mesh's weights. Each
+mistake in production's stack file, and its refusal to the letter.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,10 @@ MISTAKES: dict[str, tuple[list[Edit], list[str]]] = {
     "a country in two regions": (
         [put("regions.eu-central.countries[0]", "CA")],
         [
-            "hal9:regions.eu-central.countries[0] CA is in regions.us-west.countries already; a country belongs to one region",
+            (
+                "hal9:regions.eu-central.countries[0] CA is in regions.us-west.countries already; a country "
+                "belongs to one region"
+            ),
         ],
     ),
     "a country that the edge blocks": (
@@ -43,7 +48,12 @@ MISTAKES: dict[str, tuple[list[Edit], list[str]]] = {
             put("regions.ap-south.zones", ["ap-south-2a", "ap-south-2b", "ap-south-2c"]),
         ],
         [
-            "hal9:regions.ap-south.awsRegion CloudFront's prefix list in ap-south-2 is not known here; known are ap-northeast-1, ap-northeast-2, ap-south-1, ap-southeast-1, ap-southeast-2, ca-central-1, eu-central-1, eu-north-1, eu-west-1, eu-west-2, eu-west-3, sa-east-1, us-east-1, us-east-2, us-west-1 or us-west-2",
+            (
+                "hal9:regions.ap-south.awsRegion CloudFront's prefix list in ap-south-2 is not known here; "
+                "known are ap-northeast-1, ap-northeast-2, ap-south-1, ap-southeast-1, ap-southeast-2, "
+                "ca-central-1, eu-central-1, eu-north-1, "
+                "eu-west-1, eu-west-2, eu-west-3, sa-east-1, us-east-1, us-east-2, us-west-1 or us-west-2"
+            ),
         ],
     ),
     "weights that do not add up": (

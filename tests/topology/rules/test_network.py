@@ -1,4 +1,6 @@
-"""Rules of network: address blocks, AWS regions, zones, room for the pods. Each mistake in production's stack file, and its refusal to the letter."""
+"""Rules of network: address blocks, AWS regions, zones, room for the pods.
+Each mistake in production's stack file, and its refusal to the letter.
+"""
 
 from __future__ import annotations
 
@@ -46,13 +48,19 @@ MISTAKES: dict[str, tuple[list[Edit], list[str]]] = {
     "another region's zone": (
         [put("regions.eu-central.zones[1]", "us-west-2a")],
         [
-            "hal9:regions.eu-central.zones[1] 'us-west-2a' is no zone of eu-central-1; it has eu-central-1a, eu-central-1b or eu-central-1c",
+            (
+                "hal9:regions.eu-central.zones[1] 'us-west-2a' is no zone of eu-central-1; it has "
+                "eu-central-1a, eu-central-1b or eu-central-1c"
+            ),
         ],
     ),
     "a zone that its region lacks": (
         [put("regions.ap-south.zones[2]", "ap-south-1z")],
         [
-            "hal9:regions.ap-south.zones[2] 'ap-south-1z' is no zone of ap-south-1; it has ap-south-1a, ap-south-1b or ap-south-1c",
+            (
+                "hal9:regions.ap-south.zones[2] 'ap-south-1z' is no zone of ap-south-1; it has ap-south-1a, "
+                "ap-south-1b or ap-south-1c"
+            ),
         ],
     ),
     "a zone twice": (
@@ -76,7 +84,10 @@ MISTAKES: dict[str, tuple[list[Edit], list[str]]] = {
     "a block too small for the pods": (
         [put("regions.ap-south.cidr", "10.2.0.0/21")],
         [
-            "hal9:regions.ap-south.cidr 10.2.0.0/21 leaves 502 addresses for pods with a zone lost; maxReplicas 100, its surge and the nodes need 573: a larger block, or fewer pods",
+            (
+                "hal9:regions.ap-south.cidr 10.2.0.0/21 leaves 502 addresses for pods with a zone lost; "
+                "maxReplicas 100, its surge and the nodes need 573: a larger block, or fewer pods"
+            ),
         ],
     ),
 }

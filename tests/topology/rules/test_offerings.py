@@ -24,14 +24,20 @@ MISTAKES: dict[str, tuple[list[Edit], list[str]]] = {
     "the same for that region alone": (
         [put("regions.ap-south.spotInstanceTypes", [*TYPES, "m5n.2xlarge"])],
         [
-            f"hal9:regions.ap-south.spotInstanceTypes m5n.2xlarge is not sold in {ZONES} ({instances.source()}); {NEAR} is"
+            (
+                f"hal9:regions.ap-south.spotInstanceTypes m5n.2xlarge is not sold in {ZONES} "
+                f"({instances.source()}); {NEAR} is"
+            )
         ],
     ),
     "another type of an on-demand node that is of another size": (
         [put("cluster.onDemand.otherInstanceTypes", ["m7i.4xlarge"])],
         [
-            "hal9:cluster.onDemand.otherInstanceTypes m7i.4xlarge has 16 vCPUs, 64 GiB, amd64; all on-demand nodes are "
-            "counted as m6i.2xlarge: 8 vCPUs, 32 GiB, amd64"
+            (
+                "hal9:cluster.onDemand.otherInstanceTypes m7i.4xlarge has 16 vCPUs, 64 GiB, amd64; all "
+                "on-demand nodes are "
+                "counted as m6i.2xlarge: 8 vCPUs, 32 GiB, amd64"
+            )
         ],
     ),
     "a version past its support": (
@@ -41,15 +47,20 @@ MISTAKES: dict[str, tuple[list[Edit], list[str]]] = {
             put("cluster.addOns.kubeProxy", "v1.33.0-eksbuild.2"),
         ],
         [
-            f"hal9:cluster.version 1.33 left standard support on 2026-07-29 ({kubernetes.source()}); 1.34 is the oldest "
-            "that has it"
+            (
+                f"hal9:cluster.version 1.33 left standard support on 2026-07-29 ({kubernetes.source()}); "
+                f"1.34 is the oldest "
+                "that has it"
+            )
         ],
     ),
     "backups to where RDS does not replicate them": (
         [put("regions.eu-central.backupRegion", "ap-south")],
         [
-            "hal9:regions.eu-central.backupRegion RDS does not replicate backups from eu-central-1 to ap-south-1 "
-            f"({databases.backup_source()}); us-west can"
+            (
+                "hal9:regions.eu-central.backupRegion RDS does not replicate backups from eu-central-1 to ap-south-1 "
+                f"({databases.backup_source()}); us-west can"
+            )
         ],
     ),
     "backups to the region itself": (

@@ -1,4 +1,6 @@
-"""Rules of sessions: Redis nodes, Global Datastores, the keyring. Each mistake in production's stack file, and its refusal to the letter."""
+"""Rules of sessions: Redis nodes, Global Datastores, the keyring. Each
+mistake in production's stack file, and its refusal to the letter.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,10 @@ MISTAKES: dict[str, tuple[list[Edit], list[str]]] = {
     "a burstable session store": (
         [put("redis.sessions.nodeType", "cache.t4g.small")],
         [
-            "hal9:redis.sessions.nodeType cache.t4g.small cannot be in a Global Datastore; m5, r5 or newer, such as cache.r6g.large",
+            (
+                "hal9:redis.sessions.nodeType cache.t4g.small cannot be in a Global Datastore; m5, r5 or "
+                "newer, such as cache.r6g.large"
+            ),
         ],
     ),
     "a session store of no known type": (
@@ -47,7 +52,10 @@ MISTAKES: dict[str, tuple[list[Edit], list[str]]] = {
     "a compute-optimised session store": (
         [put("redis.sessions.nodeType", "cache.c7gn.xlarge")],
         [
-            "hal9:redis.sessions.nodeType cache.c7gn.xlarge cannot be in a Global Datastore; m5, r5 or newer, such as cache.r6g.large",
+            (
+                "hal9:redis.sessions.nodeType cache.c7gn.xlarge cannot be in a Global Datastore; m5, r5 or "
+                "newer, such as cache.r6g.large"
+            ),
         ],
     ),
     "a cache of no known type": (

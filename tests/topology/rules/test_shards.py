@@ -1,4 +1,6 @@
-"""Rules of shards: slots, homes, replicas, connections, storage. Each mistake in production's stack file, and its refusal to the letter."""
+"""Rules of shards: slots, homes, replicas, connections, storage. Each
+mistake in production's stack file, and its refusal to the letter.
+"""
 
 from __future__ import annotations
 
@@ -101,19 +103,28 @@ MISTAKES: dict[str, tuple[list[Edit], list[str]]] = {
     "pools over the budget": (
         [put("pools.size", 20)],
         [
-            "hal9:pools.size 375 pods x 20 connections = 7500 is over the budget of 4900 (maxConnections 5000 - reservedConnections 100); at most 13 a pod",
+            (
+                "hal9:pools.size 375 pods x 20 connections = 7500 is over the budget of 4900 (maxConnections "
+                "5000 - reservedConnections 100); at most 13 a pod"
+            ),
         ],
     ),
     "a budget below a connection a pod": (
         [put("database.maxConnections", 400)],
         [
-            "hal9:database.maxConnections 375 pods x 1 connections = 375 is over the budget of 300 (maxConnections 400 - reservedConnections 100); more connections, or fewer pods",
+            (
+                "hal9:database.maxConnections 375 pods x 1 connections = 375 is over the budget of 300 "
+                "(maxConnections 400 - reservedConnections 100); more connections, or fewer pods"
+            ),
         ],
     ),
     "a budget below a connection a pod, with a set pool": (
         [put("database.maxConnections", 400), put("pools.size", 5)],
         [
-            "hal9:database.maxConnections 375 pods x 5 connections = 1875 is over the budget of 300 (maxConnections 400 - reservedConnections 100); more connections, or fewer pods",
+            (
+                "hal9:database.maxConnections 375 pods x 5 connections = 1875 is over the budget of 300 "
+                "(maxConnections 400 - reservedConnections 100); more connections, or fewer pods"
+            ),
         ],
     ),
     "a pool above its own cap": (
