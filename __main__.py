@@ -1,4 +1,5 @@
-"""HAL9 on AWS: read the topology, build the regions, join them, put the edge in front, export what operators need."""
+"""HAL9 on AWS: read the topology, hold it against what stands, build the regions, join them, put the edge in front, export
+what operators need."""
 
 import pulumi
 
@@ -17,8 +18,10 @@ from topology.capacity import capacity_warnings
 from topology.load import load
 from topology.naming import GLOBAL
 from topology.record import OUTPUT, record
+from topology.standing import check
 
 topology = load()
+check(topology)
 for warning in capacity_warnings(topology):
     pulumi.log.warn(warning)
 regions = topology.ordered_regions

@@ -20,7 +20,7 @@ from diff.verdict import Verdict, verdict
 from plan import PlanError, files, run
 from plan.options import of_a_stack
 from topology.stackfile import StackFileError
-from topology.steps import Acceptance, refusals
+from topology.steps import Acceptance, decided
 
 WRONG = 2
 """The status of a question that has no answer: a base that is none, an option that is wrong."""
@@ -63,11 +63,10 @@ def _besides(options: argparse.Namespace) -> list[str]:
     try:
         after = topology_of(options.stack, options.config, judged=False)
         with base_of(options.base, options.stack) as base:
-            found = refusals(base.topology, after, options.now)
+            refused = decided(base.topology, after, options.now, options.accept).refused
     except (BaseError, PlanError, StackFileError):
         return []  # the mistakes have been told
-    reasons = {one.path for one in options.accept if one.stack == after.stack}
-    return [f"No step either: {one}" for one in found if one.path not in reasons]
+    return [f"No step either: {one}" for one in refused]
 
 
 def _parser() -> argparse.ArgumentParser:

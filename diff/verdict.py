@@ -11,7 +11,7 @@ from datetime import datetime
 from diff import document, users
 from diff.comparison import Change, Comparison, compare
 from plan.record import Plan
-from topology.steps import Acceptance, Edit, Refusal, refusals
+from topology.steps import Acceptance, Edit, Refusal, decided
 from topology.topology import Topology
 
 
@@ -54,18 +54,14 @@ def verdict(
     now: datetime,
 ) -> Verdict:
     """What becomes of a stack."""
-    stack = after[0].stack
-    given = list(acceptances)
-    reasons = {one.path: one.reason for one in given if one.stack == stack}
-    found = refusals(before[0], after[0], now)
-    paths = {refusal.path for refusal in found}
+    decision = decided(before[0], after[0], now, acceptances)
     return Verdict(
-        stack,
+        after[0].stack,
         base,
         compare(before[1], after[1]),
         tuple(users.moved(before[0], after[0], Edit(before[0], after[0], now))),
         tuple(document.changes(before[1], after[1])),
-        tuple(refusal for refusal in found if refusal.path not in reasons),
-        tuple((refusal, reasons[refusal.path]) for refusal in found if refusal.path in reasons),
-        tuple(one for one in given if one.stack != stack or one.path not in paths),
+        decision.refused,
+        decision.accepted,
+        decision.unused,
     )

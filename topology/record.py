@@ -32,12 +32,23 @@ def record(topology: Topology) -> dict[str, Any]:
 
 def recorded(content: Any) -> Topology:
     """The topology of a record. RecordError where it is none, or another model's."""
+    content = _whole(content)
     if not isinstance(content, Mapping) or "model" not in content or not isinstance(content.get("settings"), Mapping):
         raise RecordError("it is no record of a topology (model, stack, settings), as `pulumi stack output` gives it")
     if content["model"] != MODEL:
         raise RecordError(f"it was recorded by version {content['model']!r} of the model, and this is version {MODEL}")
     try:
-        return parse(str(content.get("stack")), content["settings"])
+        # what stands may be older than a rule
+        return parse(str(content.get("stack")), content["settings"], judged=False)
     except StackFileError as error:
         first = str(error).splitlines()[1].strip() if len(str(error).splitlines()) > 1 else str(error)
         raise RecordError(f"this version of the model does not take it: {' '.join(first.split())}") from None
+
+
+def _whole(value: Any) -> Any:
+    """Whole numbers as such: they are floats on their way through the engine."""
+    if isinstance(value, Mapping):
+        return {name: _whole(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_whole(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value

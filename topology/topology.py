@@ -19,6 +19,7 @@ from topology.forms import Like
 from topology.instances import Instance
 from topology.naming import Names
 from topology.settings import (
+    Acceptance,
     Autoscaling,
     Cache,
     Charts,
@@ -87,6 +88,8 @@ class Topology(Settings):
     charts: Charts = Charts()
     lab: Lab = Lab()
     policy_exceptions: tuple[PolicyException, ...] = ()
+    accepted: tuple[Acceptance, ...] = ()
+    """Refused edits that this step makes all the same; each holds once."""
 
     @cached_property
     def ordered_regions(self) -> tuple[Region, ...]:

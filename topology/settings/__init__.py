@@ -12,12 +12,13 @@ from topology.settings.clusters import AddOns, Charts, Cluster, OnDemandNodes, S
 from topology.settings.databases import Database, Move, Pools, Shard
 from topology.settings.lab import Lab
 from topology.settings.platform import Gateway, Mesh, Monitoring
-from topology.settings.policies import PolicyException
+from topology.settings.policies import Acceptance, PolicyException
 from topology.settings.redis import Cache, CacheNodes, Redis, SessionKey, SessionNodes, Sessions
 from topology.settings.regions import Edge, Network, Region, ScheduleWindow
 from topology.settings.server import Identity, Limits, Resources, Server
 
 __all__ = [
+    "Acceptance",
     "AddOns",
     "Autoscaling",
     "Cache",

@@ -1,7 +1,8 @@
-"""Exceptions from the policies."""
+"""Exceptions from the policies, and refused edits that are let through."""
 
 from __future__ import annotations
 
+import re
 from datetime import date
 from typing import Annotated
 
@@ -29,3 +30,28 @@ class PolicyException(Settings):
     until: Annotated[
         date, PlainValidator(forms.day), WithJsonSchema({"type": "string", "description": "a day such as 2030-01-31"})
     ] = Field(examples=["2000-01-01"])
+
+
+_TEXT = re.compile(r"(?P<stack>[^/:]+)/(?P<path>[^:]+):(?P<reason>.*)", re.DOTALL)
+
+
+class Acceptance(Settings):
+    """A refused edit that a person lets through once: `{stack: prod, path: domain, reason: the brand has a new name}`.
+
+    `path` is the one that the refusal names. It holds for the step in which it comes, and is taken out at the next.
+    """
+
+    stack: Annotated[str, AfterValidator(Like(r"[^/:\s]+", "a stack's name such as prod"))] = Field(examples=["prod"])
+    path: Annotated[str, AfterValidator(Like(r"\S+", "a refusal's path such as shards[1].home"))] = Field(
+        examples=["domain"]
+    )
+    reason: Annotated[str, AfterValidator(Like(r"(?s).*\S.*", "a reason"))] = Field(examples=["none"])
+
+    @classmethod
+    def of(cls, text: str) -> Acceptance:
+        """From one text, `prod/domain: reason`. ValueError where stack, path or reason is missing."""
+        found = _TEXT.fullmatch(text.strip())
+        if not found or not found["reason"].strip():
+            raise ValueError(f"{text!r} is not STACK/PATH: REASON, such as prod/domain: the brand has a new name")
+        path = found["path"].removeprefix("hal9:").strip()
+        return cls(stack=found["stack"], path=path, reason=found["reason"].strip())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -11,8 +10,6 @@ from app.databases.slots import numbers
 from app.deployment import SLOTS
 from topology.settings import Region, Shard
 from topology.topology import Topology
-
-_ACCEPTED = re.compile(r"(?P<stack>[^/:]+)/(?P<path>[^:]+):(?P<reason>.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -25,23 +22,6 @@ class Refusal:
 
     def __str__(self) -> str:
         return f"hal9:{self.path}: {self.what}. {self.way}"
-
-
-@dataclass(frozen=True)
-class Acceptance:
-    """A refusal that a person lets through: `prod/domain: the brand has a new name, HAL-88`."""
-
-    stack: str
-    path: str
-    reason: str
-
-    @classmethod
-    def of(cls, text: str) -> Acceptance:
-        """From its text. ValueError where stack, path or reason is missing."""
-        found = _ACCEPTED.fullmatch(text.strip())
-        if not found or not found["reason"].strip():
-            raise ValueError(f"{text!r} is not STACK/PATH: REASON, such as prod/domain: the brand has a new name")
-        return cls(found["stack"], found["path"].removeprefix("hal9:").strip(), found["reason"].strip())
 
 
 @dataclass(frozen=True)

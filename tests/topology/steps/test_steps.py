@@ -11,7 +11,7 @@ import pytest
 from tests.stackfiles import edited, put
 from topology.catalog import CLUSTER_AUTOSCALERS
 from topology.load import parse
-from topology.steps import Acceptance, refusals, unaccepted
+from topology.steps import Acceptance, decided, refusals
 from topology.topology import Topology
 
 NOW = datetime(2030, 1, 31, 12, tzinfo=UTC)
@@ -208,10 +208,22 @@ def autoscaler(minor: str) -> Change:
 
 
 def test_a_refusal_is_let_through_by_stack_path_and_reason() -> None:
-    found = refusals(built(), built(put("domain", "example.com"), put("database.storageGib", 100)), NOW)
+    wanted = built(put("domain", "example.com"), put("database.storageGib", 100))
     accepted = [Acceptance.of("prod/domain: the brand has a new name")]
-    assert [one.path for one in unaccepted(found, accepted, "prod")] == ["database.storageGib"]
-    assert len(list(unaccepted(found, accepted, "dev"))) == 2
+    decision = decided(built(), wanted, NOW, accepted)
+    assert [one.path for one in decision.refused] == ["database.storageGib"]
+    assert [(one.path, reason) for one, reason in decision.accepted] == [("domain", "the brand has a new name")]
+    of_another = [Acceptance.of("dev/domain: the brand has a new name")]
+    assert len(decided(built(), wanted, NOW, of_another).refused) == 2
+    assert decided(built(), wanted, NOW, of_another).unused == tuple(of_another)
+
+
+def test_the_stack_file_itself_lets_a_refusal_through_in_the_step_in_which_it_says_so() -> None:
+    said = put("accepted", [{"stack": "prod", "path": "domain", "reason": "the brand has a new name"}])
+    named = built(put("domain", "example.com"), said)
+    assert [one.path for one, _ in decided(built(), named, NOW).accepted] == ["domain"]
+    again = built(put("domain", "example.org"), said)
+    assert [one.path for one in decided(named, again, NOW).refused] == ["domain"]
 
 
 @pytest.mark.parametrize("text", ["", "domain: why", "prod/domain", "prod/domain:  ", "/domain: why"])
