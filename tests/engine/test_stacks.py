@@ -67,12 +67,30 @@ def add_region(stack_file: dict[str, Any]) -> None:
 
 
 def add_shard(stack_file: dict[str, Any]) -> None:
-    """Adds a shard that takes the upper half of the last one's slots."""
+    """Adds a shard without slots: its tables come before its first row (docs/runbooks/move-slots.md)."""
     shards = stack_file["config"]["hal9:shards"]
-    start, end = map(int, shards[-1]["slots"][0].split("-"))
+    shards.append({"id": len(shards), "home": shards[0]["home"]})
+
+
+def move_slots(stack_file: dict[str, Any]) -> None:
+    """Gives the last shard the upper half of the slots of the one before it, without a word of how they got there."""
+    *_, source, target = stack_file["config"]["hal9:shards"]
+    start, end = map(int, source["slots"][0].split("-"))
     middle = (start + end) // 2
-    shards[-1]["slots"] = [f"{start}-{middle}"]
-    shards.append({"id": len(shards), "home": shards[0]["home"], "slots": [f"{middle + 1}-{end}"]})
+    source["slots"], target["slots"] = [f"{start}-{middle}"], [f"{middle + 1}-{end}"]
+
+
+def give_receipt(stack_file: dict[str, Any]) -> None:
+    """The receipt of that move, and the epoch that it made."""
+    *_, source, target = stack_file["config"]["hal9:shards"]
+    move = {"slots": target["slots"], "from": source["id"], "to": target["id"], "epoch": 2}
+    stack_file["config"]["hal9:database"].update({"mapEpoch": 2, "moves": [move]})
+
+
+def bare(stack_file: dict[str, Any]) -> None:
+    """Takes protection off, and says why."""
+    accepted = [{"stack": "prod", "path": "protect", "reason": "prod is to be destroyed"}]
+    stack_file["config"].update({"hal9:protect": False, "hal9:accepted": accepted})
 
 
 @dataclass(frozen=True)
@@ -142,9 +160,21 @@ class Story:
         return self._told("up with one more shard", self.engine.run(*UP))
 
     @step
+    def slots_taken(self) -> Done:
+        self.shard_added()
+        self.engine.edit(move_slots)
+        return self._told("up with slots not moved", self.engine.run(*UP, check=False))
+
+    @step
+    def slots_moved(self) -> Done:
+        self.slots_taken()
+        self.engine.edit(give_receipt)
+        return self._told("up with slots moved", self.engine.run(*UP))
+
+    @step
     def whole(self) -> Whole:
         """What there is when the stack is largest."""
-        self.shard_added()
+        self.slots_moved()
         resources = self.engine.providers.cloud.resources()
         made = [live.outputs[name] for live in resources for name in SECRET_OUTPUTS.get(live.token, ())]
         # The engine neither counts nor names the default providers (of random and tls) that it adds by itself.
@@ -168,7 +198,7 @@ class Story:
             self.refused_destroy()
             # README's way: an `up` without protection takes off AWS's own, and what was to be left standing may go
             self.engine.run("state", "unprotect", "--all", "--yes", events=False)
-            self.engine.edit(lambda stack_file: stack_file["config"].update({"hal9:protect": False}))
+            self.engine.edit(bare)
             self._told("up without protection", self.engine.run(*UP))
         return self._told("destroy", self.engine.run(*DESTROY))
 
@@ -215,6 +245,19 @@ def test_one_more_shard_only_creates_but_for_the_clusters_lists_of_shards(story:
     assert story.shard_added().changes["same"] + story.shard_added().changes["update"] == (
         sum(story.region_added().changes.values())
     )
+
+
+def test_slots_that_nobody_moved_are_refused_before_anything_changes(story: Story) -> None:
+    taken = story.slots_taken()
+    assert taken.status
+    assert "no receipt in database.moves" in taken.output
+    assert "Traceback" not in taken.output
+    assert not taken.operations
+
+
+def test_slots_moved_with_a_receipt_change_the_clusters_lists_of_shards_alone(story: Story) -> None:
+    assert {kind for kind, _ in story.slots_moved().steps} == {"update"}
+    assert changed_in_place(story.slots_moved()) <= LISTS
 
 
 def test_nothing_is_created_before_what_it_names(story: Story) -> None:
