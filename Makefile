@@ -25,8 +25,8 @@ preview: .venv/program  ## what `pulumi up` would build for STACK=dev|prod; no c
 diff: .venv/program  ## what a change of STACK does to BASE=revision|file|record.json; ACCEPT="prod/path: reason" lets one edit through
 	@.venv/bin/python -m diff --stack $(STACK) --base "$(or $(BASE),HEAD)" $(if $(ACCEPT),--accept "$(ACCEPT)") $(if $(MARKDOWN),--markdown $(MARKDOWN)) $(if $(JSON),--json $(JSON))
 
-policy: .venv/program  ## every policy asked of STACK's plan (DEPLOY=1: no example left; V=1: all told); out/policy-STACK.xml and .sarif
-	@.venv/bin/python -m policies.cli --stack $(STACK) --junit out/policy-$(STACK).xml --sarif out/policy-$(STACK).sarif $(if $(V),-v) $(if $(DEPLOY),--deploy)
+policy: .venv/program  ## every policy asked of STACK's plan (BASE=what stands; DEPLOY=1: no example left; V=1: all told); XML, SARIF in out/
+	@.venv/bin/python -m policies.cli --stack $(STACK) --junit out/policy-$(STACK).xml --sarif out/policy-$(STACK).sarif $(if $(BASE),--base "$(BASE)") $(if $(V),-v) $(if $(DEPLOY),--deploy)
 
 cost: .venv/program  ## an idle month of STACK in USD, and whether its budget holds; beside BASE=another stack file's; MARKDOWN=FILE
 	@.venv/bin/python -m cost --stack $(STACK) $(if $(BASE),--base "$(BASE)") $(if $(MARKDOWN),--markdown "$(MARKDOWN)")

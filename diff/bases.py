@@ -63,11 +63,7 @@ def base_of(text: str, stack: str) -> Iterator[Base]:
     """The base that `text` names, being planned: a file's path, else a git revision. BaseError where it is neither."""
     with tempfile.TemporaryDirectory(prefix="hal9-diff-") as name:
         folder = Path(name)
-        path = Path(text)
-        if path.is_file():
-            program, stack_file, topology = REPOSITORY, *_of_file(path, stack, folder)
-        else:
-            program, stack_file, topology = _of_revision(text, stack, folder)
+        program, stack_file, topology = _found(text, stack, folder)
         command = [sys.executable, "-m", "plan", "preview", "--quiet", "--stack", stack]
         command += ["--config", str(stack_file), "--json", str(folder / "plan.json")]
         process = subprocess.Popen(command, cwd=program, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -76,6 +72,18 @@ def base_of(text: str, stack: str) -> Iterator[Base]:
         finally:
             process.kill()
             process.wait()
+
+
+def standing_of(text: str, stack: str) -> Topology:
+    """The topology of the base that `text` names, without a plan. BaseError where it names none."""
+    with tempfile.TemporaryDirectory(prefix="hal9-base-") as name:
+        return _found(text, stack, Path(name))[-1]
+
+
+def _found(text: str, stack: str, folder: Path) -> tuple[Path, Path, Topology]:
+    """The program, stack file and topology of a base: what a git revision lacks as files is put into `folder`."""
+    path = Path(text)
+    return (REPOSITORY, *_of_file(path, stack, folder)) if path.is_file() else _of_revision(text, stack, folder)
 
 
 def topology_of(stack: str, path: Path | None = None, *, judged: bool = True) -> Topology:

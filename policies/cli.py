@@ -12,11 +12,12 @@ import gc
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from pulumi import RunError
 
+from diff.bases import BaseError, standing_of, topology_of
 from plan import Plan, PlanError, files, run
 from plan.options import of_a_day, of_a_stack
 from plan.program import REPOSITORY
@@ -29,6 +30,7 @@ from policies.registry import POLICIES
 from policies.report import WIDTH, report
 from policies.sarif import sarif
 from policies.stack import Stack
+from topology.steps import Edit
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,13 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         plan = run(options.stack, stack_file=options.config)
         begun = time.perf_counter()
         config = read_project(REPOSITORY, options.stack, options.config).config
-        judgement = judge_plan(plan, config, configured, options.today, options.deploy)
+        judgement = judge_plan(plan, config, configured, options.today, options.deploy, _edit(options))
         written = {options.junit: junit(judgement)} if options.junit else {}
         if options.sarif:
             written[options.sarif] = sarif(judgement, options.config or stack_file(REPOSITORY, own_name(options.stack)))
         for path, text in written.items():
             files.write(path, text)
-    except (PlanError, RunError, configuration.ConfigurationError) as error:
+    except (BaseError, PlanError, RunError, configuration.ConfigurationError) as error:
         print(error, file=sys.stderr)
         return 1
     except OSError as error:
@@ -65,16 +67,29 @@ def judge_plan(
     configured: Mapping[str, configuration.Configured],
     today: date,
     deploying: bool,
+    edit: Edit | None = None,
 ) -> Judgement:
     """What every policy says of a plan, `deploying` of one that is about to be. `config` is the flat configuration."""
-    return judge(
-        plan.stack, Stack(plan.resources, config), configured, exceptions_of(config), today, deploying=deploying
-    )
+    stack = Stack(plan.resources, config, edit)
+    return judge(plan.stack, stack, configured, exceptions_of(config), today, deploying=deploying)
+
+
+def _edit(options: argparse.Namespace) -> Edit | None:
+    """From the base to the stack file, where a base is named."""
+    if options.base is None:
+        return None
+    now = datetime.now(UTC)
+    return Edit(standing_of(options.base, options.stack), topology_of(options.stack, options.config), now)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m policies.cli", description=__doc__)
     of_a_stack(parser)
+    parser.add_argument(
+        "--base",
+        metavar="BASE",
+        help="what stands, for steps-allowed: a git revision, a stack file, or a .json from `pulumi stack output --json`",
+    )
     parser.add_argument(
         "--settings", type=Path, metavar="FILE", help="levels and thresholds in place of policies/config.STACK.json"
     )

@@ -60,6 +60,12 @@ another CPU request. The autoscaler's users a pod are a target, not the limit.
 The shipped stack files have an account and digests that are nobody's, and plan and pass as they are. `make policy`
 says what to replace first; with `DEPLOY=1`, and in the real engine always, `examples-replaced` refuses them.
 
+## What becomes of what stands
+
+A plan alone cannot be wrong about what it takes away. `make policy STACK=prod BASE=origin/main` (a git revision, a stack file, or
+the record of what is deployed) asks `steps-allowed` too, which refuses an edit that is no step ([why](decisions/0007-change.md));
+`.ci/run` asks it of the revision in `HAL9_BASE`. In the real engine the program asks the stack's own record itself.
+
 ## Exceptions
 
 An entry in the stack file excuses one resource from one policy until a day, that day included, at most 180 days ahead:
@@ -94,6 +100,7 @@ AREAS = {
     "fields": "What single fields must be",
     "examples": "What was shipped as an example",
     "known": "What no policy has looked at",
+    "steps": "What becomes of what stands",
 }
 
 

@@ -19,6 +19,7 @@ from policies.rules import (
     network,
     principals,
     sources,
+    steps,
 )
 
 POLICIES: dict[str, Policy] = {
@@ -39,6 +40,7 @@ POLICIES: dict[str, Policy] = {
         fields,
         examples,
         known,
+        steps,
     )
     for policy in module.POLICIES
 }

@@ -9,18 +9,21 @@ from functools import cached_property
 
 from plan.record import Resource
 from policies import tokens
+from topology.steps import Edit
 
 
 @dataclass(frozen=True)
 class Stack:
     """All resources of a stack, `config` (its flat configuration as text), and lookups between resources.
 
+    `edit` is what becomes of the stack file since it stands, where that is known.
     Resources are the plan's records. What one was made from is read from its property dependencies: an id is not known
     before the deployment, whose id it is always is.
     """
 
     resources: tuple[Resource, ...]
     config: Mapping[str, str] = field(default_factory=dict)
+    edit: Edit | None = None
 
     @cached_property
     def name(self) -> str:

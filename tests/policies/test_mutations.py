@@ -10,6 +10,7 @@ from plan.values import Unknown
 from policies import tokens
 from policies.registry import POLICIES
 from policies.rules import fields as single_fields
+from policies.rules import steps
 from policies.stack import Stack
 from tests.conftest import PlanOf
 from tests.policies.conftest import Judge, StackOf, fired
@@ -68,6 +69,7 @@ def _expected(mutation: Mutation, said: frozenset[str] | None) -> set[str]:
 def test_every_policy_has_a_way_to_be_broken() -> None:
     elsewhere = {policy.name for policy in POLICIES.values() if policy.at_deployment}  # test_examples.py
     elsewhere |= {policy.name for policy in single_fields.POLICIES}  # test_weakest.py
+    elsewhere |= {policy.name for policy in steps.POLICIES}  # test_steps.py
     told = (
         elsewhere
         | {m.policy for m in MUTATIONS}
