@@ -1,5 +1,4 @@
-"""HAL9 on AWS: read the topology, hold it against what stands, build the regions, join them, put the edge in front, export
-what operators need."""
+"""HAL9 on AWS: read the topology, hold it against what stands, build the regions, join them, export what is needed."""
 
 import pulumi
 

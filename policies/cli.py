@@ -88,7 +88,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--base",
         metavar="BASE",
-        help="what stands, for steps-allowed: a git revision, a stack file, or a .json from `pulumi stack output --json`",
+        help="what stands, for steps-allowed: a git revision, a stack file, or `pulumi stack output --json` as .json",
     )
     parser.add_argument(
         "--settings", type=Path, metavar="FILE", help="levels and thresholds in place of policies/config.STACK.json"

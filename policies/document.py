@@ -62,9 +62,10 @@ says what to replace first; with `DEPLOY=1`, and in the real engine always, `exa
 
 ## What becomes of what stands
 
-A plan alone cannot be wrong about what it takes away. `make policy STACK=prod BASE=origin/main` (a git revision, a stack file, or
-the record of what is deployed) asks `steps-allowed` too, which refuses an edit that is no step ([why](decisions/0007-change.md));
-`.ci/run` asks it of the revision in `HAL9_BASE`. In the real engine the program asks the stack's own record itself.
+A plan alone does not say what it takes away. `make policy STACK=prod BASE=origin/main` (a git revision, a stack file,
+or the record of what is deployed) asks `steps-allowed` too, which refuses an edit that is no step
+([why](decisions/0007-change.md)); `.ci/run` asks it of the revision in `HAL9_BASE`. In the real engine the program asks
+the stack's own record itself.
 
 ## Exceptions
 

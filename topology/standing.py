@@ -35,8 +35,8 @@ def check(topology: Topology) -> None:
     except RecordError as error:
         if not fresh:
             raise StepRefused(
-                f"What stands cannot be read from the stack's output {OUTPUT}: {error}. Nothing was changed. Where the edit is "
-                f"known to be safe: hal9:accepted with path {OUTPUT} and a reason"
+                f"What stands cannot be read from the stack's output {OUTPUT}: {error}. Nothing was changed. "
+                f"Where the edit is known to be safe: hal9:accepted with path {OUTPUT} and a reason"
             ) from None
         pulumi.log.warn(f"What stands was not asked: {error}. Accepted: {fresh[0].reason}")
         return

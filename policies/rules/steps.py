@@ -12,9 +12,9 @@ from topology.steps import decided
 
 @stack_policy(tokens.VPC, tokens.RDS, tokens.REDIS)
 def steps_allowed(stack: Stack) -> Iterator[Finding]:
-    """A plan that is right may be the end of what stands: homes swapped are two empty primaries, a shard's new id is its users'
-    loss. It is asked where what stands is known, by `make policy BASE=` and by `pulumi preview` and `up` themselves.
-    (docs/decisions/0007-change.md)
+    """A plan that is right may be the end of what stands: homes swapped are two empty primaries,
+    a shard's new id is its users' loss. It is asked where what stands is known, by `make policy
+    BASE=` and by `pulumi preview` and `up` themselves. (docs/decisions/0007-change.md)
 
     Fix: by the way that the message names, or with a reason in hal9:accepted.
     """

@@ -1,9 +1,9 @@
 """Which edits of a stack file are steps that the deployment can take without losing a user's data, and which are not.
 
 A small state machine, pure like the rest of `topology/`: from the topology that stands to the one that is wanted. It is
-asked by `make diff`, by the policy `steps-allowed`, and by the program itself of what its own stack recorded (`standing`).
-An edit that is refused names its way: the procedure that gets there in steps that are allowed. `--accept`, or `accepted` in
-the stack file, lets one through with a reason; the report then says so.
+asked by `make diff`, by the policy `steps-allowed`, and by the program itself of what its own stack recorded
+(`standing`). An edit that is refused names its way: the procedure that gets there in steps that are allowed.
+`--accept`, or `accepted` in the stack file, lets one through with a reason; the report then says so.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def refusals(before: Topology, after: Topology, now: datetime) -> list[Refusal]:
 
 
 def decided(before: Topology, after: Topology, now: datetime, given: Iterable[Acceptance] = ()) -> Decision:
-    """The refusals of an edit, without those that `given` lets through, or what `after` accepts and `before` did not yet."""
+    """The refusals of an edit, without those that `given` lets through, or `after` and not yet `before`."""
     fresh = [*given, *(one for one in after.accepted if one not in before.accepted)]
     reasons = {one.path: one.reason for one in fresh if one.stack == after.stack}
     found = refusals(before, after, now)
