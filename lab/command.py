@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import aiohttp
 
+from app import console
 from lab import station
 from lab.faults import FAULTS
 from lab.load import judge, report
@@ -22,6 +24,8 @@ from lab.load.mix import Mix, check
 from lab.load.run import Event, Load, Result, Run
 
 HERE = Path(__file__).resolve().parents[1]
+WIDTH = 120
+"""Columns at most; a terminal may have fewer."""
 LAG_SECONDS = 1.0
 """Between two measurements of the replicas' lag, until the fault happens."""
 _BAR = 30
@@ -33,7 +37,7 @@ def add_to(commands: Any) -> None:
     load.set_defaults(run=lambda options: _command(options, fault=""))
     fault = commands.add_parser("fault", help="inject a fault under load, heal it, and report what was lost")
     fault.formatter_class = argparse.RawDescriptionHelpFormatter
-    fault.epilog = f"The faults:\n{listed()}"
+    fault.epilog = f"The faults:\n{listed(console.columns(WIDTH))}"
     fault.add_argument("name", nargs="?", metavar="NAME", help="the fault; without it they are listed, a line each")
     fault.set_defaults(run=_fault)
     for command, seconds in ((load, 60.0), (fault, 60.0)):
@@ -45,19 +49,28 @@ def add_to(commands: Any) -> None:
         command.add_argument("--out", type=Path, default=HERE / "out" / "lab")
 
 
-def listed() -> str:
-    """Every fault, a line each, with what it does."""
-    width = max(map(len, FAULTS))
-    return "\n".join(f"  {name:{width}}  {FAULTS[name].happens}" for name in sorted(FAULTS))
+def listed(columns: int) -> str:
+    """Every fault with what it does: a line each where there is room, and in a narrow place below its name."""
+    width = max(map(len, FAULTS)) + 4
+    lines: list[str] = []
+    for name in sorted(FAULTS):
+        begin = f"  {name}".ljust(width)
+        if columns < 2 * width:
+            lines.append(begin.rstrip())
+            begin = "    "
+        lines += textwrap.wrap(FAULTS[name].happens, columns, initial_indent=begin, subsequent_indent=" " * len(begin))
+    return "\n".join(lines)
 
 
 def _fault(options: argparse.Namespace) -> int:
     """One fault; all of them listed where none is named, status 2 where it is no fault's name."""
+    columns = console.columns(WIDTH)
     if options.name is None:
-        print(f"make fault NAME=... injects one of these under load, and heals it:\n{listed()}")
+        print(textwrap.fill("make fault NAME=... injects one of these under load, and heals it:", columns))
+        print(listed(columns))
         return 0
     if options.name not in FAULTS:
-        print(f"no fault is called {options.name}; there are:\n{listed()}", file=sys.stderr)
+        print(f"no fault is called {options.name}; there are:\n{listed(columns)}", file=sys.stderr)
         return 2
     return _command(options, fault=options.name)
 
