@@ -133,9 +133,10 @@ class ShardDatabase(pulumi.ComponentResource):
 
     Each instance is named by the place where it stands; which one is the primary is the stack file's to say. Every
     replica can be promoted: it has its own region's key, subnets, parameters and security group, the primary's class,
-    Multi-AZ and backups of its own; a promotion is then `replicate_source_db` that is no more. In production an
-    instance that is taken out of the stack is left standing in AWS. The password is made here and kept in a secret in
-    every region. Replicas are maintained on Saturday, their primary on Sunday, no two shards' in the same hour.
+    backups of its own, and Multi-AZ from its promotion on; a promotion is then `replicate_source_db` that is no more.
+    In production an instance that is taken out of the stack is left standing in AWS. The password is made here and kept
+    in a secret in every region. Replicas are maintained on Saturday, their primary on Sunday, no two shards' in the
+    same hour.
 
     Outputs: hosts, each instance's address by its name; port.
     """
@@ -191,6 +192,7 @@ class ShardDatabase(pulumi.ComponentResource):
             kms_key_id=cell.keys.arns["database"],
             maintenance_window=self._maintenance("sun"),
             # given once: where a promoted instance's region becomes the home, they are there already
+            multi_az=self._settings.multi_az,
             opts=self._stateful(place, cell, ignore_changes=["dbName", "username"]),
             **(born if place.born_primary else {}),
             **self._alike(cell),
@@ -210,6 +212,7 @@ class ShardDatabase(pulumi.ComponentResource):
             kms_key_id=None if place.second else cell.keys.arns["database"],
             skip_final_snapshot=True,  # AWS takes none of a replica, and would not let it go
             maintenance_window=self._maintenance("sat"),
+            multi_az=self._settings.multi_az and self._settings.replicas_multi_az,
             opts=self._stateful(place, cell),
             **self._alike(cell),
         )
@@ -256,7 +259,6 @@ class ShardDatabase(pulumi.ComponentResource):
             "max_allocated_storage": self._settings.max_storage_gib,
             "storage_type": "gp3",
             "storage_encrypted": True,
-            "multi_az": self._settings.multi_az,
             "publicly_accessible": False,
             "port": ports.POSTGRES,
             "vpc_security_group_ids": [cell.database.security_group_id],

@@ -60,6 +60,10 @@ ANSWERS: Mapping[str, Answer] = {
         "change a database's password behind the program's back",
         "secrets-in-every-region",
     ),
+    "CKV_AWS_157": Answer(
+        "decided: a replica stands in one zone until it is promoted, as its rows are in every other region too",
+        "rds-multi-az",
+    ),
     "CKV_AWS_29": Answer(_INHERITED, "redis-tls-auth-multiaz"),
     "CKV_AWS_30": Answer(_INHERITED, "redis-tls-auth-multiaz"),
     "CKV_AWS_31": Answer(

@@ -93,14 +93,14 @@ def replica_source_is_primary(stack: Stack) -> Iterator[Finding]:
 
 @stack_policy(tokens.RDS)
 def replica_promotable(stack: Stack) -> Iterator[Finding]:
-    """A replica that is smaller than its primary, in one zone, or without backups cannot take its place on the day that
+    """A replica that is smaller than its primary or without backups cannot take its place on the day that
     it must. (RDS User Guide, promoting a read replica; CKV_AWS_157)
 
     Fix: components/database.py, what a primary and its replicas share.
     """
     for replica in stack.of(tokens.RDS):
         for primary in stack.sources(replica, "replicateSourceDb", tokens.RDS):
-            for path in ("instanceClass", "multiAz", "storageType", "maxAllocatedStorage"):
+            for path in ("instanceClass", "storageType", "maxAllocatedStorage"):
                 if at(replica, path) != at(primary, path):
                     found, wanted = shown(at(replica, path)), shown(at(primary, path))
                     yield Violation(replica, f"{path} is {found}", f"{primary.name}'s, {wanted}")
@@ -176,7 +176,7 @@ def rds_multi_az(stack: Stack) -> Iterator[Finding]:
 
     Fix: hal9:database.multiAz.
     """
-    for primary in primaries(stack):  # a replica's is its primary's: `replica_promotable`
+    for primary in primaries(stack):  # a replica has one from its promotion on, when it is a primary here
         yield from wants(primary, "multiAz", True)
 
 

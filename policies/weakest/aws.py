@@ -16,7 +16,7 @@ ROWS: Rows = (
             ("publiclyAccessible", True, "CKV_AWS_17"),
             ("storageEncrypted", False, "CKV_AWS_16"),
             ("deletionProtection", False, "CKV_AWS_293"),
-            ("multiAz", False, "CKV_AWS_157"),
+            ("multiAz", False, "CKV_AWS_157", "shard-0-us-west"),
             ("backupRetentionPeriod", 0, "CKV_AWS_133"),
             ("autoMinorVersionUpgrade", False, "CKV_AWS_226"),
             ("enabledCloudwatchLogsExports", [], "CKV_AWS_129"),

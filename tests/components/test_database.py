@@ -94,7 +94,6 @@ def test_a_replica_at_home_leaves_key_and_subnets_to_its_primary() -> None:
     "setting",
     [
         "instanceClass",
-        "multiAz",
         "backupRetentionPeriod",
         "storageType",
         "storageEncrypted",
@@ -129,7 +128,6 @@ def test_every_instance_has_its_own_regions_parameters_groups_and_role() -> None
     [
         ("publiclyAccessible", False),
         ("storageEncrypted", True),
-        ("multiAz", True),
         ("copyTagsToSnapshot", True),
         ("performanceInsightsEnabled", True),
         ("enabledCloudwatchLogsExports", ["postgresql", "upgrade"]),
@@ -137,6 +135,15 @@ def test_every_instance_has_its_own_regions_parameters_groups_and_role() -> None
 )
 def test_every_instance_in_production_is_private_encrypted_and_watched(setting: str, value: Any) -> None:
     assert [i.inputs[setting] for i in shards().of("Instance")] == [value] * 12
+
+
+@pytest.mark.parametrize(("replicas_too", "zones"), [(False, {False}), (True, {True})])
+def test_a_standby_in_another_zone_is_a_primarys_and_a_replicas_where_asked(
+    replicas_too: bool, zones: set[bool]
+) -> None:
+    built = shards(settings=(("database.replicasMultiAz", replicas_too),))
+    assert {i.inputs["multiAz"] for i in replicas(built)} == zones
+    assert {i.inputs["multiAz"] for i in built.of("Instance") if i not in replicas(built)} == {True}
 
 
 def test_backups_are_kept_a_week_or_longer() -> None:
@@ -173,7 +180,7 @@ def test_statements_are_logged_and_a_slot_cannot_fill_the_disk() -> None:
         assert values["rds.logical_replication"] == "1"
 
 
-@pytest.mark.parametrize("connections", [2000, 5000])
+@pytest.mark.parametrize("connections", [2000, 3244])
 def test_max_connections_is_the_stack_files_number(connections: int) -> None:
     for group in shards(connections=connections).of("ParameterGroup"):
         values = {p["name"]: p["value"] for p in group.inputs["parameters"]}

@@ -53,7 +53,7 @@ def secondaries(built: Built) -> list[Registered]:
 
 def test_each_region_has_a_cache_of_its_own_in_cluster_mode() -> None:
     assert {(g.name, g.region, g.inputs["numNodeGroups"]) for g in groups(redis(), "-cache")} == {
-        (f"{region}-cache", AWS[region], 3) for region in REGIONS
+        (f"{region}-cache", AWS[region], 1) for region in REGIONS
     }
 
 
@@ -209,7 +209,7 @@ def test_lag_between_the_copies_of_a_store_is_watched() -> None:
 def test_a_datastore_carries_the_size_and_version_of_its_members() -> None:
     """B3: a member's own change is refused; the datastore's goes to all of them."""
     for datastore in redis().of("GlobalReplicationGroup"):
-        assert datastore.inputs["cacheNodeType"] == "cache.r6g.large"
+        assert datastore.inputs["cacheNodeType"] == "cache.m6g.large"
         assert datastore.inputs["engineVersion"] == "7.1"
     for primary in stores(redis()):
         assert {"nodeType", "engineVersion"} <= set(primary.ignore_changes)

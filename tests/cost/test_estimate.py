@@ -49,8 +49,8 @@ def test_what_has_no_price_is_told_and_is_not_nought() -> None:
 @pytest.mark.parametrize(
     ("stack", "service", "usd"),
     [
-        ("prod", "RDS", 18255),
-        ("prod", "ElastiCache", 5817),
+        ("prod", "RDS", 5902),
+        ("prod", "ElastiCache", 3076),
         ("prod", "EKS", 219),
         ("prod", "VPC", 1244),
         ("dev", "RDS", 100),
@@ -65,7 +65,7 @@ def test_a_secondary_of_a_global_datastore_has_its_primarys_nodes(plan_of: PlanO
     plan = plan_of("prod")
     secondary = next(r for r in plan.resources if r.name == "eu-central-sessions-in-us-west")
     alone = bill([r for r in plan.resources if r is not secondary])
-    assert bill(plan.resources).total - alone.total == pytest.approx(2 * 0.206 * HOURS)
+    assert bill(plan.resources).total - alone.total == pytest.approx(2 * 0.149 * HOURS)
 
 
 def edited(path: tuple[str, ...], value: Any) -> Callable[[dict[str, Any]], None]:
@@ -80,15 +80,17 @@ def edited(path: tuple[str, ...], value: Any) -> Callable[[dict[str, Any]], None
 
 def test_a_base_tells_what_an_edit_saves(plan_of: PlanOf) -> None:
     now = bill(plan_of("prod").resources)
-    one = bill(plan_of("prod", edited(("hal9:redis", "cache", "shards"), 1)).resources)
-    assert now.total - one.total == pytest.approx(1939, abs=5)  # twelve nodes, and the alarms of each
-    assert f"{one.total - now.total:+,.0f} USD against the base's {now.total:,.0f}" in table("prod", one, now, TODAY)
+    three = bill(plan_of("prod", edited(("hal9:redis", "cache", "shards"), 3)).resources)
+    assert three.total - now.total == pytest.approx(1939, abs=5)  # twelve nodes, and the alarms of each
+    assert f"{now.total - three.total:+,.0f} USD against the base's {three.total:,.0f}" in table(
+        "prod", now, three, TODAY
+    )
 
 
 def test_the_bill_says_how_sure_it_is_and_which_prices_are_old(plan_of: PlanOf) -> None:
     text = table("prod", bill(plan_of("prod").resources), None, TODAY)
     assert "rests on prices of high confidence" in text
-    assert "- RDS db.r6g.2xlarge postgres multi-az (2021-03-30)" in text
+    assert "- RDS db.r6g.xlarge postgres multi-az (2021-03-30)" in text
     assert "not in it, as use decides:" in text
 
 

@@ -27,14 +27,15 @@ def test_pods_of_every_region_may_connect_to_an_instance() -> None:
 
 
 def test_a_pool_is_a_pods_share_of_the_connections() -> None:
-    assert budget.pool_size(topology("prod")) == (5000 - 100) // 375
+    assert budget.pool_size(topology("prod")) == (3200 - 100) // 375
 
 
 def test_a_pool_is_never_above_the_specifications_cap() -> None:
     few = topology("prod", put("autoscaling.maxReplicas", 20), put("autoscaling.minReplicas", 10))
-    assert budget.pool_size(few) == (5000 - 100) // 75
+    assert budget.pool_size(few) == (3200 - 100) // 75
     one = [put(f"regions.{region}.schedule", []) for region in ("us-west", "eu-central", "ap-south")]
-    assert budget.pool_size(topology("prod", put("autoscaling.maxReplicas", 10), *one)) == 100
+    large = [put("database.instanceClass", "db.r6g.2xlarge"), put("database.maxConnections", 5000)]
+    assert budget.pool_size(topology("prod", put("autoscaling.maxReplicas", 10), *one, *large)) == 100
 
 
 @settings(max_examples=40, deadline=None)

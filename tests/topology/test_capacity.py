@@ -21,7 +21,7 @@ def test_the_two_regions_that_are_left_share_the_load() -> None:
     assert needed.pods == math.ceil(5000 / 700)
     assert needed.nodes == math.ceil(needed.pods / budget.pods_per_node(topology("prod")))
     assert needed.gateway_cores == 1.0
-    assert needed.connections == needed.pods * 2 * ((5000 - 100) // 375)
+    assert needed.connections == needed.pods * 2 * ((3200 - 100) // 375)
 
 
 @pytest.mark.parametrize("stack", ["dev", "prod"])

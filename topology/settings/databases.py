@@ -80,6 +80,10 @@ class Database(Settings):
     max_connections: Positive = 5000
     reserved_connections: Positive = 100
     multi_az: Switch = True
+    """Whether a primary has a standby in another zone."""
+    replicas_multi_az: Switch = False
+    """Whether replicas have one too. A second zone doubles an instance's price, and a replica's rows are in every other
+    region as well; whoever is promoted gets one at once (docs/runbooks/region.md)."""
     backup_retention_days: Annotated[int, Field(ge=1, le=35), AS_NUMBER] = 14
     monitoring_interval_seconds: Literal[0, 1, 5, 10, 15, 30, 60] = 30
     replication_factor: Annotated[int, Field(ge=0, le=MOST), AS_NUMBER] | None = None
