@@ -4,7 +4,7 @@ TAG    ?= $(shell git rev-parse --short=12 HEAD)
 PYTHON ?= python3
 
 .DEFAULT_GOAL := help
-.PHONY: help init test-system test-fresh preview policy checkov policies-doc manifests test test-rules test-cluster test-control test-mesh test-image lint image bench clean bench-app run-app fuzz map lab lab-status lab-down load fault capacity test-lab test-reshard test-engine diff preflight facts cost
+.PHONY: help init test-long test-system test-fresh preview policy checkov policies-doc manifests test test-rules test-cluster test-control test-mesh test-image lint image bench clean bench-app run-app fuzz map lab lab-status lab-down load fault capacity test-lab test-reshard test-engine diff preflight facts cost
 
 help:  ## what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,8 +58,11 @@ manifests: .venv/program  ## each cluster's Kubernetes objects, into out/manifes
 	@.venv/bin/python -m plan preview --stack $(STACK) --manifests out/manifests/$(STACK) --quiet
 
 test: .venv/dev  ## unit and property tests, real PostgreSQL and Redis included
-	@.venv/bin/python -m pytest -n auto --dist loadfile -m "not engine and not cluster and not control and not mesh and not image and not lab and not reshard and not fuzz and not rules and not provider" tests
+	@.venv/bin/python -m pytest -n auto --dist loadfile -m "not engine and not cluster and not control and not mesh and not image and not lab and not reshard and not fuzz and not rules and not provider and not long" tests
 	@.venv/bin/python -m tools.build --lane "make test-rules" --ask promtool
+
+test-long: .venv/dev  ## every edit of prod that is known, planned and compared; every weakening that is known, judged
+	@.venv/bin/python -m pytest -n auto -m long tests/diff tests/policies
 
 test-system: .venv/dev  ## the app's tests on the machine's own Redis, PostgreSQL and nginx, in place of the wheels'
 	@HAL9_SERVERS=system .venv/bin/python -m pytest -n auto --dist loadfile -m "not reshard and not fuzz and not rules" \

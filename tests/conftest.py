@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import pytest
@@ -15,16 +15,28 @@ from plan.program import REPOSITORY
 from plan.project import stack_file
 from plan.reader import read_yaml
 
+gc.disable()
+"""While modules are imported: nothing of what that makes is garbage, and looking for it took seconds."""
+
 
 def pytest_collection_finish() -> None:
-    """Keep the collector of garbage from what lives as long as the session: it took a tenth of the processors.
+    """Have the collector look seldom from here on: it took a tenth of the processors, and found next to nothing."""
+    settle()
+    gc.set_threshold(100_000, 10, 100)
+    gc.enable()
 
-    What the imports left (pulumi's, AWS's and pydantic's types: a million objects) is never garbage, and a plan makes
-    tens of thousands of objects that all live, so that the default of a look at every 700 finds nothing.
-    """
+
+@pytest.fixture(scope="module", autouse=True)
+def settled() -> Iterator[None]:
+    """Let go of a module's garbage at its end; what is left then lives as long as the session, as its plans do."""
+    yield
+    settle()
+
+
+def settle() -> None:
+    """Collect what is garbage, and look at what is not never again."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
 
 
 class PlanOf(Protocol):

@@ -121,6 +121,7 @@ def main() -> int:
     options = parser.parse_args()
     folder = options.keep or Path(tempfile.mkdtemp(prefix="hal9-fresh-"))
     try:
+        folder.chmod(0o755)  # PostgreSQL runs as another user where root tests, and finds its programs here too
         clone = folder / "a fresh clone"
         subprocess.run(["git", "clone", "--quiet", "--no-hardlinks", str(ROOT), str(clone)], check=True)
         env = environment(hidden_path(folder / "bin", os.environ["PATH"]), os.environ)

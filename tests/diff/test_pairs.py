@@ -59,9 +59,13 @@ HARM = (
 )
 ASKED = [name for name, pair in PAIRS.items() if "says" in pair or "nothing" in pair]
 """Of which the plans are compared too, at three seconds each."""
+AT_ONCE = ("00-prod", "03-renamed-region", "15-protect-false", "24-engine-17", "slots-moved-with-a-receipt")
+"""Those of them that `make test` asks: one that changes nothing, a loss, a switch, an update, a move."""
 
 
-@pytest.mark.parametrize("case", ASKED)
+@pytest.mark.parametrize(
+    "case", [case if case in AT_ONCE else pytest.param(case, marks=pytest.mark.long) for case in ASKED]
+)
 def test_the_report_says_what_becomes_of_what_stands(case: str, plan_of: PlanOf) -> None:
     found = told(case, plan_of)
     said = " ".join(text(found).split())

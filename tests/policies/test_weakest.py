@@ -22,14 +22,17 @@ def outcomes(stack_of: StackOf) -> list[Outcome]:
     return list(caught.outcomes(stack_of("prod")))
 
 
+@pytest.mark.long
 def test_no_weakening_escapes_without_a_reason(outcomes: list[Outcome]) -> None:
     assert [(o.weakening.type, o.weakening.path, o.weakening.value) for o in outcomes if o.escapes] == []
 
 
+@pytest.mark.long
 def test_a_reason_is_given_only_where_nothing_fires(outcomes: list[Outcome]) -> None:
     assert [o.weakening.path for o in outcomes if o.policies and o.weakening.harmless] == []
 
 
+@pytest.mark.long
 def test_the_document_of_the_weakest_values_is_up_to_date(outcomes: list[Outcome]) -> None:
     assert (REPOSITORY / "docs" / "weakest.md").read_text("utf-8") == caught.document(outcomes), (
         "make policies-doc writes it"
