@@ -180,8 +180,9 @@ def run(some: Sequence[Lane], directory: Path, root: Path = ROOT, in_ci: bool = 
     directory.mkdir(parents=True, exist_ok=True)
     results: list[Result] = []
     for group in groups(some):
-        running = [Running(lane, directory, root) for lane in group]
+        running: list[Running] = []
         try:
+            running.extend(Running(lane, directory, root) for lane in group)  # an interrupt between two ends the first
             for place, one in enumerate(running):
                 result = one.result(in_ci)
                 while result.red and result.status != ABSENT and result.tried < one.lane.tries:

@@ -96,7 +96,9 @@ def test_an_interrupt_leaves_nothing_running(tmp_path: Path) -> None:
         "from pathlib import Path; from tools.lanes import Lane, run\n"
         f"run([Lane('long', 'echo $$ > pid; sleep 600')], Path({str(tmp_path)!r}), Path({str(tmp_path)!r}))"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith(b"=== long"), "it waits for the lane from here on"
     deadline = time.monotonic() + 20
     while not (tmp_path / "pid").exists() or not (tmp_path / "pid").read_text().strip():
         assert time.monotonic() < deadline
