@@ -113,27 +113,34 @@ def groups(some: Sequence[Lane]) -> Iterator[list[Lane]]:
 
 
 class Running:
-    """A lane that was started, in a process group of its own so that it leaves nothing behind."""
+    """A lane that is started, in a process group of its own so that it leaves nothing behind."""
 
     def __init__(self, lane: Lane, directory: Path, root: Path, tried: int = 1) -> None:
         self.lane = lane
         self.tried = tried
         self.log = directory / (f"{lane.name}.log" if tried == 1 else f"{lane.name}.try-{tried}.log")
+        self._root = root
+        self._began = 0.0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it; from then on `end` ends it, whenever an interrupt comes."""
+        print(f"=== {self.lane.name}: {self.lane.run}", flush=True)
         self._began = time.monotonic()
         with self.log.open("wb") as output:
             self._process = subprocess.Popen(  # noqa: S602 - the table's own commands
-                lane.run,
+                self.lane.run,
                 shell=True,
-                cwd=root,
+                cwd=self._root,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        print(f"=== {lane.name}: {lane.run}", flush=True)
 
     def result(self, in_ci: bool) -> Result:
         """Wait for its end, print what it said, and count."""
+        assert self._process is not None, "it was started"
         status = self._process.wait()
         seconds = time.monotonic() - self._began
         text = self.log.read_text(errors="replace")
@@ -145,7 +152,7 @@ class Running:
 
     def end(self) -> None:
         """Kill it with all that it started."""
-        if self._process.poll() is None:
+        if self._process is not None and self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGTERM)
             try:
                 self._process.wait(20)
@@ -180,13 +187,15 @@ def run(some: Sequence[Lane], directory: Path, root: Path = ROOT, in_ci: bool = 
     directory.mkdir(parents=True, exist_ok=True)
     results: list[Result] = []
     for group in groups(some):
-        running: list[Running] = []
+        running = [Running(lane, directory, root) for lane in group]
         try:
-            running.extend(Running(lane, directory, root) for lane in group)  # an interrupt between two ends the first
+            for one in running:
+                one.start()
             for place, one in enumerate(running):
                 result = one.result(in_ci)
                 while result.red and result.status != ABSENT and result.tried < one.lane.tries:
                     running[place] = again = Running(one.lane, directory, root, result.tried + 1)
+                    again.start()
                     result = again.result(in_ci)
                 results.append(result)
         finally:

@@ -9,17 +9,12 @@ from pathlib import Path
 import pytest
 
 from plan.program import REPOSITORY
-from tools import fresh, lanes
+from tools import fresh
 
 
 def test_it_runs_what_readme_begins_with() -> None:
     readme = (REPOSITORY / "README.md").read_text("utf-8")
     assert fresh.first_commands(readme) == ["make preview STACK=prod", "make test"]
-
-
-def test_it_is_ci_s_first_lane_and_runs_unnamed() -> None:
-    first = lanes.lanes()[0]
-    assert (first.run, first.named_alone, first.may_skip) == ("make test-fresh", "", "")
 
 
 def test_it_sees_the_machine_s_programs_but_no_server_no_judge_and_no_go(tmp_path: Path) -> None:
