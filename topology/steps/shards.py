@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from app.databases.slots import describe
+from topology.instances import Instance
+from topology.settings import Shard
 from topology.steps.edit import Edit, Refusal
 
 MOVE = "docs/runbooks/move-slots.md: `python -m app.reshard` moves them while all serve, and prints what to write here"
@@ -102,13 +104,37 @@ def promoted(edit: Edit) -> Iterator[Refusal]:
                 PROMOTE,
             )
         stale = [place for place in wanted if not place.primary and place.name in standing]
+        taken = _taken(edit, before, wanted)
+        anew = [f"{place.place}: {place.generation + 1}" for place in stale]
+        anew += [f"{place.place}: {before.generations[place.region]}" for place in taken]
         if stale:
-            anew = ", ".join(f"{place.place}: {place.generation + 1}" for place in stale)
             yield Refusal(
                 f"{path}.generations",
                 f"{', '.join(place.name for place in stale)} would follow another source, which AWS refuses",
-                f"Write generations: {{{anew}}}: they are made beside the old ones",
+                f"Write generations: {{{', '.join(anew)}}}: they are made beside the old ones",
             )
+        elif taken:
+            yield Refusal(
+                f"{path}.generations",
+                f"{', '.join(place.name for place in taken)} stood there before the promotion away from it, and "
+                "was left standing: AWS refuses its name",
+                f"Write generations: {{{', '.join(anew)}}}",
+            )
+
+
+def _taken(edit: Edit, before: Shard, wanted: tuple[Instance, ...]) -> list[Instance]:
+    """The second instances at home that come again, under names that were in use when the primary stood there last.
+
+    A place's generation grows with every promotion away from it; its second instance's must have grown as much.
+    """
+    if not edit.before.protect:
+        return []  # what leaves is deleted, and its name is free
+    standing = {place.name for place in edit.before.instances(before)}
+    return [
+        place
+        for place in wanted
+        if place.second and place.name not in standing and place.generation < before.generations.get(place.region, 1)
+    ]
 
 
 def generations(edit: Edit) -> Iterator[Refusal]:

@@ -57,6 +57,7 @@ STAYED = together(
     put("shards[1].generations", {"eu-central": 2, "ap-south": 2}),
     put("database.mapEpoch", 2),
 )
+HOME = {"eu-central": 2, "ap-south": 3, "us-west": 2}
 
 
 @pytest.mark.parametrize(
@@ -160,12 +161,22 @@ def test_staying_after_a_promotion_is_a_step_when_every_other_instance_is_made_a
 def test_home_again_is_a_step_of_the_same_kind_and_a_primary_is_never_made_empty() -> None:
     again = together(
         put("shards[1].primary", None),
-        put("shards[1].generations", {"eu-central": 2, "ap-south": 3, "us-west": 2}),
+        put("shards[1].generations", {**HOME, "eu-central-second": 2}),
         put("database.mapEpoch", 3),
     )
     assert refused(again, before=STAYED) == []
-    empty = together(again, put("shards[1].generations", {"eu-central": 3, "ap-south": 3, "us-west": 2}))
+    empty = together(again, put("shards[1].generations", {**HOME, "eu-central-second": 2, "eu-central": 3}))
     assert "shards[1].primary" in refused(empty, before=STAYED)
+
+
+def test_home_again_the_second_instance_needs_a_name_that_none_was_left_standing_under() -> None:
+    """The first shard-1-eu-central-second left the stack with the promotion, and stands in AWS until it is deleted."""
+    again = together(put("shards[1].primary", None), put("shards[1].generations", HOME), put("database.mapEpoch", 3))
+    (refusal,) = refusals(built(STAYED), built(STAYED, again), NOW)
+    assert "shard-1-eu-central-second stood there before" in refusal.what
+    assert refusal.way == "Write generations: {eu-central-second: 2}"
+    unprotected = together(STAYED, put("protect", False))
+    assert refused(again, before=unprotected) == []
 
 
 def test_a_home_follows_its_primary() -> None:
