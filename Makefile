@@ -111,8 +111,9 @@ coverage: .venv/dev  ## which lines no test reaches, as out/coverage/index.html
 image: .venv/program  ## build and push the app's image, and write its digest into the stack file
 	@.venv/bin/python -m tools.image --stack $(STACK) --tag $(TAG) $(if $(PLATFORM),--platform $(PLATFORM))
 
-bench: .venv/program  ## what the program's structure costs and how it grows with the regions, as ratios
+bench: .venv/program  ## what the program's structure and `make diff` cost, and how both grow with the regions, as ratios
 	@.venv/bin/python -m bench.plan
+	@.venv/bin/python -m bench.diff
 
 run-app: .venv/dev  ## the app alone on real servers of this machine, with a session for curl; Ctrl-C ends it
 	@.venv/bin/python -m lab.alone

@@ -38,15 +38,15 @@ REGION_COUNTS = (3, 6, 12)
 MORE_REGIONS = {
     "us-east": "us-east-2",
     "eu-west": "eu-west-1",
-    "eu-north": "eu-north-1",
+    "us-virginia": "us-east-1",
     "eu-london": "eu-west-2",
     "ap-tokyo": "ap-northeast-1",
     "ap-singapore": "ap-southeast-1",
     "ap-sydney": "ap-southeast-2",
     "sa-east": "sa-east-1",
-    "ap-seoul": "ap-northeast-2",
+    "eu-paris": "eu-west-3",
 }
-"""Regions to grow by, each with zones a, b and c."""
+"""Regions to grow by, each with zones a, b and c, and with every instance type of prod in each."""
 
 
 @dataclass(frozen=True)

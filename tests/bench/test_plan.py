@@ -7,6 +7,7 @@ from plan.program import REPOSITORY
 from plan.project import stack_file
 from plan.reader import read_yaml
 from tests.conftest import PlanOf
+from topology.load import parse
 
 
 def test_regions_are_added_behind_the_others(plan_of: PlanOf) -> None:
@@ -15,6 +16,13 @@ def test_regions_are_added_behind_the_others(plan_of: PlanOf) -> None:
     assert len(regions) == 6
     plan = plan_of("prod", edit=lambda stack: stack.update(grown(stack, 4)))
     assert len(plan.of_type("aws:eks/cluster:Cluster")) == 4
+
+
+def test_the_largest_stack_file_has_no_mistake() -> None:
+    data = read_yaml(stack_file(REPOSITORY, "prod"))
+    settings = {key.removeprefix("hal9:"): value for key, value in grown(data, max(REGION_COUNTS))["config"].items()}
+    settings.pop("pulumi:disable-default-providers")
+    assert len(parse("prod", settings).regions) == max(REGION_COUNTS)
 
 
 def test_a_ratio_is_taken_in_each_turn() -> None:
