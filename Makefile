@@ -148,7 +148,7 @@ test-lab: .venv/dev  ## the lab at a small scale: load, faults, the report in a 
 test-reshard: .venv/dev  ## slots moved between shards under load, killed at every step
 	@.venv/bin/python -m pytest -n auto -m reshard tests/app
 
-test-engine: .venv/dev  ## both stacks in the real Pulumi engine: up, again, grow, killed half-way, destroy
+test-engine: .venv/dev  ## both stacks in the real Pulumi engine: up, again, grow, promoted and home, shrunk, killed half-way, destroy
 	@.venv/bin/python -m tools.build --lane engine pulumi pulumi-language-python pulumi-analyzer-policy-python config-reader
 	@.venv/bin/python -m pytest -m engine -rs tests/engine tests/plan tests/policies
 
