@@ -62,7 +62,7 @@ test: .venv/dev  ## unit and property tests, real PostgreSQL and Redis included
 	@.venv/bin/python -m tools.build --lane "make test-rules" --ask promtool
 
 test-long: .venv/dev  ## every edit of prod that is known, planned and compared; every weakening that is known, judged
-	@.venv/bin/python -m pytest -n auto -m long tests/diff tests/policies
+	@.venv/bin/python -m pytest -n auto --timeout 600 -m long tests/diff tests/policies
 
 test-system: .venv/dev  ## the app's tests on the machine's own Redis, PostgreSQL and nginx, in place of the wheels'
 	@HAL9_SERVERS=system .venv/bin/python -m pytest -n auto --dist loadfile -m "not reshard and not fuzz and not rules" \
