@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from app.databases import accounts
 from app.databases.credentials import Account, Administration, Credentials, CredentialsError, Role, administration
-from app.migrate import migrate, migrations
+from app.migrate import DIRECTORY, migrate, migrations
 from lab.servers.postgres import DATABASE, PostgresServer
 from lab.servers.process import work_directory
 
@@ -186,3 +186,29 @@ def test_a_secret_that_is_none_is_said_without_its_content(tmp_path: Path, conte
     with pytest.raises(CredentialsError) as raised:
         administration(tmp_path, 1)
     assert str(raised.value) == said
+
+
+async def test_tables_that_the_master_made_are_handed_to_the_owner(server: PostgresServer, tmp_path: Path) -> None:
+    """A deployment from before the accounts: its pods are still logged in as the master, and go on."""
+    for file in DIRECTORY.glob("000[1-6]_*.sql"):
+        (tmp_path / file.name).write_text(file.read_text())
+    old = await as_user(server, MASTER.username, MASTER.password)
+    await migrate(old, tmp_path)
+    await old.execute("CREATE TYPE mood AS ENUM ('calm'); CREATE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 1'")
+    done = await make(server, 1)
+    assert "handed table items to hal9_owner" in done
+    assert await make(server, 1) == []
+    await migrated(server)
+    left = await old.fetch(
+        "SELECT relname FROM pg_class WHERE relowner = (SELECT oid FROM pg_roles WHERE rolname = current_user) "
+        "AND relnamespace = 'public'::regnamespace"
+    )
+    assert left == []
+    app = await as_user(server, "hal9_app_1", "hal9_app 1")
+    for connection in (old, app):
+        assert await connection.fetchval("SELECT count(*) FROM users") == 0
+        await connection.close()
+    owner = await as_user(server, "hal9_owner_1", "hal9_owner 1")
+    await owner.execute("ALTER TYPE mood ADD VALUE 'wild'")
+    await owner.execute("CREATE OR REPLACE FUNCTION one() RETURNS int LANGUAGE sql AS 'SELECT 2'")
+    await owner.close()
