@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.stackfiles import DATA, edited, put
 from topology.load import parse
 from topology.stackfile import StackFileError
 
+REPOSITORY = Path(__file__).parents[3]
 PROD = parse("prod", DATA["prod"])
 WEST = PROD.regions["us-west"]
 SHA = "0" * 64
@@ -239,3 +241,7 @@ def test_one_region_has_no_peers_and_no_east_west_gateway() -> None:
 def test_production_runs_nginx_by_digest() -> None:
     with pytest.raises(StackFileError, match=r"gateway\.image.*has no digest"):
         parse("prod", edited("prod", put("gateway.image", "public.ecr.aws/nginx/nginx-unprivileged:1.28.0")))
+
+
+def test_the_image_by_itself_looks_for_the_document_where_pods_have_it() -> None:
+    assert f'CMD ["--document", "{server.DOCUMENT_PATH}"]' in (REPOSITORY / "app" / "Dockerfile").read_text()
