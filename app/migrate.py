@@ -29,7 +29,7 @@ import asyncpg
 from app import document
 from app.databases import accounts
 from app.databases.connect import connect
-from app.databases.credentials import CredentialsError, administration, has_administration
+from app.databases.credentials import CredentialsError, administration
 from app.databases.ownership import IS_OWNER, MIGRATION_LOCK
 from app.databases.sharding import ShardMap
 from app.databases.slots import describe
@@ -241,11 +241,7 @@ async def owned_elsewhere(deployment: Deployment, shard: ShardConfig, slots: lis
 
 
 async def _has_accounts(deployment: Deployment, shard: ShardConfig) -> bool:
-    """Whether the shard's owner was made yet, as its master says; its
-    own migration makes it, where it is given the master.
-    """
-    if not has_administration(deployment.secrets_directory, shard.id):
-        return True
+    """Whether the shard's owner was made yet, as its master says; its own migration makes it."""
     wanted = administration(deployment.secrets_directory, shard.id)
     master = await connect(deployment, shard, account=wanted.master)
     try:
@@ -256,8 +252,6 @@ async def _has_accounts(deployment: Deployment, shard: ShardConfig) -> bool:
 
 
 async def _make_accounts(deployment: Deployment, shard: ShardConfig) -> list[str]:
-    if not has_administration(deployment.secrets_directory, shard.id):
-        return []
     wanted = administration(deployment.secrets_directory, shard.id)
     master = await connect(deployment, shard, account=wanted.master)
     try:

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import pulumi
 import pulumi_aws as aws
 
+from app.databases.accounts import APP, OWNER
 from components.alarms import RegionAlarms
 from components.data_access import data_security_group
 from components.iam import service_trust
@@ -22,7 +23,8 @@ from topology.naming import DATABASE
 from topology.settings import Region, Shard
 from topology.topology import Topology
 
-USERNAME = "hal9"
+MASTER = "hal9_master"
+"""RDS makes the instance with it. Only a migration logs in as it, to make the accounts (app/databases/accounts.py)."""
 _AUTHORITY = "rds-ca-rsa2048-g1"
 _LOGS = ["postgresql", "upgrade"]
 _BACKUPS = "03:00-04:00"
@@ -134,9 +136,9 @@ class ShardDatabase(pulumi.ComponentResource):
     Each instance is named by the place where it stands; which one is the primary is the stack file's to say. Every
     replica can be promoted: it has its own region's key, subnets, parameters and security group, the primary's class,
     backups of its own, and Multi-AZ from its promotion on; a promotion is then `replicate_source_db` that is no more.
-    In production an instance that is taken out of the stack is left standing in AWS. The password is made here and kept
-    in a secret in every region. Replicas are maintained on Saturday, their primary on Sunday, no two shards' in the
-    same hour.
+    In production an instance that is taken out of the stack is left standing in AWS. Passwords are made here and kept
+    in secrets in every region. Replicas are maintained on Saturday, their primary on Sunday, no two shards' in the same
+    hour.
 
     Outputs: hosts, each instance's address by its name; port.
     """
@@ -151,16 +153,7 @@ class ShardDatabase(pulumi.ComponentResource):
     ) -> None:
         super().__init__("hal9:database:ShardDatabase", f"shard-{shard.id}", {}, opts)
         self._shard, self._topology, self._settings = shard, topology, topology.database
-        secret = password(f"shard-{shard.id}", self)
-        ReplicatedSecret(
-            f"shard-{shard.id}",
-            description=f"Credentials of shard {shard.id}",
-            value=secret.apply(lambda word: json.dumps({"username": USERNAME, "password": word})),
-            vaults=vaults,
-            topology=topology,
-            shard=shard.id,
-            opts=pulumi.ResourceOptions(parent=self),
-        )
+        secret = self._accounts(vaults)
         place, *places = topology.instances(shard)
         primary = self._primary(place, cells[place.region], secret)
         made = {place.name: primary, **{one.name: self._replica(one, cells[one.region], primary) for one in places}}
@@ -169,6 +162,41 @@ class ShardDatabase(pulumi.ComponentResource):
         self.port = ports.POSTGRES
         self.hosts: dict[str, pulumi.Output[str]] = {name: instance.address for name, instance in made.items()}
         self.register_outputs({"hosts": self.hosts})
+
+    def _accounts(self, vaults: Mapping[str, Vault]) -> pulumi.Output[str]:
+        """The accounts' passwords as secrets, by who reads them: the
+        app, the tables' owner, who makes both. The master's.
+        """
+        number, generations = self._shard.id, self._topology.credentials.database
+        master = password(f"shard-{number}-master", self)
+        accounts = [
+            pulumi.Output.all(
+                username=f"{role}_{generation}",
+                password=password(f"shard-{number}-{role.removeprefix('hal9_')}-{generation}", self),
+                role=role,
+            )
+            for generation in generations
+            for role in (APP, OWNER)
+        ]
+        app, owner = accounts[:2]
+        all_of_them = pulumi.Output.all(master, *accounts).apply(
+            lambda made: {"master": {"username": MASTER, "password": made[0]}, "accounts": made[1:]}
+        )
+        for kind, what, value in (
+            ("shard", "The app's account", app),
+            ("owner", "The account for migrations and moves of slots", owner),
+            ("admin", "The master and every account", all_of_them),
+        ):
+            ReplicatedSecret(
+                f"{kind}-{number}",
+                description=f"{what} in shard {number}",
+                value=value.apply(json.dumps),
+                vaults=vaults,
+                topology=self._topology,
+                shard=number,
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+        return master
 
     def _identifier(self, place: Instance, *parts: str) -> str:
         return self._topology.names.of(*place.parts, *parts)
@@ -179,7 +207,7 @@ class ShardDatabase(pulumi.ComponentResource):
     def _primary(self, place: Instance, cell: Cell, secret: pulumi.Output[str]) -> aws.rds.Instance:
         """The instance that takes the writes. One that was born a replica has its database and its user already."""
         keep = self._topology.keep_backups
-        born: dict[str, Any] = {"engine": "postgres", "db_name": DATABASE, "username": USERNAME, "password": secret}
+        born: dict[str, Any] = {"engine": "postgres", "db_name": DATABASE, "username": MASTER, "password": secret}
         instance = aws.rds.Instance(
             place.name,
             identifier=self._identifier(place),

@@ -56,11 +56,11 @@ class Edge(pulumi.ComponentResource):
         super().__init__("hal9:edge:Edge", "edge", {}, opts)
         self._topology, self._names, self._child = topology, topology.names, pulumi.ResourceOptions(parent=self)
         self._tags = self._names.tags("edge", GLOBAL)
-        proof = password("origin-verify", self)
+        proofs = [password(f"origin-verify-{generation}", self) for generation in topology.credentials.origin]
         ReplicatedSecret(
             "origin-verify",
-            description="What CloudFront shows nginx",
-            value=proof,
+            description="What CloudFront shows nginx, a line for each that is accepted",
+            value=pulumi.Output.all(*proofs).apply("\n".join),
             vaults=vaults,
             topology=topology,
             opts=self._child,
@@ -68,7 +68,7 @@ class Edge(pulumi.ComponentResource):
         log_key = RegionKeys(GLOBAL, catalog.GLOBAL_AWS_REGION, topology, ["telemetry"], self._child).arns["telemetry"]
         self._origin_records(domain, cells)
         firewall = Firewall(topology, log_key, self._child)
-        distribution = self._distribution(domain, firewall, proof)
+        distribution = self._distribution(domain, firewall, proofs[0])
         self._log(distribution, log_key)
         EdgeWatch(topology, distribution.id, log_key, self._child)
         for record_type in ("A", "AAAA"):

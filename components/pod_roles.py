@@ -24,6 +24,8 @@ class Workload:
 
 WORKLOADS = {
     "server": Workload("hal9", "hal9-server"),
+    "migrate": Workload("hal9", "hal9-migrate"),
+    "operations": Workload("hal9", "hal9-operations"),
     "gateway": Workload("hal9-gateway", "hal9-gateway"),
     "cluster-autoscaler": Workload("kube-system", "cluster-autoscaler"),
     "load-balancer-controller": Workload("kube-system", "aws-load-balancer-controller"),
@@ -31,11 +33,19 @@ WORKLOADS = {
 }
 GATEWAY_SECRETS = ("origin-verify", "gateway-tls")
 """Secrets that nginx reads, and `hal9-server` does not need."""
+KINDS = {
+    "server": ("shard", "cache", "sessions", "session-key"),
+    "migrate": ("owner", "admin"),
+    "operations": ("owner",),
+}
+"""What each of the app's accounts reads, by the beginning
+of a secret's name: a new shard's secrets change no policy.
+"""
 
 
 class PodRoles(pulumi.ComponentResource):
-    """The roles of `hal9-server`, nginx, cluster-autoscaler, the load
-    balancer controller and Alertmanager in one cluster.
+    """The roles of `hal9-server` and its commands, nginx, cluster-autoscaler,
+    the load balancer controller and Alertmanager in one cluster.
 
     A role reads secrets of its own region by name, never another stack's, and decrypts them by way of Secrets Manager
     alone. The controllers may change what carries this cluster's tag, and only look at the rest.
@@ -54,11 +64,13 @@ class PodRoles(pulumi.ComponentResource):
         super().__init__("hal9:pod_roles:PodRoles", f"{region.name}-pod-roles", {}, opts)
         names, aws_region = topology.names, region.aws_region
         secrets = f"arn:aws:secretsmanager:{aws_region}:{topology.account_id}:secret:"
-        server = [f"{secrets}{names.secret(f'{kind}-*')}" for kind in ("shard", "cache", "sessions", "session-key")]
         gateway = [f"{secrets}{names.secret(name)}-*" for name in GATEWAY_SECRETS]
         policies: Mapping[str, pulumi.Input[str]] = {
-            "server": keys.arns["secrets"].apply(lambda key: _reads(server, key, aws_region)),
-            "gateway": keys.arns["secrets"].apply(lambda key: _reads(gateway, key, aws_region)),
+            **{
+                name: _reading([f"{secrets}{names.secret(f'{kind}-*')}" for kind in kinds], keys, aws_region)
+                for name, kinds in KINDS.items()
+            },
+            "gateway": _reading(gateway, keys, aws_region),
             "cluster-autoscaler": _scales(region, topology, cluster.physical_name),
             "load-balancer-controller": _registers(region, topology),
             "alertmanager": keys.arns["telemetry"].apply(lambda key: _publishes(region, topology, key)),
@@ -79,6 +91,10 @@ class PodRoles(pulumi.ComponentResource):
         self.arns = {name: role.arn for name, role in self.roles.items()}
         self.ready = {name: role.ready for name, role in self.roles.items()}
         self.register_outputs({"arns": self.arns})
+
+
+def _reading(secrets: list[str], keys: RegionKeys, aws_region: str) -> pulumi.Output[str]:
+    return keys.arns["secrets"].apply(lambda key: _reads(secrets, key, aws_region))
 
 
 def _reads(secrets: list[str], key: str, aws_region: str) -> str:

@@ -261,29 +261,36 @@ def _member(region: Region, place: str, topology: Topology) -> tuple[str, str]:
     return "-".join(parts), topology.names.of_redis(region.name, "in", place, *suffix)
 
 
-def _token(name: str, parent: pulumi.Resource, topology: Topology, vaults: Mapping[str, Vault]) -> pulumi.Output[str]:
-    """A Redis password, with a copy for every region's pods."""
-    token = password(name, parent)
+def _token(name: str, parent: pulumi.Resource, topology: Topology, vaults: Mapping[str, Vault]) -> dict[str, Any]:
+    """A Redis password for the group, with a copy of the one in use for every region's pods.
+
+    ElastiCache accepts the newest, which is set here, and by ROTATE the one before it as well, until SET takes that out
+    (ElastiCache User Guide, "Modifying the AUTH token").
+    """
+    generations = topology.credentials.redis
+    tokens = {generation: password(f"{name}-{generation}", parent) for generation in generations}
     ReplicatedSecret(
         name,
         description=f"Redis password of {name}",
-        value=token,
+        value=tokens[generations[0]],
         vaults=vaults,
         topology=topology,
         opts=pulumi.ResourceOptions(parent=parent),
     )
-    return token
+    return {
+        "auth_token": tokens[max(generations)],
+        "auth_token_update_strategy": "ROTATE" if len(generations) > 1 else "SET",
+    }
 
 
-def _private(cell: Cell, token: pulumi.Output[str]) -> dict[str, Any]:
+def _private(cell: Cell, token: dict[str, Any]) -> dict[str, Any]:
     """Encryption, password and place of a replication group that inherits nothing."""
     return {
         "at_rest_encryption_enabled": True,
         "kms_key_id": cell.keys.arns["redis"],
         "transit_encryption_enabled": True,
         "transit_encryption_mode": "required",
-        "auth_token": token,
-        "auth_token_update_strategy": "ROTATE",
+        **token,
         "subnet_group_name": cell.redis.subnet_group.name,
         "security_group_ids": [cell.redis.security_group_id],
         "snapshot_window": "02:00-03:00",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pulumi
 
-from components.manifests import NAMESPACE, SERVER, classes, network_policies, pods, server
+from components.manifests import NAMESPACE, OPERATIONS, SERVER, classes, commands, network_policies, pods, server
 from components.manifests.autoscaler import autoscaler
 from components.objects import declare
 from components.platform import Platform
@@ -19,7 +19,7 @@ def image(cell: RegionCell, topology: Topology) -> pulumi.Output[str]:
     return cell.registry.url.apply(lambda url: url + topology.server.image.removeprefix(topology.repository))
 
 
-MIGRATION_MINUTES = server.MIGRATION_SECONDS // 60 + 5
+MIGRATION_MINUTES = commands.MIGRATION_SECONDS // 60 + 5
 """Above the Job's own deadline, so that it is the Job that gives up and says why."""
 
 
@@ -46,17 +46,18 @@ class Ground(pulumi.ComponentResource):
         manifests = [
             pods.service_account(SERVER, NAMESPACE),
             server.document(document),
-            server.secrets(region, topology),
+            server.secrets(SERVER, server.secret_names(topology), region, topology),
+            *commands.grounds(region, topology),
             *network_policies.policies(region, topology),
         ]
         self.sha256 = document.apply(server.document_hash)
         self.ready = [declare(region, manifest, self, after) for manifest in manifests]
         reference = image(cell, topology)
-        role = cell.pod_roles.ready["server"]
+        role = cell.pod_roles.ready["migrate"]
         self.migrations = [
             declare(
                 region,
-                server.migration(shard, topology, reference),
+                commands.migration(shard, topology, reference),
                 self,
                 [*self.ready, role, *data],
                 minutes=MIGRATION_MINUTES,
@@ -64,6 +65,10 @@ class Ground(pulumi.ComponentResource):
             for shard in topology.shards
             if shard.at == region.name
         ]
+        declare(
+            region, commands.operations(topology, reference), self, [*self.ready, cell.pod_roles.ready["operations"]]
+        )
+        declare(region, pods.disruption_budget(OPERATIONS, NAMESPACE, 1), self, self.ready)
         self.register_outputs({"migrations": len(self.migrations)})
 
 

@@ -24,6 +24,7 @@ from topology.settings import (
     Cache,
     Charts,
     Cluster,
+    Credentials,
     Database,
     Edge,
     Gateway,
@@ -76,6 +77,7 @@ class Topology(Settings):
     database: Database = Database()
     shards: tuple[Shard, ...] = Field(min_length=1, examples=[[{"id": 0, "home": "", "slots": ["0-999"]}]])
     pools: Pools = Pools()
+    credentials: Credentials = Credentials()
     redis: Redis = Redis()
     cache: Cache = Cache()
     sessions: Sessions = Field(examples=[{"keyring": [{"id": "k1", "state": "active"}]}])

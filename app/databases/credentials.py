@@ -56,15 +56,8 @@ As = Literal["shard", "owner"]
 
 
 def shard_credentials(secrets_directory: str | Path, shard_id: int, account: As = "shard") -> Credentials:
-    """The account for a shard; where no owner is mounted, the tables are the app's own. Raises CredentialsError."""
-    if account == "owner" and not (Path(secrets_directory) / f"owner-{shard_id}").exists():
-        account = "shard"
+    """The account for a shard. Raises CredentialsError."""
     return _read(secrets_directory, f"{account}-{shard_id}", Credentials, "JSON with username and password")
-
-
-def has_administration(secrets_directory: str | Path, shard_id: int) -> bool:
-    """Whether this process is given what makes a shard's accounts. The program does not mount it yet (README)."""
-    return (Path(secrets_directory) / f"admin-{shard_id}").exists()
 
 
 def administration(secrets_directory: str | Path, shard_id: int) -> Administration:

@@ -15,6 +15,8 @@ Value = Any
 
 SERVER = "hal9-server"
 NAMESPACE = "hal9"
+MIGRATE = "hal9-migrate"
+OPERATIONS = "hal9-operations"
 GATEWAY = "hal9-gateway"
 GATEWAY_NAMESPACE = "hal9-gateway"
 EAST_WEST = "istio-eastwest"

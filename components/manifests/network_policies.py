@@ -11,8 +11,10 @@ from components.manifests import (
     GATEWAY,
     GATEWAY_NAMESPACE,
     MESH_NAMESPACE,
+    MIGRATE,
     MONITORING,
     NAMESPACE,
+    OPERATIONS,
     SERVER,
     SYSTEM,
     Manifest,
@@ -87,7 +89,7 @@ def policies(region: Region, topology: Topology) -> list[Manifest]:
             ],
             egress=[*_mesh_and_names(), data, {"to": [_internet()], "ports": _ports(443)}],  # 443: the token keys
         ),
-        _policy("hal9-migrate", NAMESPACE, "hal9-migrate", [], [*_mesh_and_names(), data]),
+        *(_policy(command, NAMESPACE, command, [], [*_mesh_and_names(), data]) for command in (MIGRATE, OPERATIONS)),
         _policy(
             GATEWAY,
             GATEWAY_NAMESPACE,

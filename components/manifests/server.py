@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from app.deployment import SECRETS_DIRECTORY, ServerConfig
 from components.manifests import NAMESPACE, SERVER, Manifest, Value, classes, metadata, pods
 from topology import ports
-from topology.settings import Region, Shard
+from topology.settings import Region
 from topology.topology import Topology
 
 USER = 10001
@@ -23,8 +23,7 @@ DOCUMENT_PATH = f"{DOCUMENT_DIRECTORY}/deployment.json"
 PRE_STOP_SECONDS = 5
 """Before SIGTERM: time for the endpoints that still name this pod to be taken back."""
 HASH_ANNOTATION = "hal9.ai/document-sha256"
-MIGRATION_SECONDS = 900
-"""What one shard's migration may take."""
+CREDENTIALS_ANNOTATION = "hal9.ai/credentials"
 
 
 def namespace(
@@ -72,16 +71,16 @@ def secret_names(topology: Topology) -> list[str]:
     return names + [f"session-key-{key.id}" for key in topology.sessions.keyring if key.state != "retired"]
 
 
-def secrets(region: Region, topology: Topology) -> Manifest:
-    """Every secret of the app as a file named after it."""
+def secrets(name: str, names: Iterable[str], region: Region, topology: Topology) -> Manifest:
+    """Secrets as files, each named after itself, for the pods of one service account."""
     objects = [
-        {"objectName": topology.names.secret(name), "objectType": "secretsmanager", "objectAlias": name}
-        for name in secret_names(topology)
+        {"objectName": topology.names.secret(one), "objectType": "secretsmanager", "objectAlias": one} for one in names
     ]
-    return pods.secret_files(SERVER, NAMESPACE, region.aws_region, objects)
+    return pods.secret_files(name, NAMESPACE, region.aws_region, objects)
 
 
-def _mounts() -> list[dict[str, Any]]:
+def mounts() -> list[dict[str, Any]]:
+    """Where the document, the secrets and a pod's own files are."""
     return [
         {"name": "document", "mountPath": DOCUMENT_DIRECTORY, "readOnly": True},
         {"name": "secrets", "mountPath": SECRETS_DIRECTORY, "readOnly": True},
@@ -89,15 +88,17 @@ def _mounts() -> list[dict[str, Any]]:
     ]
 
 
-def _volumes() -> list[dict[str, Any]]:
+def volumes(account: str = SERVER) -> list[dict[str, Any]]:
+    """What is mounted there: the secrets are those of the pods of one service account."""
     return [
         {"name": "document", "configMap": {"name": DOCUMENT}},
-        pods.secret_volume("secrets", SERVER),
+        pods.secret_volume("secrets", account),
         pods.empty("tmp", "64Mi"),
     ]
 
 
-def _container(topology: Topology, image: Value) -> dict[str, Any]:
+def container(topology: Topology, image: Value) -> dict[str, Any]:
+    """The app's container as its Deployment runs it; its commands' containers begin with it."""
     server, resources = ServerConfig(), topology.server.resources
     probe = {"timeoutSeconds": 2, "periodSeconds": 5}
     return {
@@ -127,7 +128,7 @@ def _container(topology: Topology, image: Value) -> dict[str, Any]:
         "readinessProbe": {"httpGet": {"path": "/readyz", "port": "http"}, "failureThreshold": 2, **probe},
         "lifecycle": {"preStop": {"sleep": {"seconds": PRE_STOP_SECONDS}}},
         "securityContext": pods.RESTRICTED,
-        "volumeMounts": _mounts(),
+        "volumeMounts": mounts(),
     }
 
 
@@ -139,6 +140,12 @@ def cores(number: float) -> str:
 def memory(gib: float) -> str:
     """`2Gi`, or `512Mi` where it is no whole number of GiB."""
     return f"{int(gib)}Gi" if float(gib).is_integer() else f"{round(gib * 1024)}Mi"
+
+
+def credentials(topology: Topology) -> str:
+    """The generations of the passwords in use, as a pod's annotation: others, other pods."""
+    used = topology.credentials
+    return f"database-{used.database[0]}.redis-{used.redis[0]}"
 
 
 def grace_seconds() -> int:
@@ -168,6 +175,8 @@ def deployment(region: Region, topology: Topology, image: Value, sha256: Value) 
     """
     annotations = {
         HASH_ANNOTATION: sha256,
+        # A process reads a password for each new connection: what a rotation rolls is what holds old ones open.
+        CREDENTIALS_ANNOTATION: credentials(topology),
         **sidecar(topology),
         # Postgres and Redis speak TLS of their own, and Prometheus has no certificate of the mesh.
         "traffic.sidecar.istio.io/excludeOutboundPorts": ",".join(map(str, ports.DATASTORES)),
@@ -184,8 +193,8 @@ def deployment(region: Region, topology: Topology, image: Value, sha256: Value) 
         "affinity": {"nodeAffinity": pods.prefer("spot"), "podAntiAffinity": pods.apart(SERVER)},
         "tolerations": pods.tolerate_spot(),
         "topologySpreadConstraints": pods.spread(SERVER),
-        "containers": [_container(topology, image)],
-        "volumes": _volumes(),
+        "containers": [container(topology, image)],
+        "volumes": volumes(),
     }
     return {
         "apiVersion": "apps/v1",
@@ -211,13 +220,13 @@ def headroom(topology: Topology, image: Value) -> Manifest:
     A server that needs the room takes it at once; what went waits, and a node
     is made for it. Of the server's own image, so that the node has it already.
     """
-    container, resources = _container(topology, image), topology.server.resources
+    room_of, resources = container(topology, image), topology.server.resources
     cpu = cores(resources.cpu_request + resources.sidecar_cpu_request)
     of_memory = memory(resources.memory_request_gib + resources.sidecar_memory_request_gib)
     for key in ("args", "ports", "startupProbe", "livenessProbe", "readinessProbe", "lifecycle", "volumeMounts"):
-        del container[key]
+        del room_of[key]
     room = {"cpu": cpu, "memory": of_memory, "ephemeral-storage": pods.DISK["requests"]["ephemeral-storage"]}
-    container |= {
+    room_of |= {
         "name": "room",
         "command": ["/bin/sleep", "infinity"],
         "resources": {"requests": room, "limits": room},
@@ -232,7 +241,7 @@ def headroom(topology: Topology, image: Value) -> Manifest:
         "affinity": {"nodeAffinity": pods.prefer("spot")},
         "tolerations": pods.tolerate_spot(),
         "topologySpreadConstraints": pods.spread(classes.HEADROOM),
-        "containers": [container],
+        "containers": [room_of],
     }
     return {
         "apiVersion": "apps/v1",
@@ -261,50 +270,5 @@ def service() -> Manifest:
             "type": "ClusterIP",
             "ports": [{"port": port, "targetPort": port, "protocol": "TCP", "name": name} for name, port in named],
             "selector": {"app": SERVER},
-        },
-    }
-
-
-def migration(shard: Shard, topology: Topology, image: Value) -> Manifest:
-    """The schema of one shard brought up to date, in its home region, before any pod of this image starts anywhere.
-
-    The name changes with the image, as a Job's template cannot. Its sidecar is native, so the Job ends.
-    """
-    version = hashlib.sha256(topology.server.image.encode()).hexdigest()[:8]
-    name = f"hal9-migrate-shard-{shard.id}-{version}"
-    container = _container(topology, image)
-    for key in ("ports", "startupProbe", "livenessProbe", "readinessProbe", "lifecycle"):
-        del container[key]
-    container |= {
-        "name": "migrate",
-        "command": ["/opt/hal9/bin/python", "-m", "app.migrate"],
-        "args": ["--document", DOCUMENT_PATH, "--shard", str(shard.id)],
-        "resources": {
-            "requests": {"cpu": "100m", "memory": "256Mi", **pods.DISK["requests"]},
-            "limits": {"cpu": "1", "memory": "512Mi", **pods.DISK["limits"]},
-        },
-    }
-    spec = {
-        "serviceAccountName": SERVER,
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "restartPolicy": "Never",
-        "priorityClassName": classes.SERVER,
-        "securityContext": pods.pod_security(USER),
-        "containers": [container],
-        "volumes": _volumes(),
-    }
-    annotations = {"traffic.sidecar.istio.io/excludeOutboundPorts": ",".join(map(str, ports.DATASTORES))}
-    labels = {"app": "hal9-migrate", "shard": str(shard.id)}
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        # A failed Job is made anew by the next `up`, not waited for.
-        "metadata": metadata(name, labels=labels, annotations={"pulumi.com/replaceUnready": "true"}),
-        "spec": {
-            "backoffLimit": 3,
-            "activeDeadlineSeconds": MIGRATION_SECONDS,
-            "ttlSecondsAfterFinished": 7 * 24 * 3600,
-            "template": {"metadata": {"labels": labels, "annotations": annotations}, "spec": spec},
         },
     }

@@ -176,35 +176,6 @@ async def test_a_shard_that_refuses_a_known_account_is_not_taken_for_a_new_one(
         await owned_elsewhere(made, third, [334])
 
 
-@pytest.fixture
-def mounted(deployment: Deployment, postgres: PostgresShards, empty: dict[str, Any], tmp_path: Path) -> Deployment:
-    """What the program mounts today: one account a shard, the master's, over the empty database."""
-    master = {"username": empty["user"], "password": postgres.primaries[3].password}
-    secrets_directory = tmp_path / "mounted"
-    secrets_directory.mkdir()
-    (secrets_directory / "shard-3").write_text(json.dumps(master))
-    third = msgspec.structs.replace(deployment.sharding.shards[2], key_ranges=(KeyRange(start=0, end=999),))
-    sharding = msgspec.structs.replace(
-        deployment.sharding, shards=(third,), replication_factor=1, database=empty["database"]
-    )
-    return msgspec.structs.replace(deployment, sharding=sharding, secrets_directory=str(secrets_directory))
-
-
-async def test_without_accounts_to_make_a_shard_is_migrated_as_what_is_mounted(mounted: Deployment) -> None:
-    (shard,) = mounted.sharding.shards
-    assert await migrate_shard(mounted, shard) == [migration.name for migration in migrations()]
-    assert await migrate_shard(mounted, shard) == []
-
-
-async def test_without_accounts_to_make_a_refused_login_is_told(mounted: Deployment) -> None:
-    (shard,) = mounted.sharding.shards
-    other = msgspec.structs.replace(shard, id=2)
-    (Path(mounted.secrets_directory) / "shard-2").write_text('{"username": "hal9_master", "password": "wrong"}')
-    sharding = msgspec.structs.replace(mounted.sharding, shards=(shard, other))
-    with pytest.raises(asyncpg.InvalidPasswordError):
-        await owned_elsewhere(msgspec.structs.replace(mounted, sharding=sharding), shard, [1])
-
-
 async def test_the_command_migrates_and_says_so(deployment: Deployment, tmp_path: Path) -> None:
     path = tmp_path / "deployment.json"
     path.write_bytes(deployment.encode())

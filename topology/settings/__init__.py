@@ -9,6 +9,7 @@ from __future__ import annotations
 from topology.settings.autoscaling import Autoscaling, ScalePolicy, ScaleRules
 from topology.settings.base import Settings
 from topology.settings.clusters import AddOns, Charts, Cluster, OnDemandNodes, SpotNodes
+from topology.settings.credentials import Credentials
 from topology.settings.databases import Database, Move, Pools, Shard
 from topology.settings.lab import Lab
 from topology.settings.platform import Gateway, Mesh, Monitoring
@@ -25,6 +26,7 @@ __all__ = [
     "CacheNodes",
     "Charts",
     "Cluster",
+    "Credentials",
     "Database",
     "Edge",
     "Gateway",

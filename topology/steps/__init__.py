@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from topology.settings import Acceptance
-from topology.steps import places, regions, sessions, shards, versions
+from topology.steps import credentials, places, regions, sessions, shards, versions
 from topology.steps.edit import Edit, Refusal
 from topology.topology import Topology
 
-RULES = (*places.RULES, *regions.RULES, *shards.RULES, *sessions.RULES, *versions.RULES)
+RULES = (*places.RULES, *regions.RULES, *shards.RULES, *sessions.RULES, *credentials.RULES, *versions.RULES)
 
 
 @dataclass(frozen=True)

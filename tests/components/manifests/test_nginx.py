@@ -393,6 +393,13 @@ def test_a_rotated_secret_is_taken_without_a_restart(started: Started) -> None:
         wait_until(lambda: [server.get({"X-Origin-Verify": "first"}).status for _ in range(3)] == [403] * 3)
 
 
+def test_while_the_secret_is_rotated_both_are_taken(started: Started) -> None:
+    started.secret.write_text("first\nsecond")
+    with started.running() as server:
+        for shown, status in (("first", 200), ("second", 200), ("firstsecond", 403), ("first\tsecond", 403)):
+            assert server.get({"X-Origin-Verify": shown}).status == status, shown
+
+
 def test_a_configuration_that_nginx_refuses_leaves_the_old_one_running(started: Started) -> None:
     with started.running() as server:
         good = server.configuration.read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from app.deployment import ServerConfig
 from components.load_balancers import DEREGISTRATION_SECONDS
-from components.manifests import classes, gateway, mesh, network_policies, pods, server
+from components.manifests import OPERATIONS, SERVER, classes, commands, gateway, mesh, network_policies, pods, server
 from components.manifests.autoscaler import autoscaler
 from tests.stackfiles import DATA, edited, put
 from topology.load import parse
@@ -126,12 +127,45 @@ def test_another_document_makes_other_pods() -> None:
 
 def test_another_image_is_another_migration() -> None:
     other = parse("prod", edited("prod", put("server.image", f"hal9-server@sha256:{'1' * 64}")))
-    names = {server.migration(t.shards[0], t, "i")["metadata"]["name"] for t in (PROD, other)}
+    names = {commands.migration(t.shards[0], t, "i")["metadata"]["name"] for t in (PROD, other)}
     assert len(names) == 2
 
 
+def test_other_accepted_passwords_are_another_migration_and_other_pods() -> None:
+    """The Job tells Postgres a new account; pods that hold connections of the old one open go."""
+    rotated = parse("prod", edited("prod", put("credentials.database", [2, 1])))
+    names = {commands.migration(t.shards[0], t, "i")["metadata"]["name"] for t in (PROD, rotated)}
+    assert len(names) == 2
+    assert (
+        server.deployment(WEST, rotated, "i", SHA)["spec"]["template"]
+        != server.deployment(WEST, PROD, "i", SHA)["spec"]["template"]
+    )
+
+
+def _read_by(account: str, manifests: list[dict[str, Any]]) -> set[str]:
+    (one,) = (m for m in manifests if m["kind"] == "SecretProviderClass" and m["metadata"]["name"] == account)
+    return set(re.findall(r"objectAlias: (\S+)", one["spec"]["parameters"]["objects"]))
+
+
+def test_only_a_migration_is_given_the_master_and_only_commands_the_tables_owner() -> None:
+    """SEC03: the app reads and writes rows; who can make accounts and tables lives for minutes."""
+    shards = range(3)
+    grounds = commands.grounds(WEST, PROD)
+    assert _read_by("hal9-migrate", grounds) == {f"{kind}-{n}" for kind in ("owner", "admin") for n in shards}
+    assert _read_by(OPERATIONS, grounds) == {f"owner-{n}" for n in shards}
+    served = _read_by(SERVER, [server.secrets(SERVER, server.secret_names(PROD), WEST, PROD)])
+    assert not {name for name in served if name.startswith(("owner", "admin"))}
+    assert {f"shard-{n}" for n in shards} < served
+
+
+def test_no_pod_of_operations_stands_until_somebody_asks_for_one() -> None:
+    made = commands.operations(PROD, "i")
+    assert made["spec"]["replicas"] == 0
+    assert made["spec"]["template"]["spec"]["serviceAccountName"] == OPERATIONS
+
+
 def test_every_secret_is_a_file_and_none_is_in_the_environment() -> None:
-    objects = server.secrets(WEST, PROD)["spec"]["parameters"]["objects"]
+    objects = server.secrets(SERVER, server.secret_names(PROD), WEST, PROD)["spec"]["parameters"]["objects"]
     for name in ("shard-0", "shard-2", "cache-us-west", "sessions-ap-south", "session-key-k1"):
         assert f"objectName: hal9/prod/{name}\n" in objects
         assert f"objectAlias: {name}\n" in objects
