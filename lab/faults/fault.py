@@ -25,7 +25,7 @@ class Fault:
     @property
     def happens(self) -> str:
         """What it does, in a sentence: the first one that its injection says of itself."""
-        return str(self.inject.__doc__).partition(". ")[0].rstrip(".")
+        return " ".join(str(self.inject.__doc__).split()).partition(". ")[0].rstrip(".")
 
 
 def victim(lab: Lab) -> str:

@@ -146,6 +146,20 @@ def test_a_standby_in_another_zone_is_a_primarys_and_a_replicas_where_asked(
     assert {i.inputs["multiAz"] for i in built.of("Instance") if i not in replicas(built)} == {True}
 
 
+@pytest.mark.parametrize(("accepted", "words"), [([1], 3), ([2, 1], 5)])
+def test_a_shard_has_a_password_for_its_master_and_for_each_accepted_account(accepted: list[int], words: int) -> None:
+    built = shards(settings=(("credentials.database", tuple(accepted)),))
+    made = {r.name for r in built.of("RandomPassword") if r.name.startswith("shard-0-")}
+    assert len(made) == words
+    assert {f"shard-0-{role}-{generation}" for role in ("app", "owner") for generation in accepted} < made
+    named = {s.inputs["name"] for s in built.of("Secret")}
+    assert {f"hal9/prod/{kind}-0" for kind in ("shard", "owner", "admin")} < named
+
+
+def test_a_primary_is_made_with_its_master_whom_the_app_is_not() -> None:
+    assert {i.inputs["username"] for i in primaries(shards())} == {"hal9_master"}
+
+
 def test_backups_are_kept_a_week_or_longer() -> None:
     assert all(i.inputs["backupRetentionPeriod"] >= 7 for i in shards().of("Instance"))
 

@@ -84,6 +84,21 @@ def test_a_secondary_has_its_own_regions_key_subnets_and_group() -> None:
         assert secondary.inputs["securityGroupIds"] == [f"{region}-redis-id"]
 
 
+@pytest.mark.parametrize(
+    ("accepted", "strategy"), [((1,), "SET"), ((1, 2), "ROTATE"), ((2, 1), "ROTATE"), ((2,), "SET")]
+)
+def test_redis_accepts_the_password_before_as_well_while_two_are_named(
+    accepted: tuple[int, ...], strategy: str
+) -> None:
+    def make() -> None:
+        parsed = topology("prod", put("credentials.redis", accepted))
+        ground = cells(parsed)
+        RegionCache(ground["us-west"], parsed, vaults(ground))
+
+    (group,) = build(make, stack="prod").of("ReplicationGroup")
+    assert group.inputs["authTokenUpdateStrategy"] == strategy
+
+
 def test_a_single_region_has_no_datastore() -> None:
     assert redis("dev").of("GlobalReplicationGroup") == []
 

@@ -256,7 +256,7 @@ def test_one_group_over_three_zones_needs_as_much_as_three(plan_of: PlanOf) -> N
 
 
 def test_cache_nodes_are_counted_by_shard_and_replica(plan_of: PlanOf) -> None:
-    assert by_name(plan_of("prod"), "us-west-2")["cache-nodes"].most == 3 * 2 + 2 + 2 * 2
+    assert by_name(plan_of("prod"), "us-west-2")["cache-nodes"].most == 1 * 2 + 2 + 2 * 2
 
 
 def test_the_quotas_of_a_stack_file_are_known_ones() -> None:

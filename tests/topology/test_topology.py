@@ -177,7 +177,7 @@ def test_a_country_leads_to_its_region() -> None:
 
 
 def test_a_pool_is_derived_where_none_is_set() -> None:
-    assert budget.pools(topology("prod")).primary_size == 13
+    assert budget.pools(topology("prod")).primary_size == 8
     assert budget.pools(topology("prod", put("pools.size", 7))).replica_size == 7
 
 

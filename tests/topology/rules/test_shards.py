@@ -97,15 +97,15 @@ MISTAKES: dict[str, tuple[list[Edit], list[str]]] = {
     "more connections than the class holds": (
         [put("database.instanceClass", "db.r6g.large")],
         [
-            "hal9:database.maxConnections 5000 is more than db.r6g.large holds; at most 1622",
+            "hal9:database.maxConnections 3200 is more than db.r6g.large holds; at most 1622",
         ],
     ),
     "pools over the budget": (
         [put("pools.size", 20)],
         [
             (
-                "hal9:pools.size 375 pods x 20 connections = 7500 is over the budget of 4900 (maxConnections "
-                "5000 - reservedConnections 100); at most 13 a pod"
+                "hal9:pools.size 375 pods x 20 connections = 7500 is over the budget of 3100 (maxConnections "
+                "3200 - reservedConnections 100); at most 8 a pod"
             ),
         ],
     ),
@@ -128,9 +128,9 @@ MISTAKES: dict[str, tuple[list[Edit], list[str]]] = {
         ],
     ),
     "a pool above its own cap": (
-        [put("pools.size", 12), put("pools.maxConnections", 10)],
+        [put("pools.size", 7), put("pools.maxConnections", 6)],
         [
-            "hal9:pools.size 12 is above pools.maxConnections 10",
+            "hal9:pools.size 7 is above pools.maxConnections 6",
         ],
     ),
     "storage that would shrink": (

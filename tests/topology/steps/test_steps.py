@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -94,6 +95,8 @@ HOME = {"eu-central": 2, "ap-south": 3, "us-west": 2}
         (MOVED, ["shards[1].slots"]),
         (keyring(("k2", "active")), ["sessions.keyring[0]", "sessions.keyring[0].state"]),
         (keyring(("k1", "decrypt"), ("k2", "active")), ["sessions.keyring[1].state"]),
+        (put("credentials.database", [2, 1]), ["credentials.database"]),
+        (put("credentials.redis", [2]), ["credentials.redis", "credentials.redis"]),
     ],
 )
 def test_an_edit_that_loses_something_is_refused_where_it_was_written(change: Change, paths: list[str]) -> None:
@@ -112,10 +115,20 @@ def test_an_edit_that_loses_something_is_refused_where_it_was_written(change: Ch
         LEAVING,
         EMPTY_SHARD,
         keyring(("k1", "active"), ("k2", "decrypt")),
+        put("credentials.origin", [1, 2]),
     ],
 )
 def test_what_only_adds_or_resizes_is_a_step(change: Change) -> None:
     assert refused(change) == []
+
+
+def test_a_password_is_rotated_in_steps_that_refuse_nobody() -> None:
+    path = ([1], [1, 2], [2, 1], [2], [2, 3])
+    for before, after in itertools.pairwise(path):
+        change = put("credentials.database", after)
+        assert refused(change, before=put("credentials.database", before)) == []
+    back = refused(put("credentials.database", [2, 1]), before=put("credentials.database", [2]))
+    assert back == ["credentials.database"]  # whoever learned 1 would be let in again
 
 
 def test_slots_move_with_the_receipt_of_a_finished_move_and_a_higher_epoch() -> None:
