@@ -29,7 +29,7 @@ import asyncpg
 from app import document
 from app.databases import accounts
 from app.databases.connect import connect
-from app.databases.credentials import CredentialsError, administration
+from app.databases.credentials import OWNER, CredentialsError, administration
 from app.databases.ownership import IS_OWNER, MIGRATION_LOCK
 from app.databases.sharding import ShardMap
 from app.databases.slots import describe
@@ -245,7 +245,7 @@ async def _has_accounts(deployment: Deployment, shard: ShardConfig) -> bool:
     wanted = administration(deployment.secrets_directory, shard.id)
     master = await connect(deployment, shard, account=wanted.master)
     try:
-        names = [account.username for account in wanted.accounts if account.role == accounts.OWNER]
+        names = [account.username for account in wanted.accounts if account.role == OWNER]
         return bool(await master.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = ANY ($1))", names))
     finally:
         await master.close()

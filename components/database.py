@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import pulumi
 import pulumi_aws as aws
 
-from app.databases.accounts import APP, OWNER
+from app.databases.credentials import APP, OWNER
 from components.alarms import RegionAlarms
 from components.data_access import data_security_group
 from components.iam import service_trust

@@ -11,11 +11,8 @@ from __future__ import annotations
 
 import asyncpg
 
-from app.databases.credentials import Administration, Role
+from app.databases.credentials import APP, OWNER, Administration
 from app.databases.scram import verifier
-
-APP: Role = "hal9_app"
-OWNER: Role = "hal9_owner"
 
 HAND_OVER_SECONDS = 2
 """How long a hand-over waits for a table's lock, and whoever comes behind

@@ -14,6 +14,8 @@ import msgspec
 
 Role = Literal["hal9_app", "hal9_owner"]
 """What an account is a member of (app/databases/accounts.py)."""
+APP: Role = "hal9_app"
+OWNER: Role = "hal9_owner"
 _Content = TypeVar("_Content")
 
 

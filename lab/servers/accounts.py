@@ -8,7 +8,7 @@ import json
 import secrets
 from pathlib import Path
 
-from app.databases.accounts import APP, OWNER
+from app.databases.credentials import APP, OWNER
 from lab.servers.postgres import SUPERUSER
 
 

@@ -23,7 +23,7 @@ import pytest
 import pytest_asyncio
 
 from app.databases import accounts
-from app.databases.credentials import administration
+from app.databases.credentials import OWNER, administration
 from app.databases.databases import Databases
 from app.databases.sharding import ShardMap
 from app.deployment import (
@@ -149,7 +149,7 @@ async def _make_database(primary: PostgresServer, secrets_directory: Path, numbe
     master = await asyncpg.connect(**primary.dsn())
     await accounts.make(master, wanted, DATABASE)
     await master.close()
-    owner = next(account for account in wanted.accounts if account.role == accounts.OWNER)
+    owner = next(account for account in wanted.accounts if account.role == OWNER)
     connection = await asyncpg.connect(**primary.dsn() | {"user": owner.username, "password": owner.password})
     await migrate(connection)
     await connection.execute(PROCEDURE)

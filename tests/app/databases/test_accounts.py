@@ -12,7 +12,16 @@ import pytest
 import pytest_asyncio
 
 from app.databases import accounts
-from app.databases.credentials import Account, Administration, Credentials, CredentialsError, Role, administration
+from app.databases.credentials import (
+    APP,
+    OWNER,
+    Account,
+    Administration,
+    Credentials,
+    CredentialsError,
+    Role,
+    administration,
+)
 from app.migrate import DIRECTORY, migrate, migrations
 from lab.servers.postgres import DATABASE, PostgresServer
 from lab.servers.process import work_directory
@@ -91,7 +100,7 @@ async def test_the_master_makes_them_once_and_the_owner_migrates(server: Postgre
     await migrated(server)
     root = await asyncpg.connect(**server.dsn(DATABASE))
     owners = await root.fetch("SELECT DISTINCT tableowner FROM pg_tables WHERE schemaname = 'public'")
-    assert [row[0] for row in owners] == [accounts.OWNER]
+    assert [row[0] for row in owners] == [OWNER]
     await root.close()
 
 
@@ -143,7 +152,7 @@ async def test_a_rotation_has_two_accounts_at_work_and_ends_with_one(server: Pos
     await owner.close()
 
 
-@pytest.mark.parametrize("role", [accounts.APP, accounts.OWNER])
+@pytest.mark.parametrize("role", [APP, OWNER])
 async def test_nobody_logs_in_as_a_role_that_accounts_are_members_of(server: PostgresServer, role: str) -> None:
     await make(server, 1)
     for password in ("", role, f"{role} 1"):
