@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -210,7 +211,8 @@ def test_a_preview_needs_no_network_and_no_particular_directory(program: Program
 def test_a_reader_that_stops_is_no_failure(program: Programs) -> None:
     body = CELLS + "\nfor n in range(4000): pulumi.export(f'output-{n}', 'a long enough text to fill the pipe')"
     project = program(body, REGIONS)
-    command = f"{sys.executable} -m plan preview --stack dev --project {project} | head -n 1"
+    preview = shlex.join([sys.executable, "-m", "plan", "preview", "--stack", "dev", "--project", str(project)])
+    command = f"{preview} | head -n 1"
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", command], cwd=REPOSITORY, capture_output=True, text=True, check=False
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 import stat
 import sys
@@ -29,14 +30,16 @@ def commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "bin"
     folder.mkdir()
     log = tmp_path / "calls"
-    docker = f"""#!{sys.executable}
-import json, os, sys
+    program = f"""import json, os, sys
 open({str(log)!r}, "a").write(" ".join(sys.argv[1:]) + "\\n")
 if "--metadata-file" in sys.argv:
     if os.environ.get("PUSH_FAILS"):
         sys.exit(7)
     json.dump({{"containerimage.digest": "{DIGEST}"}}, open(sys.argv[sys.argv.index("--metadata-file") + 1], "w"))
 """
+    (folder / "docker.py").write_text(program)
+    # By a shell, as a `#!` holds no path with a space in it.
+    docker = f'#!/bin/sh\nexec {shlex.join([sys.executable, str(folder / "docker.py")])} "$@"\n'
     aws = f'#!/bin/sh\necho "aws $*" >> {log}\necho the-password\n'
     for name, text in (("docker", docker), ("aws", aws)):
         path = folder / name

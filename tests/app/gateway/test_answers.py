@@ -7,10 +7,10 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 from prometheus_client import generate_latest
 
 from app.gateway.answers import FORMAT, Answers, registry
@@ -129,19 +129,5 @@ def test_nginx_finds_the_process_again_that_was_started_anew(counted: Counted) -
 
 
 def test_the_end_of_a_certificate_is_told(counted: Counted) -> None:
-    said = subprocess.run(
-        [
-            "openssl",
-            "x509",
-            "-enddate",
-            "-noout",
-            "-in",
-            counted.certificates.folder / "server.crt",
-            "-dateopt",
-            "iso_8601",
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert counted.ends() == datetime.fromisoformat(said.split("=")[1].strip()).timestamp()
+    certificate = x509.load_pem_x509_certificate((counted.certificates.folder / "server.crt").read_bytes())
+    assert counted.ends() == certificate.not_valid_after_utc.timestamp()
