@@ -51,6 +51,7 @@ def rebuild_standby(lab: Lab, say: Say) -> None:
 
 def move_slots(lab: Lab, say: Say) -> None:
     """Slots move from the first region's shard, and back later.
+
     It is the runbook's move (docs/runbooks/move-slots.md).
     """
     source = next(shard for shard in lab.topology.shards if shard.home == lab.layout.regions[0])

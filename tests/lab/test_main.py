@@ -85,6 +85,7 @@ def test_the_faults_are_listed_a_line_each_that_fits_a_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["lab", "fault"])
+    monkeypatch.setenv("COLUMNS", "120")
     assert command.main() == 0
     _, *lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == sorted(FAULTS)
