@@ -129,7 +129,7 @@ def play(life: Life) -> None:
     )
     back = put("shards[+]", {"id": 1, "home": "eu-central", "slots": [], "generations": GENERATIONS})
     life.step("slots move", back, put("database.moves", [MOVED]), put("database.mapEpoch", 1001))
-    life.unprotect("shard-1")
+    life.unprotect("shard-1", "owner-1", "admin-1")
     life.step("a shard leaves", lambda settings: settings["shards"].pop())
 
     everybody = put("regions.us-west.countries", []), put("regions.eu-central.countries", [])
