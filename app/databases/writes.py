@@ -116,7 +116,7 @@ class Writes:
                 if error.sqlstate != FENCED:
                     raise
             refreshed = False
-            if time.monotonic() + wait >= give_up:
+            if time.monotonic() + 2 * wait >= give_up:  # the next call needs time too: cut off, its outcome is unknown
                 raise SlotFenced(f"slot {slot} of shard {shard_id} is fenced for a move")
             await asyncio.sleep(wait * random.uniform(0.5, 1))
             wait = min(wait * 2, longest)
