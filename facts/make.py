@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from facts.table import DATA
+from tools.provider import protocol, replacements
 from topology.catalog import CLOUDFRONT_PREFIX_LISTS
 
 REGIONS = sorted(CLOUDFRONT_PREFIX_LISTS)
@@ -92,13 +93,13 @@ def _log_retention() -> tuple[str, str, str, Any]:
         return "days for which CloudWatch keeps logs", source.SOURCE, source.version(), library.retention_days()
 
 
-def _replacements() -> tuple[str, str, str, Any]:
-    source = importlib.import_module("facts.sources.provider")
-    try:
-        version, found = source.replacements()
-    except source.ProviderAbsent as error:
-        raise Absent(str(error)) from error
-    return "inputs that replace a resource, and inputs that change in place, by type", source.SOURCE, version, found
+def _properties() -> tuple[str, str, str, Any]:
+    plugin = protocol.installed()
+    if plugin is None:
+        raise Absent("AWS's Terraform provider is not installed; HAL9_AWS_PLUGIN names its executable")
+    version, found = replacements.replacements(plugin)
+    what = "by type of both stacks' plans: properties that replace a resource, and those that cannot be asked about"
+    return what, replacements.SOURCE, version, found
 
 
 def _cdk() -> Any:
@@ -112,7 +113,7 @@ MAKERS: dict[str, Callable[[], tuple[str, str, str, Any]]] = {
     "sizes": _sizes,
     "metrics": _metrics,
     "log_retention": _log_retention,
-    "replacements": _replacements,
+    "properties": _properties,
 }
 
 if __name__ == "__main__":

@@ -1,20 +1,18 @@
 """What a change of a resource's properties does: replaced, in which order, held for the window, restarted.
 
-What AWS's provider replaces was asked of the provider itself (`data/properties.json`, by `python -m
-tools.provider.replacements`); the rest is short and each part names its source.
+What AWS's provider replaces was asked of the provider itself (`data/properties.json`, made by facts/make.py);
+the rest is short and each part names its source.
 """
 
 from __future__ import annotations
 
-import functools
-import json
 import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
+from facts.table import table
+
 _INDEX = re.compile(r"\[\d+\]")
-FILE = Path(__file__).parent / "data" / "properties.json"
 
 DATABASE = "aws:rds/instance:Instance"
 STORE = "aws:elasticache/replicationGroup:ReplicationGroup"
@@ -103,11 +101,15 @@ RESTARTING: Mapping[str, frozenset[str]] = {
 """What ends the connections, or the pods, that are there (the same guides; EKS, managed node updates)."""
 
 
-@functools.cache
-def table() -> Mapping[str, Mapping[str, Any]]:
+def asked() -> Mapping[str, Mapping[str, Any]]:
     """By type: `replaces`, and `silent` where the provider had no answer."""
-    content: dict[str, dict[str, Any]] = json.loads(FILE.read_text())["content"]
+    content: Mapping[str, Mapping[str, Any]] = table("properties").content
     return content
+
+
+def source() -> str:
+    """Where what the provider replaces was taken from, as a finding names it."""
+    return table("properties").cited
 
 
 def replacing(token: str, changed: Iterable[str]) -> set[str]:
@@ -126,13 +128,13 @@ def replacing(token: str, changed: Iterable[str]) -> set[str]:
         return {path for path in changed if _top(path) != "earlyRenewalHours"}
     if token.startswith("pulumi:providers:"):
         return {path for path in changed if _top(path) in {"region", "kubeconfig", "clusterIdentifier"}}
-    known = {*table().get(token, {}).get("replaces", ()), *STATED.get(token, ())}
+    known = {*asked().get(token, {}).get("replaces", ()), *STATED.get(token, ())}
     return {path for path in changed if any(_touches(_INDEX.sub("", path), one) for one in known)}
 
 
 def unasked(token: str) -> bool:
     """Whether nothing is known of a type: its changes are told as in place, with a word of doubt."""
-    return token.startswith("aws:") and token not in table() and token not in STATED
+    return token.startswith("aws:") and token not in asked() and token not in STATED
 
 
 def name_kept(token: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:

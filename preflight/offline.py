@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from typing import Any
 
-from facts import account, changes, databases, instances, kubernetes, metrics
+from facts import account, databases, instances, kubernetes, metrics, replacements
 from plan.values import is_unknown, reveal
 from policies import tokens
 from policies.expect import at, items
@@ -124,13 +124,14 @@ def nodes_stay(stack: Stack, _today: date) -> Iterator[Finding]:
         name = at(group, "nodeGroupName")
         if name is None and not group.delete_before_replace:
             continue
-        replacing = [p for p in changes.replacing(group.type) if at(group, p) is not None and p != "nodeGroupName"]
+        given = (path for path in group.inputs if path != "nodeGroupName")
+        replacing = sorted(replacements.replacing(group.type, given))
         why = f"its name is {name}, which no second group may have," if name is not None else "it is deleted before"
         yield Finding(
             "nodes stay",
             f"{group.name} ({group.type})",
             f"{why} and a change of {', '.join(replacing)} replaces it: the old nodes go before the new ones come",
-            changes.source(),
+            replacements.source(),
             "no nodeGroupName (or a nodeGroupNamePrefix), and no deleteBeforeReplace",
         )
 

@@ -1,29 +1,24 @@
-"""Asks Terraform's AWS provider, which pulumi-aws wraps, what a change of each property replaces: no cloud, no account.
+"""What a change of each property replaces, asked of Terraform's AWS provider, which pulumi-aws wraps.
 
-    python -m tools.provider.replacements --plugin PATH/terraform-provider-aws_v5.100.0_x5
-
-It writes facts/data/properties.json. For each resource type of both stacks' plans the provider is shown a resource
-before and after a change of one settable property; its plan tells whether only a new resource can have it.
+For each resource type of both stacks' plans the provider is shown a resource before and after a change of one settable
+property; its plan tells whether only a new resource can have it. The table `properties` of facts/make.py has it all.
 """
 
 from __future__ import annotations
 
-from app import console
-
-if __name__ == "__main__":
-    console.prepare()  # before the other imports, which take a while and may be interrupted too
-
-import argparse
 import json
-import re
-import sys
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tools.provider.protocol import Provider, ProviderError, installed
+import plan
+from plan import sdk
+from policies.terraform import terraform_type
+from tools.provider.protocol import Provider, ProviderError
+from tools.provider.translation import NAMES, NEWER, Shape, camel, shape_of
 
+SOURCE = "AWS's Terraform provider, a plan of one change at a time"
+STACKS = ("dev", "prod")
 EXAMPLES: Mapping[str, tuple[Any, Any]] = {
     "engine_version": ("7.0", "7.1"),
     "cidr_block": ("10.0.0.0/16", "10.1.0.0/16"),
@@ -34,17 +29,6 @@ TOGETHER: Mapping[str, Mapping[str, Any]] = {
     "blue_green_update": {"engine": "mysql"},
 }
 """What else must be set for a property to be judged; it does not change."""
-TERRAFORM_NAMES: Mapping[tuple[str, str], str] = {
-    ("aws_cloudwatch_metric_alarm", "name"): "alarm_name",
-    ("aws_db_instance", "clusterIdentifier"): "",
-}
-"""Properties that pulumi-aws calls otherwise."""
-WHAT = (
-    "By resource type of both stacks' plans: the properties whose change AWS's provider answers with a new resource "
-    "(replaces), and those that it could not be asked about (silent)"
-)
-NEWER = {"region": True}
-"""Properties that only the provider's next major has, which pulumi-aws 7 wraps: a resource's own region replaces it."""
 
 
 def replaced(provider: Provider, terraform_type: str, properties: Iterable[str]) -> set[str]:
@@ -103,82 +87,37 @@ def _none(nested: Any) -> Any:
     return None if nested.nesting in (1, 5) else []
 
 
-def asked(plugin: Path, types: Mapping[str, Iterable[str]]) -> dict[str, Any]:
-    """The facts of Pulumi's resource types with their properties, as `facts/data/properties.json` keeps them."""
-    from policies.terraform import terraform_type
-
-    found: dict[str, Any] = {}
+def replacements(plugin: Path) -> tuple[str, dict[str, dict[str, list[str]]]]:
+    """The provider's version, and by Pulumi type of both stacks' plans the properties whose change it answers with
+    a new resource (`replaces`), and those that it could not be asked about (`silent`).
+    """
     with Provider(plugin) as provider:
-        for token in sorted(types):
-            name = terraform_type(token)
-            if not provider.knows(name):
-                continue
-            settable = provider.settable(name)
-            replaces: list[str] = []
-            silent: list[str] = []
-            for prop in sorted(types[token]):
-                attribute = _attribute(name, prop, settable)
-                if attribute is None:
-                    (replaces if NEWER.get(prop) else silent).append(prop)
-                    continue
-                try:
-                    paths = replaced(provider, name, [attribute])
-                except ProviderError:
-                    silent.append(prop)
-                    continue
-                replaces += sorted({_pulumi_path(prop, path) for path in paths})
-            found[token] = {"replaces": replaces, **({"silent": silent} if silent else {})}
-        version = provider.version
-    return {
-        "what": WHAT,
-        "source": "hashicorp/aws, asked by tools/provider",
-        "version": version,
-        "date": datetime.now(UTC).date().isoformat(),
-        "content": found,
-    }
+        found = {token: _of_type(provider, token) for token in _planned() if provider.knows(terraform_type(token))}
+        return provider.version, found
 
 
-def _attribute(terraform_type: str, prop: str, settable: Mapping[str, Any]) -> str | None:
-    """Terraform's name of a Pulumi property: snake case, and blocks in the singular."""
-    snake = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", prop).lower()
-    singular = [f"{snake[:-3]}y"] if snake.endswith("ies") else [snake[:-2]] if snake.endswith("es") else []
-    tried = [TERRAFORM_NAMES.get((terraform_type, prop), snake), *singular, snake.removesuffix("s")]
-    return next((name for name in tried if name in settable), None)
+def _of_type(provider: Provider, token: str) -> dict[str, list[str]]:
+    name = terraform_type(token)
+    settable, members = provider.settable(name), shape_of(provider.block(name)).members
+    shape = Shape("object", members={member: of for member, of in members.items() if member in settable})
+    replaces: list[str] = []
+    silent: list[str] = []
+    for prop in sorted(sdk.members(sdk.inputs_class(token))):
+        if prop in NEWER:  # a resource's own region replaces it
+            replaces.append(prop)
+            continue
+        attribute = NAMES.get((name, prop)) or shape.find(prop)
+        try:
+            paths = replaced(provider, name, [attribute]) if attribute else None
+        except ProviderError:
+            paths = None
+        if paths is None:
+            silent.append(prop)
+        else:
+            replaces += sorted(".".join([prop, *map(camel, path.split(".")[1:])]) for path in paths)
+    return {"replaces": replaces, **({"silent": silent} if silent else {})}
 
 
-def _pulumi_path(prop: str, path: str) -> str:
-    """`launchTemplate.id` of `launch_template.id`."""
-    inner = [re.sub(r"_(.)", lambda match: match[1].upper(), step) for step in path.split(".")[1:]]
-    return ".".join([prop, *inner])
-
-
-def planned_types(stacks: Iterable[str]) -> dict[str, set[str]]:
-    """The AWS resource types of the stacks' plans, each with all properties that the SDK knows of it."""
-    import plan
-    from plan import sdk
-
-    types = {r.type for stack in stacks for r in plan.run(stack).resources if r.package == "aws" and r.custom}
-    return {token: set(sdk.members(sdk.inputs_class(token))) for token in types}
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Writes the facts; 1 where there is no plugin."""
-    from facts.replacements import FILE
-
-    parser = argparse.ArgumentParser(prog="python -m tools.provider.replacements", description=__doc__)
-    parser.add_argument("--plugin", type=Path, help="the provider's executable (the newest installed)")
-    options = parser.parse_args(arguments)
-    try:
-        plugin = options.plugin or installed()
-        if plugin is None or not plugin.is_file():
-            raise ProviderError("no AWS provider is installed here; name one with --plugin")
-        facts = asked(plugin, planned_types(("dev", "prod")))
-    except ProviderError as error:
-        print(error, file=sys.stderr)
-        return 1
-    FILE.write_text(json.dumps(facts, indent=1, sort_keys=True) + "\n")
-    return 0
-
-
-if __name__ == "__main__":
-    console.run(main)
+def _planned() -> list[str]:
+    """The AWS resource types of both stacks' plans."""
+    return sorted({r.type for stack in STACKS for r in plan.run(stack).resources if r.package == "aws" and r.custom})

@@ -43,9 +43,9 @@ class Shape:
         """The member that a Pulumi property is, if any."""
         whole = {f"{name}Id", f"{name}Arn", f"{name}Name"}  # of a resource that may be given as itself
         return (
-            next((known for known in self.members if _camel(known) == name), None)
+            next((known for known in self.members if camel(known) == name), None)
             or next((known for known in self.members if _stem(known) == _stem(name)), None)
-            or next((known for known in self.members if _camel(known) in whole), None)
+            or next((known for known in self.members if camel(known) in whole), None)
         )
 
     @property
@@ -175,7 +175,8 @@ def _leaves(value: Any) -> Iterator[Any]:
         yield value
 
 
-def _camel(name: str) -> str:
+def camel(name: str) -> str:
+    """A property of Terraform as Pulumi spells it."""
     return re.sub(r"_+(.)", lambda match: match[1].upper(), name)
 
 
