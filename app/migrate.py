@@ -16,11 +16,13 @@ if __name__ == "__main__":
 
 import argparse
 import asyncio
+import contextlib
 import hashlib
 import random
 import re
 import sys
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +31,7 @@ import asyncpg
 from app import document
 from app.databases import accounts
 from app.databases.connect import connect
-from app.databases.credentials import OWNER, CredentialsError, administration
+from app.databases.credentials import OWNER, Administration, CredentialsError, administration
 from app.databases.ownership import IS_OWNER, MIGRATION_LOCK
 from app.databases.sharding import ShardMap
 from app.databases.slots import describe
@@ -242,20 +244,20 @@ async def owned_elsewhere(deployment: Deployment, shard: ShardConfig, slots: lis
 
 async def _has_accounts(deployment: Deployment, shard: ShardConfig) -> bool:
     """Whether the shard's owner was made yet, as its master says; its own migration makes it."""
-    wanted = administration(deployment.secrets_directory, shard.id)
-    master = await connect(deployment, shard, account=wanted.master)
-    try:
+    async with _as_master(deployment, shard) as (master, wanted):
         names = [account.username for account in wanted.accounts if account.role == OWNER]
         return bool(await master.fetchval("SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = ANY ($1))", names))
-    finally:
-        await master.close()
 
 
-async def _make_accounts(deployment: Deployment, shard: ShardConfig) -> list[str]:
+@contextlib.asynccontextmanager
+async def _as_master(
+    deployment: Deployment, shard: ShardConfig
+) -> AsyncIterator[tuple[asyncpg.Connection, Administration]]:
+    """A connection to the shard's primary as its master, and the accounts that the shard is to have."""
     wanted = administration(deployment.secrets_directory, shard.id)
     master = await connect(deployment, shard, account=wanted.master)
     try:
-        return await accounts.make(master, wanted, deployment.sharding.database)
+        yield master, wanted
     finally:
         await master.close()
 
@@ -266,7 +268,8 @@ async def migrate_shard(deployment: Deployment, shard: ShardConfig) -> list[str]
 
     Raises: MigrationError when the document gives a new shard slots that another one owns in fact; CredentialsError.
     """
-    done = await _make_accounts(deployment, shard)
+    async with _as_master(deployment, shard) as (master, wanted):
+        done = await accounts.make(master, wanted, deployment.sharding.database)
     connection = await connect(deployment, shard)
     try:
         done += await migrate(connection)

@@ -34,7 +34,7 @@ from lab.__main__ import topology_of
 from lab.assembly import Program, listens
 from lab.load.mix import Mix
 from lab.load.report import machine
-from lab.servers import certificates, nginx, programs
+from lab.servers import certificates, nginx
 from lab.servers.process import Process, ProcessError, User, free_port, work_directory
 from topology import capacity
 from topology.topology import Topology
@@ -172,11 +172,10 @@ def _gateway(stack: contextlib.ExitStack, root: Path, topology: Topology, upstre
         access_log=str(folder / "access.log"),
         workers="1",
     )
-    (folder / "nginx.conf").write_text(nginx.fitted(render(gateway)))
+    process = nginx.process(render(gateway), folder, user)
     if user.switches:
         for path in (folder, *folder.iterdir()):
             os.chown(path, user.uid, user.gid)
-    process = Process([programs.nginx(), "-c", folder / "nginx.conf", "-g", "daemon off;"], folder / "error.log", user)
     Program(process, lambda: listens(HOST, ports[0])).start()
     stack.callback(process.stop)
     return ports[0], process.pid

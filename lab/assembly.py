@@ -20,7 +20,7 @@ from components.manifests.nginx import Gateway, Peer, Upstream, render
 from lab import layout
 from lab.layout import Layout
 from lab.parts import Kind, Part, Role
-from lab.servers import certificates, nginx, programs
+from lab.servers import certificates, nginx
 from lab.servers.accounts import write_accounts
 from lab.servers.identity_provider import IdentityProvider
 from lab.servers.postgres import SETTINGS, PostgresServer
@@ -226,10 +226,7 @@ class Servers:
             access_log=str(folder / "access.log"),
             workers="1",
         )
-        configuration = folder / "nginx.conf"
-        configuration.write_text(nginx.fitted(render(gateway)))
-        command: list[str | Path] = [programs.nginx(), "-c", configuration, "-g", "daemon off;"]
-        process = Process(command, folder / "error.log", self._user)
+        process = nginx.process(render(gateway), folder, self._user)
         # One that crashed leaves its Unix sockets, and a new one would not start beside them.
         program = Program(process, lambda: listens(host, ports.GATEWAY), lambda: _remove_sockets(folder))
         return Part(Kind.NGINX, region, program)

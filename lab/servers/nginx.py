@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import subprocess
+from pathlib import Path
 
 from lab.servers import programs
+from lab.servers.process import Process, User
 
 COUNTS = ("active", "reading", "writing", "waiting")
 """What ngx_http_stub_status_module counts of connections, for /metrics; the wheel's nginx is built without it."""
@@ -18,6 +20,13 @@ def fitted(text: str) -> str:
         return text
     unknown = "".join(f'    map "" $connections_{count} {{ default NaN; }}\n' for count in COUNTS)
     return text.replace("\nhttp {\n", f"\nhttp {{\n{unknown}", 1)
+
+
+def process(text: str, folder: Path, user: User) -> Process:
+    """nginx as `user`, not started, with a rendered configuration that it keeps in `folder`."""
+    configuration = folder / "nginx.conf"
+    configuration.write_text(fitted(text))
+    return Process([programs.nginx(), "-c", configuration, "-g", "daemon off;"], folder / "error.log", user)
 
 
 @functools.cache

@@ -279,9 +279,8 @@ def _escaped(secret: str) -> str:
     return max(json.dumps(secret)[1:-1].split("\\n"), key=len)
 
 
+@pytest.mark.parametrize("story", ["prod"], indirect=True)  # the other is not protected
 def test_destroy_is_refused_while_prod_is_protected(story: Story) -> None:
-    if story.stack != "prod":
-        pytest.skip("only prod is protected")
     assert story.refused_destroy().status
     assert "protected" in story.refused_destroy().output
     assert not [operation for operation in story.refused_destroy().operations if operation.kind == "delete"]
