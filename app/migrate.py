@@ -130,7 +130,7 @@ async def migrate(connection: asyncpg.Connection, directory: Path = DIRECTORY) -
             if moves:
                 raise MigrationError(
                     f"a move of slots is under way: {', '.join(moves)}. A migration would change one "
-                    f"side of it: finish, "
+                    "side of it: finish, "
                     "reverse or abort it first (python -m app.reshard status)"
                 )
         for migration in missing:

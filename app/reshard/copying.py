@@ -31,7 +31,7 @@ async def copy(stream: Stream, tell: Callable[[str], Awaitable[None]]) -> None:
         if kept in {"lost", "unreserved"}:
             raise StreamError(
                 f"{stream.name}: shard {stream.sender.shard.id} kept more WAL for it than "
-                f"max_slot_wal_keep_size allows "
+                "max_slot_wal_keep_size allows "
                 f"(the slot is {kept}): abort, raise the limit or move fewer slots"
             )
         if time.monotonic() - told > TELL_SECONDS:

@@ -95,7 +95,7 @@ class Mover:
         if self.record.step is Step.COMPARE_BACK and not accept:
             raise MoveError(
                 f"move {self.record.id} is at `{self.record.step}`: run it, or repair the source's copy, "
-                f"or finish with "
+                "or finish with "
                 "--accept: the target's rows are what counts then"
             )
         await self._only_from(Step.SWITCHED, Step.FINISH, *allowed)

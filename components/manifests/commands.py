@@ -8,14 +8,12 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
-from components.manifests import MIGRATE, NAMESPACE, OPERATIONS, Manifest, Value, classes, metadata, pods, server
-from topology import ports
+from components.manifests import MIGRATE, NAMESPACE, OPERATIONS, Manifest, Value, metadata, pods, server
 from topology.settings import Region, Shard
 from topology.topology import Topology
 
 MIGRATION_SECONDS = 900
 """What one shard's migration may take."""
-DATA_PORTS = {"traffic.sidecar.istio.io/excludeOutboundPorts": ",".join(map(str, ports.DATASTORES))}
 
 
 def grounds(region: Region, topology: Topology) -> list[Manifest]:
@@ -46,18 +44,6 @@ def _container(name: str, command: list[str], topology: Topology, image: Value) 
     }
 
 
-def _spec(account: str, container: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "serviceAccountName": account,
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "priorityClassName": classes.SERVER,
-        "securityContext": pods.pod_security(server.USER),
-        "containers": [container],
-        "volumes": server.volumes(account),
-    }
-
-
 def migration(shard: Shard, topology: Topology, image: Value) -> Manifest:
     """The accounts and the schema of one shard brought up to date, in its home region, before any pod starts anywhere.
 
@@ -76,7 +62,7 @@ def migration(shard: Shard, topology: Topology, image: Value) -> Manifest:
         "--shard",
         str(shard.id),
     ]
-    spec = _spec(MIGRATE, _container("migrate", command, topology, image)) | {"restartPolicy": "Never"}
+    spec = server.pod(MIGRATE, _container("migrate", command, topology, image)) | {"restartPolicy": "Never"}
     labels = {"app": MIGRATE, "shard": str(shard.id)}
     return {
         "apiVersion": "batch/v1",
@@ -87,7 +73,7 @@ def migration(shard: Shard, topology: Topology, image: Value) -> Manifest:
             "backoffLimit": 3,
             "activeDeadlineSeconds": MIGRATION_SECONDS,
             "ttlSecondsAfterFinished": 7 * 24 * 3600,
-            "template": {"metadata": {"labels": labels, "annotations": DATA_PORTS}, "spec": spec},
+            "template": {"metadata": {"labels": labels, "annotations": server.PAST_THE_SIDECAR}, "spec": spec},
         },
     }
 
@@ -106,8 +92,8 @@ def operations(topology: Topology, image: Value) -> Manifest:
             "replicas": 0,
             "selector": {"matchLabels": labels},
             "template": {
-                "metadata": {"labels": labels, "annotations": DATA_PORTS},
-                "spec": _spec(OPERATIONS, container)
+                "metadata": {"labels": labels, "annotations": server.PAST_THE_SIDECAR},
+                "spec": server.pod(OPERATIONS, container)
                 | {"terminationGracePeriodSeconds": 5, "topologySpreadConstraints": pods.spread(OPERATIONS)},
             },
         },

@@ -24,6 +24,8 @@ PRE_STOP_SECONDS = 5
 """Before SIGTERM: time for the endpoints that still name this pod to be taken back."""
 HASH_ANNOTATION = "hal9.ai/document-sha256"
 CREDENTIALS_ANNOTATION = "hal9.ai/credentials"
+PAST_THE_SIDECAR = {"traffic.sidecar.istio.io/excludeOutboundPorts": ",".join(map(str, ports.DATASTORES))}
+"""Postgres and Redis speak TLS of their own."""
 
 
 def namespace(
@@ -88,13 +90,26 @@ def mounts() -> list[dict[str, Any]]:
     ]
 
 
-def volumes(account: str = SERVER) -> list[dict[str, Any]]:
+def volumes(account: str) -> list[dict[str, Any]]:
     """What is mounted there: the secrets are those of the pods of one service account."""
     return [
         {"name": "document", "configMap": {"name": DOCUMENT}},
         pods.secret_volume("secrets", account),
         pods.empty("tmp", "64Mi"),
     ]
+
+
+def pod(account: str, container: dict[str, Any]) -> dict[str, Any]:
+    """What the pods of the server and of its commands have alike: no token of Kubernetes, and one account's secrets."""
+    return {
+        "serviceAccountName": account,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "priorityClassName": classes.SERVER,
+        "securityContext": pods.pod_security(USER),
+        "containers": [container],
+        "volumes": volumes(account),
+    }
 
 
 def container(topology: Topology, image: Value) -> dict[str, Any]:
@@ -178,23 +193,16 @@ def deployment(region: Region, topology: Topology, image: Value, sha256: Value) 
         # A process reads a password for each new connection: what a rotation rolls is what holds old ones open.
         CREDENTIALS_ANNOTATION: credentials(topology),
         **sidecar(topology),
-        # Postgres and Redis speak TLS of their own, and Prometheus has no certificate of the mesh.
-        "traffic.sidecar.istio.io/excludeOutboundPorts": ",".join(map(str, ports.DATASTORES)),
+        **PAST_THE_SIDECAR,
+        # Prometheus has no certificate of the mesh.
         "traffic.sidecar.istio.io/excludeInboundPorts": str(ServerConfig().metrics_port),
         "cluster-autoscaler.kubernetes.io/safe-to-evict": "true",
     }
-    spec: dict[str, Any] = {
-        "serviceAccountName": SERVER,
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
+    spec = pod(SERVER, container(topology, image)) | {
         "terminationGracePeriodSeconds": grace_seconds(),
-        "priorityClassName": classes.SERVER,
-        "securityContext": pods.pod_security(USER),
         "affinity": {"nodeAffinity": pods.prefer("spot"), "podAntiAffinity": pods.apart(SERVER)},
         "tolerations": pods.tolerate_spot(),
         "topologySpreadConstraints": pods.spread(SERVER),
-        "containers": [container(topology, image)],
-        "volumes": volumes(),
     }
     return {
         "apiVersion": "apps/v1",

@@ -24,7 +24,7 @@ def test_a_resource_without_an_explicit_provider_is_refused(planned: Planned) ->
     assert refusals(planned, "aws.ec2.Vpc('a', cidr_block='10.0.0.0/16')") == [
         (
             f"a (aws:ec2/vpc:Vpc): Default provider for 'aws' disabled. '{URN}aws:ec2/vpc:Vpc::a' must use "
-            f"an explicit provider."
+            "an explicit provider."
         )
     ]
 

@@ -8,7 +8,7 @@ from tests.plan.conftest import NET, URN, Planned
 def test_a_urn_has_the_whole_chain_of_parents(planned: Planned) -> None:
     plan = planned(
         f"{NET}\nouter = Net('outer', opts=pulumi.ResourceOptions(providers=[west]))\nNet('inner', "
-        f"opts=pulumi.ResourceOptions(parent=outer))"
+        "opts=pulumi.ResourceOptions(parent=outer))"
     )
     assert f"{URN}hal9:network:Net$hal9:network:Net$aws:ec2/vpc:Vpc::inner" in plan.urns
 

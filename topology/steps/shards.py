@@ -22,7 +22,7 @@ def left(edit: Edit) -> Iterator[Refusal]:
             yield Refusal(
                 f"shards[{number}]",
                 f"shard {shard.id} leaves{also}, while it owns slots {', '.join(shard.slots)}: its "
-                f"databases go with their rows",
+                "databases go with their rows",
                 f"Move its slots first ({MOVE}); a shard without slots may leave",
             )
 
@@ -49,7 +49,7 @@ def slots_moved(edit: Edit) -> Iterator[Refusal]:
             yield Refusal(
                 path,
                 f"slots {describe(missing)} go from shard {source} to {target}, and no receipt in "
-                f"database.moves says that "
+                "database.moves says that "
                 "their rows have been moved: Postgres and the document would disagree",
                 MOVE,
             )

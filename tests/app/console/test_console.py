@@ -95,7 +95,7 @@ def test_a_closed_stream_takes_nothing_else_s_place(closed: str, tmp_path: Path)
     program = PROGRAM.format(
         before="",
         body=f"file = open({str(file)!r}, 'w'); print('lost'); print('lost', file=sys.stderr); "
-        f"file.write('kept'); file.close()",
+        "file.write('kept'); file.close()",
     )
     command = f'exec "$0" -c "$1" {closed}>&-'
     done = subprocess.run(

@@ -49,7 +49,7 @@ MISTAKES: dict[str, tuple[list[Edit], list[str]]] = {
         [
             (
                 f"hal9:cluster.version 1.33 left standard support on 2026-07-29 ({kubernetes.source()}); "
-                f"1.34 is the oldest "
+                "1.34 is the oldest "
                 "that has it"
             )
         ],
